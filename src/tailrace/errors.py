@@ -1,0 +1,205 @@
+"""Every error Tailrace raises, one tree.
+
+    TailraceError
+    |- SettingsError                 a setting is missing or wrong; every mistake is listed at once
+    |- MissingExtraError             an optional dependency is not installed
+    |- StoreError
+    |  `- StoreUnavailableError      the store is down, too slow, or answered an error
+    |- DatabaseError
+    |  |- DatabaseUnavailableError   cannot connect, connection lost, server shutting down (transient)
+    |  |- DatabaseTimeoutError       statement or lock timeout (transient)
+    |  |- PoolTimeoutError           no connection became free in time (transient)
+    |  |- ConflictError              deadlock or serialization failure, retries used up (transient)
+    |  `- SchemaError                plan/apply cannot go on; says which object and why
+    |- UpstreamError
+    |  |- UpstreamTimeoutError       an attempt, or the call as a whole, ran out of time
+    |  |- UpstreamUnavailableError   no connection, or a 5xx / 429 answer after the last retry
+    |  |- UpstreamRejectedError      a 4xx that no retry will mend
+    |  |- CircuitOpenError           the breaker refuses calls just now
+    |  `- BulkheadFullError          too many calls under way
+    `- RequestError                  the client's mistake: status 4xx
+
+Foreign errors are translated in the adapter that meets them, with ``raise ... from``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BulkheadFullError",
+    "CircuitOpenError",
+    "ConflictError",
+    "DatabaseError",
+    "DatabaseTimeoutError",
+    "DatabaseUnavailableError",
+    "MissingExtraError",
+    "PoolTimeoutError",
+    "RequestError",
+    "SchemaError",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailableError",
+    "TailraceError",
+    "UpstreamError",
+    "UpstreamRejectedError",
+    "UpstreamTimeoutError",
+    "UpstreamUnavailableError",
+]
+
+
+class TailraceError(Exception):
+    """Root of all errors.
+
+    Class attributes: ``code`` is stable and machine-readable, ``status`` the HTTP status an unhandled one becomes,
+    ``retryable`` whether the same request may succeed later. ``retry_after`` (seconds) is known for some.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SettingsError(TailraceError):
+    """A setting is missing or wrong. The message has one line per mistake."""
+
+    code = "settings_invalid"
+
+
+class MissingExtraError(TailraceError):
+    """An optional dependency is not installed. The message says what to install."""
+
+    code = "extra_missing"
+
+
+class StoreError(TailraceError):
+    """A store could not do what was asked."""
+
+    code = "store_error"
+    status = 503
+
+
+class StoreUnavailableError(StoreError):
+    """The store is down, slower than its time limit, or answered an error."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class DatabaseError(TailraceError):
+    """The database refused a statement."""
+
+    code = "database_error"
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """No connection to the database, or it was lost."""
+
+    code = "database_unavailable"
+    status = 503
+    retryable = True
+
+
+class DatabaseTimeoutError(DatabaseError):
+    """A statement or lock timeout."""
+
+    code = "database_timeout"
+    status = 503
+    retryable = True
+
+
+class PoolTimeoutError(DatabaseError):
+    """No pooled connection became free in time."""
+
+    code = "pool_timeout"
+    status = 503
+    retryable = True
+
+
+class ConflictError(DatabaseError):
+    """A deadlock or serialization failure that retries did not mend."""
+
+    code = "transaction_conflict"
+    status = 503
+    retryable = True
+
+
+class SchemaError(DatabaseError):
+    """Plan or apply cannot go on; the message names the object and what to do."""
+
+    code = "schema_error"
+
+
+class UpstreamError(TailraceError):
+    """A call to another service failed."""
+
+    code = "upstream_error"
+    status = 502
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """An attempt, or the call as a whole, ran out of time."""
+
+    code = "upstream_timeout"
+    status = 504
+    retryable = True
+
+
+class UpstreamUnavailableError(UpstreamError):
+    """No connection, or the last attempt answered 429 or 5xx."""
+
+    code = "upstream_unavailable"
+    status = 503
+    retryable = True
+
+
+class UpstreamRejectedError(UpstreamError):
+    """The other service answered a 4xx that repeating will not mend.
+
+    Args:
+        answered: the status it answered.
+    """
+
+    code = "upstream_rejected"
+
+    def __init__(self, message: str, *, answered: int) -> None:
+        super().__init__(message)
+        self.answered = answered
+
+
+class CircuitOpenError(UpstreamError):
+    """The circuit breaker refuses calls until ``retry_after`` seconds have passed."""
+
+    code = "circuit_open"
+    status = 503
+    retryable = True
+
+
+class BulkheadFullError(UpstreamError):
+    """As many calls as allowed are under way and waiting."""
+
+    code = "bulkhead_full"
+    status = 503
+    retryable = True
+
+
+class RequestError(TailraceError):
+    """The client's mistake.
+
+    Args:
+        message: what is wrong and what to send instead.
+        status: the 4xx to answer.
+        code: stable name of this mistake.
+    """
+
+    code = "bad_request"
+    status = 400
+
+    def __init__(self, message: str, *, status: int = 400, code: str = "bad_request") -> None:
+        super().__init__(message)
+        self.status = status  # type: ignore[misc]
+        self.code = code  # type: ignore[misc]

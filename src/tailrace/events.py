@@ -1,0 +1,249 @@
+"""Every event a room emits, and the one protocol that receives them.
+
+Pure: values only. Rooms guard with ``if observer is not None`` before building an event, so that nobody watching costs
+nothing. Names are past tense; times are seconds; ``dependency`` and ``route`` are names from code, never from input, so
+that they can be metric labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+__all__ = [
+    "AttemptFailed",
+    "BulkheadRefused",
+    "CacheBypassed",
+    "CacheFillRefused",
+    "CacheLookedUp",
+    "CircuitChanged",
+    "ConnectionCheckedIn",
+    "ConnectionCheckedOut",
+    "EpochChanged",
+    "Event",
+    "FallbackUsed",
+    "Fenced",
+    "HorizonAdvanced",
+    "Observer",
+    "PoolMeasured",
+    "RequestFinished",
+    "StatementFinished",
+    "StoreCalled",
+    "StoreConnectionChanged",
+    "TagsBumped",
+    "TransactionRetried",
+    "UpstreamCalled",
+    "ValueComputed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+# --- asgi ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished(Event):
+    """A request was answered, or its client left (``status`` 499)."""
+
+    method: str
+    route: str
+    status: int
+    duration: float
+    response_bytes: int
+    cache: str | None = None
+
+
+# --- cache ---------------------------------------------------------------------------------------
+
+CacheStatus = Literal["hit", "stale", "miss", "collapsed", "bypass"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLookedUp(Event):
+    """A cached answer was asked for. ``cache`` is the policy's name."""
+
+    cache: str
+    status: CacheStatus
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValueComputed(Event):
+    """A value was computed for the cache."""
+
+    cache: str
+    duration: float
+    value_bytes: int
+    background: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFillRefused(Event):
+    """A computed value was not kept: ``reason`` is one of too_large, untrusted, error."""
+
+    cache: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBypassed(Event):
+    """The cache was not used: ``reason`` is one of store, horizon, token, transaction, epoch."""
+
+    cache: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagsBumped(Event):
+    """New stamps were written. ``source`` is writer or relay."""
+
+    source: Literal["writer", "relay"]
+    count: int
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced(Event):
+    """A client that had written made its process catch up first."""
+
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonAdvanced(Event):
+    """A relay pass ended. ``age`` is how long ago the newest moment lies up to which every commit is known."""
+
+    age: float
+    outbox_depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochChanged(Event):
+    """The store or the database is another one than before: the cache starts cold."""
+
+    part: Literal["store", "database"]
+
+
+# --- stores --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCalled(Event):
+    """One round trip to a store."""
+
+    store: str
+    operation: str
+    duration: float
+    error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConnectionChanged(Event):
+    """The connection to a store came up or was lost."""
+
+    store: str
+    connected: bool
+
+
+# --- db ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCheckedOut(Event):
+    """A pooled connection was handed out after ``wait`` seconds."""
+
+    pool: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCheckedIn(Event):
+    """A pooled connection came back after ``held`` seconds."""
+
+    pool: str
+    held: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMeasured(Event):
+    """The pool's figures at a moment."""
+
+    pool: str
+    size: int
+    in_use: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementFinished(Event):
+    """One statement ran."""
+
+    pool: str
+    operation: str
+    duration: float
+    error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRetried(Event):
+    """A transaction failed for a passing reason and is tried again."""
+
+    pool: str
+    attempt: int
+    reason: str
+
+
+# --- upstream and resilience ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCalled(Event):
+    """A call to a dependency ended, retries included. ``outcome``: ok, error, timeout, rejected, open, full."""
+
+    dependency: str
+    outcome: str
+    duration: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(Event):
+    """One attempt failed; ``delay`` seconds until the next, None when there is none."""
+
+    dependency: str
+    attempt: int
+    reason: str
+    delay: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChanged(Event):
+    """A circuit breaker changed state."""
+
+    dependency: str
+    state: Literal["closed", "open", "half_open"]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkheadRefused(Event):
+    """A call was refused because too many were under way."""
+
+    dependency: str
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackUsed(Event):
+    """A fallback answered in place of the dependency."""
+
+    dependency: str
+    reason: str
+
+
+class Observer(Protocol):
+    """Receives events as they happen; must be quick and must not raise."""
+
+    def __call__(self, event: Event, /) -> None: ...

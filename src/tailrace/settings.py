@@ -1,0 +1,167 @@
+"""Settings: one frozen model a room, read once at the edge from the environment (prefix ``TAILRACE_``, nested ``__``).
+
+``TAILRACE_DATABASE__POOL_SIZE=20`` sets ``Settings().database.pool_size``. All mistakes are reported at once.
+``TAILRACE_DATABASE_URL`` and ``TAILRACE_VALKEY_URL`` are the short names of the two that everybody sets.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailrace.errors import SettingsError
+
+__all__ = [
+    "CacheSettings",
+    "DatabaseSettings",
+    "FreshnessSettings",
+    "HttpSettings",
+    "Settings",
+    "UpstreamSettings",
+    "ValkeySettings",
+    "load_settings",
+]
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Room(BaseModel):
+    """Base of every room's settings: frozen, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(Room):
+    """The database room: engine, pool and transactions."""
+
+    pool_size: Count = 10
+    """Connections kept open."""
+    max_overflow: Annotated[int, Field(ge=0)] = 10
+    """Connections opened beyond ``pool_size`` under load."""
+    pool_timeout: Seconds = 2.0
+    """Seconds to wait for a free connection before failing."""
+    pool_recycle: Seconds = 1800.0
+    """Seconds after which a connection is replaced."""
+    pre_ping: bool = True
+    """Whether a connection is tested before it is handed out."""
+    connect_timeout: Seconds = 5.0
+    """Seconds to wait for a new connection."""
+    statement_timeout: Seconds = 30.0
+    """Seconds after which the server cancels a statement."""
+    pgbouncer: bool = False
+    """True behind PgBouncer in transaction mode: no session settings, no named prepared statements."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """How often a transaction that failed for a passing reason is tried again."""
+
+
+class ValkeySettings(Room):
+    """The shared store."""
+
+    timeout: Seconds = 0.25
+    """Seconds after which a call counts as a miss."""
+    connect_timeout: Seconds = 1.0
+    """Seconds to wait for a new connection."""
+    reconnect_max_delay: Seconds = 1.0
+    """Longest pause between attempts to connect again."""
+
+
+class CacheSettings(Room):
+    """The cache room and the memory store."""
+
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "tailrace"
+    """First part of every key, so that applications can share a store."""
+    memory_entries: Count = 100_000
+    """Most entries held in the process."""
+    memory_bytes: Count = 256 * 1024 * 1024
+    """Most bytes held in the process."""
+    max_value_bytes: Count = 4 * 1024 * 1024
+    """A larger value is answered but not stored."""
+    lease: Seconds = 10.0
+    """Seconds for which one process computes a value while the others wait."""
+
+
+class FreshnessSettings(Room):
+    """How old what others wrote may be, and how that is kept."""
+
+    enabled: bool = True
+    """False: answers live by their time to live alone."""
+    relay: bool = True
+    """Whether this process relays what others wrote; switch off only where a relay runs beside it."""
+    poll_interval: Seconds = 0.01
+    """Seconds between two looks at the outbox."""
+    bound: Seconds = 1.0
+    """The cache is bypassed when what others wrote longer ago than this many seconds might not be known."""
+    batch: Count = 1000
+    """Most outbox rows taken at once."""
+    stamp_ttl: Seconds = 7 * 24 * 3600.0
+    """Seconds for which a stamp is kept; at its end the answers that carry it are computed anew."""
+    token_ttl: Seconds = 10.0
+    """Seconds for which a client that wrote is recognised; must exceed ``bound``."""
+    secret: SecretStr | None = None
+    """Signs the tokens; by default made from a value kept in the database."""
+
+
+class HttpSettings(Room):
+    """The front door."""
+
+    server_timing: bool = False
+    """Whether responses carry ``Server-Timing``; it tells strangers where time goes, so it is off by default."""
+    problem_details: Literal["rfc9457", "service"] = "rfc9457"
+    """The body of errors: RFC 9457, or the service's own shape through a renderer."""
+    metrics: bool = True
+    """Whether ``/metrics`` is served."""
+
+
+class UpstreamSettings(Room):
+    """Defaults of calls to other services; each client may set its own."""
+
+    attempt_timeout: Seconds = 2.0
+    total_timeout: Seconds = 10.0
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    backoff: Seconds = 1.0
+    """First pause before a retry; doubles each time."""
+    max_backoff: Seconds = 30.0
+    retry_budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Retries allowed as a share of calls."""
+    concurrency: Count = 64
+    breaker_failures: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of failed calls in the window that opens the breaker."""
+    breaker_window: Seconds = 10.0
+    breaker_minimum_calls: Count = 10
+    breaker_open: Seconds = 5.0
+    """Seconds the breaker stays open before it lets a trial through."""
+
+
+class Settings(BaseSettings):
+    """Everything Tailrace reads from the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TAILRACE_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    database_url: SecretStr | None = None
+    """``postgresql://user:password@host:port/name``; None: no database."""
+    valkey_url: SecretStr | None = None
+    """``redis://host:port/0`` (Valkey or Redis); None: this process's memory only."""
+    database: DatabaseSettings = DatabaseSettings()
+    valkey: ValkeySettings = ValkeySettings()
+    cache: CacheSettings = CacheSettings()
+    freshness: FreshnessSettings = FreshnessSettings()
+    http: HttpSettings = HttpSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: one line for every setting that is wrong; values are not repeated.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"TAILRACE_{'__'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("\n".join(lines)) from None

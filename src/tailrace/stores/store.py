@@ -1,0 +1,90 @@
+"""The store protocol: bytes by key, each with a time to live. Pure: a protocol and its value types.
+
+One contract suite (``tests/contract/test_store.py``) runs against every adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Store", "StoreStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """What a store holds and has done since it was made. Sizes in bytes."""
+
+    entries: int = 0
+    bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+
+
+class Store(Protocol):
+    """Bytes by key. Every key expires; nothing is ever kept without a time to live.
+
+    Every method that may wait raises ``StoreUnavailableError`` when the store is down or slower than its time limit,
+    and never anything else; callers treat that as "no cache". Each costs one round trip at most, and calls made in the
+    same turn of the event loop share one.
+    """
+
+    name: str
+    """The adapter's name in events and metrics: memory, valkey, tiered."""
+
+    shared: bool
+    """True when other processes see what is written here."""
+
+    @property
+    def epoch(self) -> str | None:
+        """Names this life of the store's contents; another value means that writes may have been lost.
+
+        None while the store is not connected.
+        """
+        ...
+
+    def peek(self, keys: Sequence[str]) -> list[bytes | None] | None:
+        """The values if all of them are known here and now without waiting, else None.
+
+        A memory store always knows (an absent key is a known ``None`` in the list); a networked store never does; a
+        tiered store knows what it holds a tracked copy of. Never raises.
+        """
+        ...
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values in the order of ``keys``; None where there is none."""
+        ...
+
+    async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
+        """Write all, each to expire after ``ttl`` seconds. When it returns, a ``get`` by anyone sees them."""
+        ...
+
+    async def add(self, items: Mapping[str, bytes], ttl: float) -> list[bytes]:
+        """Write those that are absent; return what each key now holds, in order. Atomic for each key."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        """Remove; returns how many there were."""
+        ...
+
+    async def release(self, key: str, value: bytes) -> bool:
+        """Remove ``key`` if it holds ``value``; True if it did. Atomic."""
+        ...
+
+    async def fence(self) -> None:
+        """After it returns, ``peek`` and ``get`` reflect every write that any process finished before the call."""
+        ...
+
+    async def clear(self, prefix: str) -> int:
+        """Remove every key that begins with ``prefix``, in steps that block nobody; returns how many."""
+        ...
+
+    def statistics(self) -> StoreStatistics:
+        """Figures of this process's part of the store."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and tasks. Idempotent."""
+        ...
