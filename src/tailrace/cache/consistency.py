@@ -1,0 +1,33 @@
+"""What one request may read from the cache. Pure: a context variable and its value.
+
+The front door makes a ``ReadContext`` for each request, the database session notes writes in it, the cache obeys it.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+__all__ = ["ReadContext", "current_reads"]
+
+
+@dataclass(slots=True)
+class ReadContext:
+    """One request's standing.
+
+    Attributes:
+        fenced: this process caught up with every other before the request was served.
+        bypass: the cache must not be used.
+        wrote: the request committed a write; its client gets a token.
+        wrote_unstamped: the commit's stamps could not be written; the token makes others bypass the cache.
+        writing: a transaction that has written is open; the cache would not show its writes.
+    """
+
+    fenced: bool = False
+    bypass: bool = False
+    wrote: bool = False
+    wrote_unstamped: bool = False
+    writing: bool = False
+
+
+current_reads: ContextVar[ReadContext | None] = ContextVar("tailrace_current_reads", default=None)

@@ -1,0 +1,60 @@
+"""One process computes while the others wait. Touches: a shared store, the clock.
+
+A lease is a key that holds its owner's name and expires by itself, so a process that dies delays the others by the
+lease's length at most. It saves work; it decides nothing about correctness, which the stamps alone do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tailrace.clock import Clock
+from tailrace.stores import Store
+
+__all__ = ["Leases"]
+
+FIRST_PAUSE = 0.002
+LONGEST_PAUSE = 0.05
+
+
+class Leases:
+    """Takes, awaits and gives back leases.
+
+    Args:
+        seconds: for how long a lease holds.
+        random_bytes: makes owners' names.
+    """
+
+    __slots__ = ("_clock", "_random_bytes", "_seconds", "_store")
+
+    def __init__(self, store: Store, clock: Clock, *, seconds: float, random_bytes: Callable[[int], bytes]) -> None:
+        self._store = store
+        self._clock = clock
+        self._seconds = seconds
+        self._random_bytes = random_bytes
+
+    async def take_or_wait(self, key: str, entry_key: str, usable: Callable[[bytes | None], bool]) -> bytes | None:
+        """Become the owner of ``key``, or wait until its owner has stored an entry.
+
+        Returns:
+            The owner's name when this caller must compute; None when ``entry_key`` holds what is ``usable``.
+            After a lease's length without either, the caller owns it whatever others do: it must answer its client.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow.
+        """
+        owner = self._random_bytes(12)
+        give_up = self._clock.monotonic() + self._seconds
+        pause = FIRST_PAUSE
+        while True:
+            holder = (await self._store.add({key: owner}, self._seconds))[0]
+            if holder == owner or self._clock.monotonic() >= give_up:
+                return owner
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if usable((await self._store.get([entry_key]))[0]):
+                return None
+
+    async def give_back(self, key: str, owner: bytes) -> None:
+        """End the lease if it is still this owner's."""
+        await self._store.release(key, owner)

@@ -1,0 +1,381 @@
+"""The cache: look up, else compute once and keep. Touches: the store, the clock, background tasks.
+
+Freshness, identity and stampedes are decided here and nowhere else. The order of things matters and is this:
+
+1. entry and stamps are read together (one round trip, none when this process holds tracked copies);
+2. an entry is served only if the stamps it carries are the current ones;
+3. else a flight begins, named by the key *and* the stamps: a caller that comes after a bump has other stamps and never
+   shares a computation that began before it;
+4. the computed value is stored under the stamps read in step 1, before the first statement ran. If a commit changed
+   them meanwhile, the entry is invalid from birth, without any lock.
+
+Whenever the store, the database's life or the horizon is not certain, the answer is computed (status ``bypass``).
+
+**Source:** the protocol of ``docs/explanation/freshness.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from tailrace.cache.consistency import ReadContext, current_reads
+from tailrace.cache.early_refresh import Phase, phase
+from tailrace.cache.entry import Entry, decode, encode
+from tailrace.cache.keyspace import Freshness, Keyspace
+from tailrace.cache.lease import Leases
+from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
+from tailrace.cache.singleflight import SingleFlight
+from tailrace.cache.stamps import Stamps
+from tailrace.cache.warm import Recipe, Warmer
+from tailrace.clock import Clock, SystemClock
+from tailrace.core.freshness import current, with_wide
+from tailrace.errors import StoreUnavailableError
+from tailrace.events import (
+    CacheBypassed,
+    CacheFillRefused,
+    CacheLookedUp,
+    CacheStatus,
+    Observer,
+    ValueComputed,
+)
+from tailrace.settings import CacheSettings, FreshnessSettings
+from tailrace.stores import Store
+
+__all__ = ["Cache", "Compute"]
+
+Compute = Callable[[], Awaitable[bytes | Computed | Uncacheable]]
+
+TAG_SETS = 10_000
+"""Most tag tuples whose completed form is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One lookup, with its names in the store."""
+
+    key: str
+    entry_key: str
+    stamp_keys: tuple[str, ...]
+    prefix: str
+    tags: tuple[str, ...]
+    policy: CachePolicy
+    compute: Compute
+
+
+class Cache:
+    """Read-through cache over any store.
+
+    Args:
+        store: where entries and stamps live.
+        freshness: what is known of the database; None where answers depend on no database.
+        settings: sizes and times.
+        stamp_ttl: seconds for which stamps are kept.
+        clock: time.
+        observer: receives cache events.
+
+    Keys must contain everything the answer depends on but its tags: above all whose answer it is.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        freshness: Freshness | None = None,
+        settings: CacheSettings | None = None,
+        stamp_ttl: float | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.store = store
+        self.settings = settings or CacheSettings()
+        self.freshness = freshness
+        self.keyspace = Keyspace(self.settings.namespace, store, freshness)
+        self._clock = clock or SystemClock()
+        self._observer = observer
+        ttl = FreshnessSettings().stamp_ttl if stamp_ttl is None else stamp_ttl
+        self.stamps = Stamps(store, self.keyspace, ttl=ttl, random_bytes=os.urandom)
+        self._leases = Leases(store, self._clock, seconds=self.settings.lease, random_bytes=os.urandom)
+        self._flights: SingleFlight[Answer] = SingleFlight()
+        self._background: set[asyncio.Task[None]] = set()
+        self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self.warmer = Warmer(self.read_through)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def peek(self, key: str, *, policy: CachePolicy, depends_on: Iterable[str] = ()) -> Answer | None:
+        """A fresh answer if this process holds it and all its stamps, else None. Never waits, never computes."""
+        if self._refusal(current_reads.get()) is not None:
+            return None
+        prefix = self.keyspace.prefix()
+        if prefix is None:
+            return None
+        tags = self._complete(depends_on)
+        found = self.store.peek([f"{prefix}e:{key}", *[f"{prefix}s:{tag}" for tag in tags]])
+        if found is None:
+            return None
+        entry = decode(found[0])
+        if entry is None or not current(entry.stamps, found[1:]):
+            return None
+        now = self._clock.now()
+        if phase(entry, policy, now, 1.0 - random.random()) is not Phase.FRESH:  # noqa: S311
+            return None
+        if self._observer is not None:
+            self._observer(CacheLookedUp(policy.name, "hit", 0.0))
+        if policy.warm:
+            self.warmer.used(key)
+        return _answer(entry, "hit", now)
+
+    async def read_through(
+        self, key: str, compute: Compute, *, policy: CachePolicy, depends_on: Iterable[str] = ()
+    ) -> Answer:
+        """The cached answer, or the one that ``compute`` gives, once for all who ask at the same time.
+
+        Args:
+            key: names the answer, with the identity it belongs to.
+            compute: gives the value; runs outside any transaction of the caller's.
+            policy: how long and how.
+            depends_on: tags, as ``tailrace.core.freshness.tag`` makes them. An answer that reads a table which is not
+                named here is not kept fresh.
+
+        Raises:
+            Whatever ``compute`` raises. The store being down or slow is never an error.
+
+        Cost: no round trip on a hit that this process holds, one on a hit in the shared store.
+        """
+        began = self._clock.monotonic()
+        answer = await self._read_through(key, compute, policy, self._complete(depends_on))
+        if self._observer is not None:
+            self._observer(CacheLookedUp(policy.name, answer.status, self._clock.monotonic() - began))
+        return answer
+
+    async def _read_through(self, key: str, compute: Compute, policy: CachePolicy, tags: tuple[str, ...]) -> Answer:
+        reads = current_reads.get()
+        refusal = self._refusal(reads)
+        prefix = self.keyspace.prefix()
+        if refusal is None and prefix is None:
+            refusal = "epoch"
+        if refusal is not None or prefix is None:
+            return await self._bypass(key, compute, policy, refusal or "epoch")
+        stamp_keys = tuple([f"{prefix}s:{tag}" for tag in tags])
+        request = _Request(key, f"{prefix}e:{key}", stamp_keys, prefix, tags, policy, compute)
+        try:
+            names = [request.entry_key, *stamp_keys]
+            found = self.store.peek(names) or await self.store.get(names)
+            entry = decode(found[0])
+            if entry is not None and current(entry.stamps, found[1:]):
+                served = self._serve(request, entry)
+                if served is not None:
+                    return served
+            else:
+                entry = None
+            stamps = await self.stamps.complete(stamp_keys, found[1:])
+        except StoreUnavailableError:
+            return await self._bypass(key, compute, policy, "store")
+        return await self._compute_once(request, stamps, entry)
+
+    def _refusal(self, reads: ReadContext | None) -> str | None:
+        """Why the cache must not be used just now, or None."""
+        if reads is not None and (reads.bypass or reads.writing):
+            return "token" if reads.bypass else "transaction"
+        if self.freshness is not None and not self.freshness.trusted():
+            return "horizon"
+        return None
+
+    def _serve(self, request: _Request, entry: Entry) -> Answer | None:
+        """The entry as an answer, refreshed in the background if it is time; None when it has expired."""
+        now = self._clock.now()
+        part = phase(entry, request.policy, now, 1.0 - random.random())  # noqa: S311
+        if part is Phase.EXPIRED:
+            return None
+        if part is not Phase.FRESH:
+            self._in_background(self._refresh(request, entry))
+        if request.policy.warm:
+            self.warmer.used(request.key)
+        return _answer(entry, "stale" if part is Phase.STALE else "hit", now)
+
+    # --- computing ---------------------------------------------------------------------------------------------------
+
+    async def _bypass(self, key: str, compute: Compute, policy: CachePolicy, reason: str) -> Answer:
+        """Compute without the cache. Only one computation of a key runs at a time, begun after its callers came."""
+        if self._observer is not None:
+            self._observer(CacheBypassed(policy.name, reason))
+
+        async def run() -> Answer:
+            created_at = self._clock.now()
+            result, _ = await self._timed(compute, policy, background=False)
+            if isinstance(result, bytes):
+                return Answer(result, "bypass", created_at, 0.0, 0.0)
+            shareable = not isinstance(result, Uncacheable) or result.shareable
+            return Answer(result.value, "bypass", created_at, 0.0, 0.0, shareable)
+
+        if reason == "transaction":  # the caller's own uncommitted writes are nobody else's to see
+            return await run()
+        answer, leader = await self._flights.next(("bypass", key), run)
+        return answer if leader or answer.shareable else await run()
+
+    async def _compute_once(self, request: _Request, stamps: bytes, expired: Entry | None) -> Answer:
+        """Fly, or join the flight that has the same key and the same stamps."""
+
+        async def fly() -> Answer:
+            return await self._fill(request, stamps, background=False)
+
+        try:
+            answer, leader = await self._flights.join((request.entry_key, stamps), fly)
+        except Exception:
+            if expired is not None and self._may_serve_on_error(request.policy, expired):
+                return _answer(expired, "stale", self._clock.now())
+            raise
+        if leader or answer.status != "miss":
+            return answer
+        if not answer.shareable:
+            return await fly()
+        return Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
+
+    def _may_serve_on_error(self, policy: CachePolicy, entry: Entry) -> bool:
+        return self._clock.now() - entry.created_at - entry.ttl < policy.stale_if_error
+
+    async def _fill(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
+        """Compute and store; in a shared store only one process does, the others take what it stored."""
+        lease_key = owner = None
+        if self.store.shared:
+            lease_key = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
+            taken: list[Entry] = []
+
+            def usable(data: bytes | None) -> bool:
+                entry = decode(data)
+                if entry is None or entry.stamps != stamps or entry.created_at + entry.ttl <= self._clock.now():
+                    return False
+                taken.append(entry)
+                return True
+
+            try:
+                owner = await self._leases.take_or_wait(lease_key, request.entry_key, usable)
+            except StoreUnavailableError:
+                lease_key = None
+            if taken:
+                return _answer(taken[-1], "collapsed", self._clock.now())
+        try:
+            return await self._compute_and_store(request, stamps, background=background)
+        finally:
+            if lease_key is not None and owner is not None:
+                self._in_background(self._give_back(lease_key, owner))
+
+    async def _compute_and_store(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
+        policy = request.policy
+        created_at = self._clock.now()
+        result, cost = await self._timed(request.compute, policy, background=background)
+        if isinstance(result, Uncacheable):
+            return Answer(result.value, "miss", created_at, 0.0, 0.0, result.shareable)
+        ttl = result.ttl if isinstance(result, Computed) else policy.ttl
+        value = result.value if isinstance(result, Computed) else result
+        ttl *= 1.0 - policy.jitter * random.random()  # noqa: S311
+        await self._store(request, Entry(stamps, created_at, ttl, cost, value))
+        return Answer(value, "miss", created_at, 0.0, ttl)
+
+    async def _store(self, request: _Request, entry: Entry) -> None:
+        policy = request.policy
+        reason = None
+        if len(entry.value) > self.settings.max_value_bytes:
+            reason = "too_large"
+        elif self.keyspace.prefix() != request.prefix:
+            reason = "untrusted"  # the store or the database is another one than when the stamps were read
+        else:
+            try:
+                await self.store.set({request.entry_key: encode(entry)}, policy.retention)
+            except StoreUnavailableError:
+                reason = "error"
+            else:
+                if policy.warm:
+                    self.warmer.remember(request.key, Recipe(request.compute, policy, request.tags))
+        if reason is not None and self._observer is not None:
+            self._observer(CacheFillRefused(policy.name, reason))
+
+    async def _timed(
+        self, compute: Compute, policy: CachePolicy, *, background: bool
+    ) -> tuple[bytes | Computed | Uncacheable, float]:
+        """Run ``compute``: what it gave and the seconds it took."""
+        began = self._clock.monotonic()
+        result = await compute()
+        cost = self._clock.monotonic() - began
+        if self._observer is not None:
+            value = result if isinstance(result, bytes) else result.value
+            self._observer(ValueComputed(policy.name, cost, len(value), background))
+        return result, cost
+
+    # --- in the background -------------------------------------------------------------------------------------------
+
+    async def _refresh(self, request: _Request, entry: Entry) -> None:
+        async def fly() -> Answer:
+            # The request that saw the entry grow old has gone on; what it may read must not rule this.
+            current_reads.set(None)
+            return await self._fill(request, entry.stamps, background=True)
+
+        try:
+            await self._flights.join((request.entry_key, entry.stamps, "refresh"), fly)
+        except Exception:  # the entry was served; the next caller tries again
+            if self._observer is not None:
+                self._observer(CacheFillRefused(request.policy.name, "error"))
+
+    async def _give_back(self, lease_key: str, owner: bytes) -> None:
+        try:
+            await self._leases.give_back(lease_key, owner)
+        except StoreUnavailableError:
+            return  # it expires by itself
+
+    def _in_background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    async def invalidate(self, tags: Iterable[str]) -> None:
+        """End the life of everything that depends on ``tags``. One round trip, however much that is.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow; what it holds may still be served.
+        """
+        await self.stamps.bump(tags)
+
+    async def forget(self, key: str) -> None:
+        """Remove one answer.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow.
+        """
+        prefix = self.keyspace.prefix()
+        if prefix is not None:
+            await self.store.delete([f"{prefix}e:{key}"])
+
+    async def clear(self) -> int:
+        """Remove everything of this namespace, in any epoch; returns how many keys.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow.
+        """
+        return await self.store.clear(self.keyspace.root)
+
+    async def aclose(self) -> None:
+        """Let background work end. The store is its maker's to close."""
+        await self.warmer.aclose()
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _complete(self, depends_on: Iterable[str]) -> tuple[str, ...]:
+        given = tuple(depends_on)
+        completed = self._tag_sets.get(given)
+        if completed is None:
+            if len(self._tag_sets) >= TAG_SETS:
+                self._tag_sets.clear()
+            completed = self._tag_sets[given] = with_wide(given)
+        return completed
+
+
+def _answer(entry: Entry, status: CacheStatus, now: float) -> Answer:
+    return Answer(entry.value, status, entry.created_at, max(0.0, now - entry.created_at), entry.ttl)

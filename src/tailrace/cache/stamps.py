@@ -1,0 +1,57 @@
+"""Stamps in a store. Touches: the store; randomness handed in.
+
+A stamp is a random value never used before, not a counter: after an eviction a counter would count up to old values
+again and bring old entries back to life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tailrace.cache.keyspace import Keyspace
+from tailrace.core.freshness import STAMP_BYTES
+from tailrace.errors import StoreUnavailableError
+from tailrace.stores import Store
+
+__all__ = ["Stamps"]
+
+
+class Stamps:
+    """Reads, creates and replaces stamps.
+
+    Args:
+        ttl: seconds for which a stamp is kept; longer than any entry lives.
+        random_bytes: gives that many random bytes; ``os.urandom``.
+    """
+
+    __slots__ = ("_keyspace", "_random_bytes", "_store", "ttl")
+
+    def __init__(self, store: Store, keyspace: Keyspace, *, ttl: float, random_bytes: Callable[[int], bytes]) -> None:
+        self._store = store
+        self._keyspace = keyspace
+        self._random_bytes = random_bytes
+        self.ttl = ttl
+
+    async def complete(self, keys: Sequence[str], found: Sequence[bytes | None]) -> bytes:
+        """The stamps joined, after creating those that are missing. No round trip if none is, else one.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow.
+        """
+        missing = [key for key, stamp in zip(keys, found, strict=True) if stamp is None]
+        if not missing:
+            return b"".join(found)  # type: ignore[arg-type]
+        made = await self._store.add({key: self._random_bytes(STAMP_BYTES) for key in missing}, self.ttl)
+        created = dict(zip(missing, made, strict=True))
+        return b"".join([created[key] if stamp is None else stamp for key, stamp in zip(keys, found, strict=True)])
+
+    async def bump(self, tags: Iterable[str]) -> None:
+        """Give every tag a new stamp: what carries the old ones is invalid from now on. One round trip.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow; nothing is known to have been written.
+        """
+        prefix = self._keyspace.prefix()
+        if prefix is None:
+            raise StoreUnavailableError("the store or the database is not connected")
+        await self._store.set({f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in tags}, self.ttl)
