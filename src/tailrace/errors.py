@@ -3,6 +3,7 @@
     TailraceError
     |- SettingsError                 a setting is missing or wrong; every mistake is listed at once
     |- MissingExtraError             an optional dependency is not installed
+    |- EmbeddedServerError           a server from a wheel cannot start, or its folder is in use; says what to do
     |- StoreError
     |  `- StoreUnavailableError      the store is down, too slow, or answered an error
     |- DatabaseError
@@ -10,6 +11,7 @@
     |  |- DatabaseTimeoutError       statement or lock timeout (transient)
     |  |- PoolTimeoutError           no connection became free in time (transient)
     |  |- ConflictError              deadlock or serialization failure, retries used up (transient)
+    |  |- ConstraintError            a unique, foreign key, check or not-null constraint was violated
     |  `- SchemaError                plan/apply cannot go on; says which object and why
     |- UpstreamError
     |  |- UpstreamTimeoutError       an attempt, or the call as a whole, ran out of time
@@ -30,9 +32,11 @@ __all__ = [
     "BulkheadFullError",
     "CircuitOpenError",
     "ConflictError",
+    "ConstraintError",
     "DatabaseError",
     "DatabaseTimeoutError",
     "DatabaseUnavailableError",
+    "EmbeddedServerError",
     "MissingExtraError",
     "PoolTimeoutError",
     "RequestError",
@@ -74,6 +78,12 @@ class MissingExtraError(TailraceError):
     """An optional dependency is not installed. The message says what to install."""
 
     code = "extra_missing"
+
+
+class EmbeddedServerError(TailraceError):
+    """A server from a wheel cannot start, or its folder is in use. One line, which says what to do."""
+
+    code = "embedded_server_error"
 
 
 class StoreError(TailraceError):
@@ -126,6 +136,18 @@ class ConflictError(DatabaseError):
     code = "transaction_conflict"
     status = 503
     retryable = True
+
+
+class ConstraintError(DatabaseError):
+    """A constraint was violated. ``constraint`` is its name, ``kind`` which sort: the client's mistake as a rule."""
+
+    code = "constraint_violated"
+    status = 409
+
+    def __init__(self, message: str, *, kind: str, constraint: str | None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.constraint = constraint
 
 
 class SchemaError(DatabaseError):

@@ -1,0 +1,66 @@
+"""Servers for the tests: real PostgreSQL and Valkey, one of each for the whole run, on free ports."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tailrace.embedded import PostgresServer, ValkeyServer
+
+# Nothing here outlives the run, so the machine's crash need not be survived; the server's own may be tested.
+UNSAFE_BUT_FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
+    "log_min_messages": "warning",
+}
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder that an unprivileged server can reach, which pytest's own temporary ones are not when root runs it."""
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[PostgresServer]:
+    """A started PostgreSQL for the whole run."""
+    with PostgresServer(server_folder / "postgres", settings=UNSAFE_BUT_FAST) as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """A new empty database, dropped afterwards."""
+    postgres.start()  # a test may have killed it
+    name = f"test_{next(_numbers)}"
+    postgres.create_database(name)
+    yield postgres.url(name)
+    postgres.start()
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def valkey(server_folder: Path) -> Iterator[ValkeyServer]:
+    """A started Valkey for the whole run."""
+    with ValkeyServer(server_folder / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def valkey_url(valkey: ValkeyServer) -> str:
+    """The address of an emptied Valkey."""
+    valkey.start()  # a test may have killed it
+    valkey.flush()
+    return valkey.url
