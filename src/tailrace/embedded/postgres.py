@@ -152,9 +152,9 @@ class PostgresServer:
         Cost: one process, about 15 ms.
         """
         # The password by environment, which other users cannot read, and not by argument, which they can.
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database]
         done = subprocess.run(  # noqa: S603 - our own binary
-            [psql_program(), "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
-            + ["-d", database, "-c", statement],
+            [str(self.psql_path), "-XqAt", "-v", "ON_ERROR_STOP=1", *address, "-c", statement],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -179,7 +179,7 @@ class PostgresServer:
         self.execute(f"DROP DATABASE IF EXISTS {_identifier(name)} WITH (FORCE)")
 
     def _ensure_database(self, name: str) -> None:
-        if not self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+        if not self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):  # noqa: S608 - ours
             self.create_database(name)
 
     # --- starting ---------------------------------------------------------------------------------
@@ -190,7 +190,8 @@ class PostgresServer:
         if version.exists():
             if (found := version.read_text().strip()) != VERSION:
                 raise EmbeddedServerError(
-                    f"{self._cluster} was made by PostgreSQL {found}, not {VERSION}: dump it there, or choose another folder"
+                    f"{self._cluster} was made by PostgreSQL {found}, not {VERSION}: "
+                    "dump it there, or choose another folder"
                 )
             return
         fresh, password = self._cluster.with_suffix(".new"), self._cluster.with_suffix(".password")
@@ -213,7 +214,15 @@ class PostgresServer:
     def _run_initdb(self, cluster: Path, password: Path) -> None:
         programs = postgres_programs(self._identity)
         # The builtin provider: Unicode by code point, the same on every machine, no locale to install.
-        command = [programs / "initdb", "-D", cluster, "-U", USER, f"--pwfile={password}", "--auth=scram-sha-256"]
+        command: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            cluster,
+            "-U",
+            USER,
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+        ]
         command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command += ["--set=scram_iterations=1", "--no-instructions"]
         if self._settings.get("fsync") == "off":
@@ -256,7 +265,7 @@ class PostgresServer:
         # No postmaster lives (the orphan is replaced, the folder locked): the file names a pid that means nothing now.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         written = self._folder.log_size()
-        command = [postgres_programs(self._identity) / "postgres", "-D", self._cluster]
+        command: list[str | Path] = [postgres_programs(self._identity) / "postgres", "-D", self._cluster]
         command += ["-c", f"config_file={configuration}"]
         self._child = process.spawn(command, identity=self._identity, log=self._folder.log, death_signal=signal.SIGINT)
         if process.wait_until(lambda: self._ready() or not self.running, START_TIMEOUT) and self.running:

@@ -1,4 +1,6 @@
-"""Server processes: started unprivileged and tied to this process's life, found again, ended. Touches: processes, /proc.
+"""Server processes: started unprivileged, tied to this process's life, found again, ended.
+
+Touches: processes, /proc.
 
 **Source:** prctl(2) ``PR_SET_PDEATHSIG``, proc(5).
 """
