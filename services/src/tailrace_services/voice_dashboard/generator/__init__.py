@@ -1,0 +1,24 @@
+"""Generated data: the same seed, scale and anchor give the same rows, at any of three scales or one of your own."""
+
+from __future__ import annotations
+
+from tailrace_services.voice_dashboard.generator.load import (
+    DatasetConflictError,
+    GeneratedDataset,
+    Progress,
+    default_anchor,
+    generate,
+    loaded_dataset,
+)
+from tailrace_services.voice_dashboard.generator.scale import SCALES, Scale
+
+__all__ = [
+    "SCALES",
+    "DatasetConflictError",
+    "GeneratedDataset",
+    "Progress",
+    "Scale",
+    "default_anchor",
+    "generate",
+    "loaded_dataset",
+]
