@@ -1,0 +1,87 @@
+"""What the reference services read from the environment (prefix ``TAILRACE_SERVICES_``), beside Tailrace's own settings.
+
+Touches: the environment, when :func:`load_services_settings` or :func:`database_url` is called.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailrace.errors import SettingsError
+
+__all__ = ["ServicesSettings", "database_name", "database_url", "load_services_settings"]
+
+MAINTENANCE_DATABASES = frozenset({"", "postgres", "template0", "template1"})
+
+
+def _aware(moment: datetime) -> datetime:
+    """UTC; without a zone it is taken as UTC, which is what all days and months here are."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class ServicesSettings(BaseSettings):
+    """Settings shared by the reference services."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TAILRACE_SERVICES_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    fixed_now: Annotated[datetime, AfterValidator(_aware)] | None = None
+    """Freezes the services' clock at this ISO 8601 moment, so that two runs give the same answers; None: the real one."""
+    provider_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] = "http://127.0.0.1:8010"
+    """Base address of the voice provider, or of its simulator."""
+    provider_api_key: SecretStr = SecretStr("simulated")
+    """Sent to the voice provider as ``xi-api-key``."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """What generated data and its API keys are made from."""
+
+
+def load_services_settings() -> ServicesSettings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: one line for every setting that is wrong; values are not repeated.
+    """
+    try:
+        return ServicesSettings()
+    except ValidationError as error:
+        lines = [f"TAILRACE_SERVICES_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def database_name(base: str, service: str, baseline: bool = False) -> str:
+    """The service's database beside the database ``base``.
+
+    >>> database_name("tailrace", "voice-dashboard", baseline=True)
+    'tailrace_voice_dashboard_baseline'
+    """
+    prefix = "tailrace" if base in MAINTENANCE_DATABASES else base
+    return f"{prefix}_{service.replace('-', '_')}{'_baseline' if baseline else ''}"
+
+
+def database_url(service: str, baseline: bool = False, *, environment: Mapping[str, str] | None = None) -> str:
+    """The address of the service's own database on the server that ``TAILRACE_DATABASE_URL`` names.
+
+    Raises:
+        SettingsError: the variable is missing or not the address of a PostgreSQL server.
+
+    >>> database_url("voice_dashboard", environment={"TAILRACE_DATABASE_URL": "postgresql://u:p@db:5432/tailrace"})
+    'postgresql://u:p@db:5432/tailrace_voice_dashboard'
+    """
+    environment = os.environ if environment is None else environment
+    url = environment.get("TAILRACE_DATABASE_URL", "")
+    if not url:
+        raise SettingsError("TAILRACE_DATABASE_URL is not set: name a PostgreSQL server, or start with `make up`")
+    parts = urlsplit(url)
+    if not re.fullmatch(r"postgres(ql)?(\+\w+)?", parts.scheme) or not parts.netloc:
+        raise SettingsError("TAILRACE_DATABASE_URL: give postgresql://user:password@host:port/name")
+    name = database_name(parts.path.removeprefix("/"), service, baseline)
+    return urlunsplit(parts._replace(path="/" + quote(name, safe="")))
