@@ -1,0 +1,120 @@
+"""The database as handlers use it: sessions, transactions that are tried again, errors of one kind.
+
+Touches: the engine, the clock. A transaction is repeated as a whole and only when that is safe: it failed for a passing
+reason and certainly did not commit. When the connection is lost during COMMIT nobody can tell, so it is not repeated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Executable, Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from tailrace.clock import Clock, SystemClock
+from tailrace.core.backoff import Backoff
+from tailrace.db.engine import POOL, make_engine
+from tailrace.db.errors import translated
+from tailrace.db.session import Commits, session_factory
+from tailrace.errors import DatabaseError, DatabaseUnavailableError
+from tailrace.events import Observer, TransactionRetried
+from tailrace.settings import DatabaseSettings
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+RETRY = Backoff(base=0.02, cap=0.5)
+
+
+class Database:
+    """One PostgreSQL database.
+
+    Args:
+        url: ``postgresql://user:password@host:port/name``.
+        settings: pool, timeouts, retries.
+        clock: time.
+        observer: receives pool, statement and retry events.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        settings: DatabaseSettings | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.url = url
+        self.settings = settings or DatabaseSettings()
+        self.commits: Commits | None = None
+        """Told of each commit; set by whatever keeps answers fresh."""
+        self.engine: AsyncEngine = make_engine(url, self.settings, observer)
+        self._clock = clock or SystemClock()
+        self._observer = observer
+        self._sessions = session_factory(self.engine, lambda: self.commits)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A session, closed at the end; nothing is committed unless its ``commit`` or ``begin`` does.
+
+        Raises:
+            DatabaseError: one of its kinds, in place of SQLAlchemy's and the driver's.
+        """
+        with translated():
+            async with self._sessions() as session:
+                yield session
+
+    async def run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Run ``work`` in one transaction and commit it; all of it again after a passing failure.
+
+        Args:
+            work: reads and writes through the session it is given. It may run several times, so it must have no effect
+                outside the database.
+
+        Raises:
+            DatabaseError: what failed, after ``settings.retries`` repetitions where repeating was safe.
+        """
+        attempt = 0
+        while True:
+            committing = False
+            try:
+                async with self.session() as session:
+                    result = await work(session)
+                    committing = True
+                    await session.commit()
+                    return result
+            except DatabaseError as error:
+                lost = committing and isinstance(error, DatabaseUnavailableError)
+                if lost or not error.retryable or attempt >= self.settings.retries:
+                    raise
+                attempt += 1
+                if self._observer is not None:
+                    self._observer(TransactionRetried(POOL, attempt, error.code))
+                await self._clock.sleep(RETRY.delay(attempt - 1, random.random()))  # noqa: S311
+
+    async def fetch(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
+        """The rows of one reading statement, on a connection of its own, without a transaction to end.
+
+        Raises:
+            DatabaseError: one of its kinds.
+        """
+        with translated():
+            async with self.engine.connect() as connection:
+                reading = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                return (await reading.execute(statement, parameters)).all()
+
+    async def ping(self) -> None:
+        """Return if the database answers.
+
+        Raises:
+            DatabaseError: it does not.
+        """
+        await self.fetch(text("SELECT 1"))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()

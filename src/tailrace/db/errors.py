@@ -1,0 +1,81 @@
+"""Foreign errors into Tailrace's. Pure but for the context manager that raises them.
+
+**Source:** PostgreSQL's Appendix A, error codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from tailrace.errors import (
+    ConflictError,
+    ConstraintError,
+    DatabaseError,
+    DatabaseTimeoutError,
+    DatabaseUnavailableError,
+    PoolTimeoutError,
+)
+
+__all__ = ["from_sqlstate", "translate", "translated"]
+
+CONSTRAINTS = {"23502": "not_null", "23503": "foreign_key", "23505": "unique", "23514": "check", "23P01": "exclusion"}
+CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
+TIMEOUTS = {"57014": "statement timeout", "55P03": "lock not available", "25P03": "transaction idle for too long"}
+UNAVAILABLE = {
+    "57P01": "the server is shutting down",
+    "57P02": "the server crashed",
+    "57P03": "the server cannot accept connections yet",
+    "53300": "the server has too many connections",
+    "25006": "the server is read-only",
+}
+
+
+def from_sqlstate(state: str | None, constraint: str | None = None) -> DatabaseError | None:
+    """The error for a state the server gave, or None for one that has no special meaning here."""
+    if not state:
+        return None
+    if state in CONFLICTS:
+        return ConflictError(f"the transaction met a {CONFLICTS[state]}", retry_after=1)
+    if state in TIMEOUTS:
+        return DatabaseTimeoutError(f"the database gave up: {TIMEOUTS[state]}", retry_after=1)
+    if state in UNAVAILABLE or state.startswith("08"):
+        return DatabaseUnavailableError(f"the database is not available: {UNAVAILABLE.get(state, 'connection lost')}")
+    if state in CONSTRAINTS:
+        kind = CONSTRAINTS[state]
+        return ConstraintError(f"{kind} constraint {constraint or ''} violated", kind=kind, constraint=constraint)
+    return None
+
+
+def translate(error: BaseException) -> DatabaseError | None:
+    """The Tailrace error that ``error`` amounts to; None for what is a mistake in the program."""
+    if isinstance(error, exc.TimeoutError):
+        return PoolTimeoutError("no database connection became free in time", retry_after=1)
+    if isinstance(error, exc.DBAPIError):
+        driver = error.orig.__cause__ or error.orig if error.orig is not None else None
+        state = getattr(error.orig, "sqlstate", None) or getattr(driver, "sqlstate", None)
+        found = from_sqlstate(state, getattr(driver, "constraint_name", None))
+        if found is not None:
+            return found
+        if error.connection_invalidated or isinstance(error, exc.InterfaceError):
+            return DatabaseUnavailableError("the connection to the database was lost")
+        return None
+    if isinstance(error, TimeoutError):
+        return DatabaseUnavailableError("the database did not answer in time")
+    if isinstance(error, OSError):
+        return DatabaseUnavailableError(f"cannot reach the database: {error.strerror or type(error).__name__}")
+    return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise Tailrace's error in place of a foreign one; what has no counterpart goes through unchanged."""
+    try:
+        yield
+    except (exc.SQLAlchemyError, OSError) as error:
+        found = translate(error)
+        if found is None:
+            raise
+        raise found from error

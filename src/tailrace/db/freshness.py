@@ -1,0 +1,235 @@
+"""Keeps cached answers as fresh as the database: stamps what this process commits, learns what others commit.
+
+Touches: one connection of its own, the store, a background task. A pass over the outbox every few milliseconds moves
+the horizon, the moment up to which every commit is known here. Whatever breaks the chain (database, store, a hung
+relay, a blocked event loop) shows as a horizon that stands still; then ``trusted()`` is false and caches are bypassed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tailrace.cache import Cache
+from tailrace.cache.write_token import WriteTokens
+from tailrace.clock import Clock, SystemClock
+from tailrace.core.backoff import Backoff
+from tailrace.core.freshness import Horizon
+from tailrace.db.engine import async_url, connect_arguments
+from tailrace.db.errors import translate
+from tailrace.db.identity import Identity, read_identity
+from tailrace.db.relay import Follower, OwnCommits, Relay, RelayPass, Stamping
+from tailrace.errors import DatabaseError, DatabaseUnavailableError, StoreUnavailableError
+from tailrace.events import EpochChanged, Fenced, HorizonAdvanced, Observer, TagsBumped
+from tailrace.settings import DatabaseSettings, FreshnessSettings
+
+__all__ = ["DatabaseFreshness"]
+
+RECONNECT = Backoff(base=0.05, cap=1.0)
+
+log = logging.getLogger("tailrace.freshness")
+
+
+class DatabaseFreshness:
+    """What a cache, the sessions and the front door must know of one database.
+
+    Args:
+        url: the database; best a direct address, since behind PgBouncer this takes a server connection now and then.
+        settings: bound, poll interval, token life.
+        database_settings: timeouts of the connection, PgBouncer mode.
+        clock: time.
+        observer: receives freshness events.
+
+    Give it to ``Cache(freshness=...)``, then ``attach`` the cache, ``start`` it, and set it as ``Database.commits``.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        settings: FreshnessSettings | None = None,
+        database_settings: DatabaseSettings | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.settings = settings or FreshnessSettings()
+        self.problem: str | None = "not started"
+        """Why the horizon stands still, in one line; None while it moves."""
+        self._clock = clock or SystemClock()
+        self._observer = observer
+        self._engine = _relay_engine(url, database_settings or DatabaseSettings())
+        self._horizon = Horizon()
+        self._own = OwnCommits()
+        self._identity: Identity | None = None
+        self._generation = 0
+        self._cache: Cache | None = None
+        self._pass: RelayPass | None = None
+        self._connection: AsyncConnection | None = None
+        self._passing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- what the cache asks -----------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> str | None:
+        """This life of the database; with a store of this process's own, also how often it had to start cold."""
+        return None if self._identity is None else f"{self._identity.epoch}.{self._generation}"
+
+    def trusted(self) -> bool:
+        """True while every commit older than ``settings.bound`` is reflected in what this process may serve."""
+        return self._horizon.trusted(self._clock.monotonic(), self.settings.bound)
+
+    # --- what sessions and the front door ask ------------------------------------------------------------------------
+
+    @property
+    def tokens(self) -> WriteTokens | None:
+        """Issues and reads the tokens of clients that wrote; None until the database has been reached once."""
+        if self.settings.secret is not None:
+            return WriteTokens(self.settings.secret.get_secret_value().encode(), self.settings.token_ttl, self._clock)
+        if self._identity is None:
+            return None
+        return WriteTokens(self._identity.secret, self.settings.token_ttl, self._clock)
+
+    async def stamped(self, tags: frozenset[str], xids: frozenset[int]) -> bool:
+        """Stamp what this process has just committed; False if that failed and others must bypass the cache."""
+        cache = self._attached()
+        began = self._clock.monotonic()
+        try:
+            await cache.stamps.bump(tags)
+        except StoreUnavailableError:
+            return False
+        if self.settings.relay:
+            for xid in xids:
+                self._own.add(xid)
+        cache.warmer.invalidated(tags)
+        if self._observer is not None:
+            self._observer(TagsBumped("writer", len(tags), self._clock.monotonic() - began))
+        return True
+
+    async def fence(self) -> bool:
+        """Catch up with every write finished before the call; False if that is not possible. One round trip."""
+        cache = self._attached()
+        began = self._clock.monotonic()
+        try:
+            if cache.store.shared:
+                await cache.store.fence()
+            else:
+                await self._pass_now()
+        except (DatabaseError, StoreUnavailableError):
+            return False
+        if self._observer is not None:
+            self._observer(Fenced(self._clock.monotonic() - began))
+        return True
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def attach(self, cache: Cache) -> None:
+        """Say whose stamps to keep; before ``start``."""
+        self._cache = cache
+        stamping = Stamping(cache.stamps, self._own, self._clock, self._observer, cache.warmer.invalidated)
+        if cache.store.shared:
+            self._pass = Relay(cache.store, stamping, self.settings, takes=self.settings.relay)
+        else:
+            self._pass = Follower(stamping, self._clock)
+
+    async def start(self) -> None:
+        """Begin to pass over the outbox, in the background. Until the first pass has ended, caches are bypassed."""
+        self._attached()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="tailrace freshness")
+
+    async def aclose(self) -> None:
+        """Stop. Rows that were not relayed stay for the next process. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._engine.dispose()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    await self._connected(connection)
+                    failures = 0
+                    await self._keep_passing()
+            except (SQLAlchemyError, DatabaseError, OSError) as error:
+                self._trouble(translate(error) or error)
+            finally:
+                self._connection = None
+            await self._clock.sleep(RECONNECT.delay(min(failures, 10), random.random()))  # noqa: S311
+            failures += 1
+
+    async def _connected(self, connection: AsyncConnection) -> None:
+        async with asyncio.timeout(self.settings.bound + 1):
+            async with (await connection.execution_options(isolation_level="AUTOCOMMIT")).begin():
+                identity = await read_identity(connection)
+        if self._identity is not None and identity.epoch != self._identity.epoch:
+            self._horizon = Horizon()
+            if self._observer is not None:
+                self._observer(EpochChanged("database"))
+        self._identity = identity
+        assert self._pass is not None
+        self._pass.connected()
+        self._connection = connection
+
+    async def _keep_passing(self) -> None:
+        while True:
+            try:
+                await self._pass_now()
+            except StoreUnavailableError as error:
+                self._trouble(error)
+            await self._clock.sleep(self.settings.poll_interval)
+
+    async def _pass_now(self) -> None:
+        """One pass, and what it says about the horizon.
+
+        Raises:
+            DatabaseError: there is no connection, or it failed.
+            StoreUnavailableError: the store is down or slow.
+        """
+        async with self._passing:
+            connection, run = self._connection, self._pass
+            if connection is None or run is None:
+                raise DatabaseUnavailableError("the relay has no connection to the database just now")
+            if isinstance(run, Follower) and run.missed:
+                self._generation += 1
+                run.restart()
+            started = self._clock.monotonic()
+            async with asyncio.timeout(self.settings.bound + 1):
+                result = await run.run(connection)
+            if result.complete:
+                self._horizon.observe(started, result.unsettled)
+                self.problem = None
+            else:
+                self.problem = "the outbox holds more than one batch, or another store counts"
+            if self._observer is not None:
+                self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
+
+    def _trouble(self, error: BaseException) -> None:
+        problem = f"{type(error).__name__}: {error}"
+        if problem != self.problem:
+            log.warning("cached answers will not be trusted for long: %s", problem)
+        self.problem = problem
+
+    def _attached(self) -> Cache:
+        if self._cache is None:
+            raise RuntimeError("attach a cache first")
+        return self._cache
+
+
+def _relay_engine(url: str, settings: DatabaseSettings) -> AsyncEngine:
+    """Connections that are made when needed. Losing a deletion in a crash is harmless: the row is stamped again."""
+    address = async_url(url)
+    arguments = connect_arguments(
+        address.drivername, settings, application_name="tailrace-relay", synchronous_commit="off"
+    )
+    return create_async_engine(address, poolclass=NullPool, connect_args=arguments)
