@@ -47,6 +47,7 @@ __all__ = [
     "CampaignImport",
     "Dataset",
     "LeadAnalytics",
+    "ProviderConfiguration",
     "User",
 ]
 
@@ -91,17 +92,13 @@ class User(Base):
 
 
 class Agent(Base):
-    """A voice agent. ``external_id`` is its name at the voice provider.
-
-    ``configuration`` is the last one the provider gave, kept for when it does not answer.
-    """
+    """A voice agent. ``external_id`` is its name at the voice provider."""
 
     __tablename__ = "agents"
     __table_args__ = (
         UniqueConstraint("external_id"),
         UniqueConstraint("id", "user_id"),
         _one_of("status", AGENT_STATUSES),
-        CheckConstraint("(configuration IS NULL) = (configuration_fetched_at IS NULL)", name="configuration"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -113,8 +110,19 @@ class Agent(Base):
     description: Mapped[str] = mapped_column(Text, server_default=text("''"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
-    configuration: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    configuration_fetched_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class ProviderConfiguration(Base):
+    """The last configuration that the voice provider gave of an agent, for when it does not answer.
+
+    A table of its own, by the provider's name of the agent: what refreshes it changes no row that answers depend on.
+    """
+
+    __tablename__ = "provider_configurations"
+
+    external_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    configuration: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    fetched_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class Call(Base):

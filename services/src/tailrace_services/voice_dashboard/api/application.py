@@ -1,0 +1,35 @@
+"""Assembles the web application of an implementation. Touches nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+
+from tailrace.clock import Clock
+from tailrace_services.voice_dashboard.api.dashboard import Dashboard
+from tailrace_services.voice_dashboard.api.errors import install_error_handlers
+from tailrace_services.voice_dashboard.api.routes import build_routes
+
+__all__ = ["MAX_BODY_BYTES", "build_application"]
+
+MAX_BODY_BYTES = 64 * 1024
+"""Largest request body."""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def build_application(dashboard: Dashboard, clock: Clock, *, title: str, lifespan: Lifespan | None = None) -> FastAPI:
+    """An application that serves ``dashboard`` at ``/api/...`` and its documentation at ``/docs``."""
+    app = FastAPI(
+        title=title,
+        version="1",
+        summary="What a customer's voice agents did: key figures, trends, agents and credits",
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+        separate_input_output_schemas=False,
+    )
+    install_error_handlers(app)
+    app.include_router(build_routes(dashboard, clock))
+    return app
