@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -108,31 +108,65 @@ class HttpSettings(Room):
     """The front door."""
 
     server_timing: bool = False
-    """Whether responses carry ``Server-Timing``; it tells strangers where time goes, so it is off by default."""
-    problem_details: Literal["rfc9457", "service"] = "rfc9457"
-    """The body of errors: RFC 9457, or the service's own shape through a renderer."""
+    """Whether every response carries ``Server-Timing``; it tells strangers where time goes, so it is off by default."""
+    server_timing_token: SecretStr | None = None
+    """A request whose ``Tailrace-Timing`` header equals this gets ``Server-Timing`` although it is off."""
+    deadline_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Request-Timeout"
+    """The request header that says for how many seconds the client will wait."""
+    max_deadline: Seconds = 60.0
+    """Longest deadline, in seconds, that a client can ask for."""
     metrics: bool = True
-    """Whether ``/metrics`` is served."""
+    """Whether ``/metrics`` is served, to those who may see it."""
+    admin_token: SecretStr | None = None
+    """Opens ``/metrics`` and what else is for operators, as ``Authorization: Bearer``. Without it they are open only
+    to clients on this machine that no proxy speaks for."""
+    cache_max_body: Count = 1024 * 1024
+    """Bytes of a response that the response cache keeps; a longer one is passed on and not kept."""
+    drain: Annotated[float, Field(ge=0)] = 5.0
+    """Seconds for which requests under way are waited for at the end, before connections are closed."""
 
 
 class UpstreamSettings(Room):
     """Defaults of calls to other services; each client may set its own."""
 
     attempt_timeout: Seconds = 2.0
+    """Seconds for one attempt, the reading of its answer included."""
     total_timeout: Seconds = 10.0
+    """Seconds for a call with all its attempts and pauses."""
     max_retries: Annotated[int, Field(ge=0)] = 3
+    """Most attempts after the first."""
     backoff: Seconds = 1.0
-    """First pause before a retry; doubles each time."""
+    """Longest pause before the first retry; doubles each time."""
     max_backoff: Seconds = 30.0
+    """Longest pause before any retry."""
     retry_budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Retries allowed as a share of calls."""
+    retry_budget_per_second: Annotated[float, Field(ge=0)] = 1.0
+    """Retries allowed each second however few the calls."""
+    retry_budget_reserve: Annotated[float, Field(ge=1)] = 20.0
+    """Most retries saved up for a bad moment."""
     concurrency: Count = 64
+    """Most attempts under way."""
+    queue: Annotated[int, Field(ge=0)] = 256
+    """Most calls that wait for one of those to end."""
+    queue_timeout: Seconds = 2.0
+    """Longest such wait, in seconds."""
     breaker_failures: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of failed calls in the window that opens the breaker."""
+    """Share of failed attempts in the window that opens the breaker."""
+    breaker_slow_call: Seconds | None = None
+    """Seconds from which an attempt is slow; None: none is."""
+    breaker_slow_calls: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of slow attempts in the window that opens the breaker."""
     breaker_window: Seconds = 10.0
+    """Seconds over which the shares are taken."""
     breaker_minimum_calls: Count = 10
+    """Fewer attempts in the window never open the breaker."""
     breaker_open: Seconds = 5.0
     """Seconds the breaker stays open before it lets a trial through."""
+    breaker_trials: Count = 3
+    """Trials that must all succeed before the breaker closes."""
+    max_response_bytes: Count = 8 * 1024 * 1024
+    """A larger answer is refused, before and after decompression."""
 
 
 class Settings(BaseSettings):

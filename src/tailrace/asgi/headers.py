@@ -1,0 +1,74 @@
+"""Header fields: read once, written safely. Pure.
+
+**Source:** RFC 9110 section 5 (fields), RFC 6265 section 4.2 (Cookie).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tailrace.asgi.types import Header
+
+__all__ = ["cookie_values", "read_headers", "safe_value", "token_list", "without"]
+
+_UNSAFE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
+
+
+def read_headers(headers: Iterable[Header]) -> dict[bytes, bytes]:
+    """Header fields by lower-case name; several lines of one field are joined as RFC 9110 section 5.3 says.
+
+    Cookie lines are joined with ``; `` (RFC 9113 section 8.2.3).
+
+    >>> read_headers([(b"accept", b"a"), (b"accept", b"b")])
+    {b'accept': b'a, b'}
+    """
+    lines = headers if isinstance(headers, list) else list(headers)
+    found = dict(lines)
+    if len(found) == len(lines):
+        return found
+    found = {}
+    for name, value in lines:
+        known = found.get(name)
+        found[name] = value if known is None else known + (b"; " if name == b"cookie" else b", ") + value
+    return found
+
+
+def safe_value(text: str) -> bytes:
+    """``text`` as a field value: what could end the line or is no character of a field becomes ``?``.
+
+    >>> safe_value("a\\r\\nSet-Cookie: b")
+    b'a??Set-Cookie: b'
+    """
+    return _UNSAFE.sub(b"?", text.encode("latin-1", "replace")).strip()
+
+
+def token_list(value: bytes | None) -> tuple[bytes, ...]:
+    """The lower-case members of a comma-separated list.
+
+    >>> token_list(b"Accept, , X-Y")
+    (b'accept', b'x-y')
+    """
+    if not value:
+        return ()
+    return tuple([part for part in [item.strip().lower() for item in value.split(b",")] if part])
+
+
+def without(headers: Iterable[Header], names: frozenset[bytes]) -> list[Header]:
+    """``headers`` but those named."""
+    return [header for header in headers if header[0] not in names]
+
+
+def cookie_values(header: bytes | None, name: bytes) -> list[bytes]:
+    """The values of the cookies called ``name``, in the order sent.
+
+    A browser sends several when they were set for several paths, the most specific first.
+    """
+    if header is None or name not in header:
+        return []
+    found = []
+    for part in header.split(b";"):
+        key, separator, value = part.strip().partition(b"=")
+        if separator and key == name:
+            found.append(value.strip(b'" '))
+    return found

@@ -1,0 +1,243 @@
+"""Problem details: one body for every failure. Pure but for a log line.
+
+An error of Tailrace's tree answers its own status, code and ``Retry-After``; anything else that nobody handled answers
+500 and says nothing but the request id, under which the log has the rest. The body is RFC 9457's, or the service's own
+shape by a function that it hands in.
+
+**Source:** RFC 9457 (problem details), RFC 9110 section 10.2.3 (Retry-After) and 9.3.2 (HEAD).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.asgi.headers import safe_value
+from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.errors import TailraceError
+
+__all__ = ["PROBLEM_SCHEMA", "ErrorShape", "Problem", "ProblemDetailsMiddleware", "problem_of", "rfc9457", "title_of"]
+
+_log = logging.getLogger("tailrace.asgi")
+
+SERVER_ERROR = "The request could not be served. Quote the request id when you report this."
+"""All that a client learns of an error that nobody expected."""
+
+PROBLEM_SCHEMA: Mapping[str, Any] = {
+    "title": "Problem",
+    "description": "What went wrong (RFC 9457).",
+    "type": "object",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "default": "about:blank"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {"type": "string", "description": "Stable and machine-readable."},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri-reference"},
+        "request_id": {"type": "string"},
+        "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "location": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+                    "message": {"type": "string"},
+                    "type": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+"""JSON Schema of the RFC 9457 body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A failure, before it has a shape.
+
+    Attributes:
+        status: 400..599.
+        code: stable and machine-readable.
+        detail: for people; nothing of an unexpected error is in it.
+        request_id: "" where there is none.
+        retryable: whether the same request may succeed later.
+        retry_after: seconds, when known.
+        errors: single mistakes, each with ``location``, ``message`` and ``type``.
+        data: what the endpoint adds (for example fallback data); JSON values.
+        headers: further response headers.
+        error: the exception, for renderers that tell kinds apart; never shown as it is.
+    """
+
+    status: int
+    code: str
+    detail: str
+    request_id: str = ""
+    retryable: bool = False
+    retry_after: float | None = None
+    errors: Sequence[Mapping[str, Any]] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    headers: Sequence[Header] = ()
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorShape:
+    """How a failure looks on the wire.
+
+    Attributes:
+        render: the body as JSON values.
+        media_type: its media type.
+        schema: its JSON Schema, for OpenAPI; self-contained.
+        name: the schema's name there.
+    """
+
+    render: Callable[[Problem], Mapping[str, Any]]
+    media_type: str = "application/json"
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    name: str = "Error"
+
+
+def title_of(status: int) -> str:
+    """The reason phrase of a status."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _rfc9457(problem: Problem) -> Mapping[str, Any]:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title_of(problem.status),
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "retryable": problem.retryable,
+    }
+    if problem.request_id:
+        body["request_id"] = problem.request_id
+    if problem.errors:
+        body["errors"] = list(problem.errors)
+    return {**problem.data, **body}
+
+
+rfc9457 = ErrorShape(_rfc9457, "application/problem+json", PROBLEM_SCHEMA, "Problem")
+"""The default shape."""
+
+
+def problem_of(error: BaseException, request_id: str = "") -> Problem:
+    """What a client may learn of an exception."""
+    if isinstance(error, TailraceError):
+        expected = error.status < 500 or error.retryable
+        return Problem(
+            status=error.status,
+            code=error.code,
+            # The message of a 4xx is written for the client; a 5xx may name tables, hosts or statements.
+            detail=str(error) if error.status < 500 else _RETRY if expected else SERVER_ERROR,
+            request_id=request_id,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+            data=getattr(error, "data", None) or {},
+            error=error,
+        )
+    return Problem(500, "internal_error", SERVER_ERROR, request_id, error=error)
+
+
+_RETRY = "The service cannot answer this just now; the same request may succeed later."
+
+
+def render(problem: Problem, shape: ErrorShape) -> tuple[list[Header], bytes]:
+    """Headers and body. A value that JSON cannot hold is written as text rather than failing twice."""
+    body = json.dumps(shape.render(problem), default=str, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "replace"
+    )
+    headers = [
+        (b"content-type", shape.media_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if problem.retry_after is not None and math.isfinite(problem.retry_after):
+        headers.append((b"retry-after", b"%d" % max(0, math.ceil(problem.retry_after))))
+    taken = {name for name, _ in headers}
+    headers += [
+        (name.lower(), safe_value(value.decode("latin-1")))
+        for name, value in problem.headers
+        if name.lower() not in taken
+    ]
+    return headers, body
+
+
+class ProblemDetailsMiddleware:
+    """Answers every exception that reaches it, in one shape.
+
+    A response that has begun cannot be taken back: the connection is broken off, so that the client does not take a
+    part for the whole. The exception is logged with the request id and, but for that case, goes no further.
+
+    Args:
+        app: the application.
+        shape: how failures look.
+        on_error: told of every unexpected exception, for error trackers; what it raises is logged and ignored.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        shape: ErrorShape = rfc9457,
+        on_error: Callable[[BaseException, Exchange], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.shape = shape
+        self._on_error = on_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = complete = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started, complete
+            started = True
+            complete = message["type"] != "http.response.start" and not message.get("more_body", False)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception as error:
+            exchange = exchange_of(scope)
+            exchange.error = error
+            if exchange.disconnected:
+                return
+            self.note(error, exchange)
+            if complete:
+                return
+            if started:
+                raise
+            await self.answer(problem_of(error, exchange.request_id), scope, send)
+
+    def note(self, error: BaseException, exchange: Exchange) -> None:
+        """Log what happened; tell the error tracker if nobody expected it."""
+        if isinstance(error, TailraceError) and (error.status < 500 or error.retryable):
+            _log.warning("%s (%s) in request %s", error.code, type(error).__name__, exchange.request_id)
+            return
+        _log.error("unhandled %s in request %s", type(error).__name__, exchange.request_id, exc_info=error)
+        if self._on_error is not None:
+            try:
+                self._on_error(error, exchange)
+            except Exception:
+                _log.exception("the error hook failed in request %s", exchange.request_id)
+
+    async def answer(self, problem: Problem, scope: Scope, send: Send) -> None:
+        """Send ``problem`` as the whole response."""
+        headers, body = render(problem, self.shape)
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
