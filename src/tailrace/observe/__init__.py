@@ -1,0 +1,8 @@
+"""What happens, as figures: the catalogue of metrics, the registry that counts them, and their exposition."""
+
+from tailrace.observe.catalogue import CATALOGUE, Metric
+from tailrace.observe.metrics import Metrics, fan_out
+from tailrace.observe.process import watch_loop
+from tailrace.observe.prometheus import CONTENT_TYPE, exposition
+
+__all__ = ["CATALOGUE", "CONTENT_TYPE", "Metric", "Metrics", "exposition", "fan_out", "watch_loop"]

@@ -1,0 +1,208 @@
+"""Metrics: an observer that turns events into figures. Pure but for the clock handed in.
+
+One instance an application; it is called for every event, so a recording is a dictionary look-up and an addition.
+Memory is bounded: a family holds at most ``MAX_SERIES`` series, further label values are collected under ``other``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any
+
+from tailrace import events
+from tailrace.clock import Clock, SystemClock
+from tailrace.events import Event, Observer
+from tailrace.observe.catalogue import CATALOGUE, Metric
+from tailrace.stores import StoreStatistics
+
+__all__ = ["MAX_SERIES", "Family", "Metrics", "fan_out"]
+
+MAX_SERIES = 1000
+"""Most series of one family."""
+
+OTHER = "other"
+CIRCUIT_STATES = ("closed", "open", "half_open")
+
+
+class Family:
+    """All series of one metric.
+
+    A counter's or gauge's series is a list of one number; a histogram's is its sum, then the count of each bucket, the
+    last one for what is above every bound.
+    """
+
+    __slots__ = ("bounds", "metric", "series")
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self.bounds = metric.bounds
+        self.series: dict[tuple[Any, ...], list[float]] = {}
+
+    def add(self, labels: tuple[Any, ...], amount: float = 1) -> None:
+        """Count."""
+        (self.series.get(labels) or self._new(labels))[0] += amount
+
+    def set(self, labels: tuple[Any, ...], value: float) -> None:
+        """Set a gauge."""
+        (self.series.get(labels) or self._new(labels))[0] = value
+
+    def observe(self, labels: tuple[Any, ...], value: float) -> None:
+        """Record one value of a histogram."""
+        series = self.series.get(labels) or self._new(labels)
+        series[0] += value
+        series[bisect_left(self.bounds, value) + 1] += 1
+
+    def _new(self, labels: tuple[Any, ...]) -> list[float]:
+        if len(self.series) >= MAX_SERIES:
+            labels = tuple([OTHER] * len(labels))
+        size = len(self.bounds) + 2 if self.metric.kind == "histogram" else 1
+        return self.series.setdefault(labels, [0.0] * size)
+
+
+class Metrics:
+    """The observer that counts.
+
+    Args:
+        clock: monotonic time; the horizon's age goes on growing when no relay pass ends.
+
+    Cost: 0.3-0.6 microseconds an event.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self.families = {metric.name: Family(metric) for metric in CATALOGUE}
+        self._horizon: tuple[float, float] | None = None
+        self._recorders = self._make_recorders()
+
+    def __call__(self, event: Event) -> None:
+        """Record ``event``; unknown kinds are ignored."""
+        recorder = self._recorders.get(type(event))
+        if recorder is not None:
+            recorder(event)
+
+    def __getitem__(self, name: str) -> Family:
+        """The family of the metric ``name``."""
+        return self.families[name]
+
+    def record_store(self, name: str, figures: StoreStatistics) -> None:
+        """Take over what a store says of itself."""
+        self["tailrace.store.entries"].set((name,), figures.entries)
+        self["tailrace.store.bytes"].set((name,), figures.bytes)
+        self["tailrace.store.evictions"].set((name,), figures.evictions)
+
+    def settle(self) -> None:
+        """Bring gauges that change with time alone up to date; called before figures are shown."""
+        if self._horizon is not None:
+            age, seen = self._horizon
+            self["tailrace.freshness.horizon.age"].set((), age + self._clock.monotonic() - seen)
+
+    def _make_recorders(self) -> dict[type[Event], Callable[[Any], None]]:
+        return {**self._of_requests(), **self._of_caches(), **self._of_database(), **self._of_upstreams()}
+
+    def _of_requests(self) -> dict[type[Event], Callable[[Any], None]]:
+        duration = self["http.server.request.duration"].observe
+        sent = self["http.server.response.body.bytes"].add
+        cached = self["tailrace.response_cache.requests"].add
+
+        def request_finished(event: events.RequestFinished) -> None:
+            duration((event.method, event.route, event.status), event.duration)
+            sent((event.route,), event.response_bytes)
+            if event.cache is not None:
+                cached((event.route, event.cache))
+
+        return {events.RequestFinished: request_finished}
+
+    def _of_caches(self) -> dict[type[Event], Callable[[Any], None]]:
+        looked_up = self["tailrace.cache.lookup.duration"].observe
+        computed = self["tailrace.cache.compute.duration"].observe
+        computed_bytes = self["tailrace.cache.computed.bytes"].add
+        refused = self["tailrace.cache.fills.refused"].add
+        bypassed = self["tailrace.cache.bypasses"].add
+        bumped = self["tailrace.freshness.tags.bumped"].add
+        bump = self["tailrace.freshness.bump.duration"].observe
+        fence = self["tailrace.freshness.fence.duration"].observe
+        depth = self["tailrace.freshness.outbox.depth"].set
+        epochs = self["tailrace.freshness.epoch.changes"].add
+        called = self["tailrace.store.operation.duration"].observe
+        connected = self["tailrace.store.connected"].set
+
+        def value_computed(event: events.ValueComputed) -> None:
+            computed((event.cache, event.background), event.duration)
+            computed_bytes((event.cache,), event.value_bytes)
+
+        def tags_bumped(event: events.TagsBumped) -> None:
+            bumped((event.source,), event.count)
+            bump((event.source,), event.duration)
+
+        def horizon_advanced(event: events.HorizonAdvanced) -> None:
+            self._horizon = (event.age, self._clock.monotonic())
+            depth((), event.outbox_depth)
+
+        return {
+            events.CacheLookedUp: lambda e: looked_up((e.cache, e.status), e.duration),
+            events.ValueComputed: value_computed,
+            events.CacheFillRefused: lambda e: refused((e.cache, e.reason)),
+            events.CacheBypassed: lambda e: bypassed((e.cache, e.reason)),
+            events.TagsBumped: tags_bumped,
+            events.Fenced: lambda e: fence((), e.duration),
+            events.HorizonAdvanced: horizon_advanced,
+            events.EpochChanged: lambda e: epochs((e.part,)),
+            events.StoreCalled: lambda e: called((e.store, e.operation, e.error), e.duration),
+            events.StoreConnectionChanged: lambda e: connected((e.store,), float(e.connected)),
+        }
+
+    def _of_database(self) -> dict[type[Event], Callable[[Any], None]]:
+        wait = self["db.client.connection.wait_time"].observe
+        use = self["db.client.connection.use_time"].observe
+        count = self["db.client.connection.count"].set
+        limit = self["db.client.connection.max"].set
+        statement = self["db.client.operation.duration"].observe
+        retries = self["tailrace.db.transaction.retries"].add
+
+        def pool_measured(event: events.PoolMeasured) -> None:
+            count((event.pool, "used"), event.in_use)
+            count((event.pool, "idle"), max(0, event.size - event.in_use))
+            limit((event.pool,), event.limit)
+
+        return {
+            events.ConnectionCheckedOut: lambda e: wait((e.pool,), e.wait),
+            events.ConnectionCheckedIn: lambda e: use((e.pool,), e.held),
+            events.PoolMeasured: pool_measured,
+            events.StatementFinished: lambda e: statement((e.pool, e.operation, e.error), e.duration),
+            events.TransactionRetried: lambda e: retries((e.pool, e.reason)),
+        }
+
+    def _of_upstreams(self) -> dict[type[Event], Callable[[Any], None]]:
+        called = self["tailrace.upstream.call.duration"].observe
+        failed = self["tailrace.upstream.attempts.failed"].add
+        state = self["tailrace.upstream.circuit.state"].set
+        refused = self["tailrace.upstream.bulkhead.refusals"].add
+        fallbacks = self["tailrace.upstream.fallbacks"].add
+
+        def circuit_changed(event: events.CircuitChanged) -> None:
+            for name in CIRCUIT_STATES:
+                state((event.dependency, name), float(name == event.state))
+
+        return {
+            events.UpstreamCalled: lambda e: called((e.dependency, e.outcome), e.duration),
+            events.AttemptFailed: lambda e: failed((e.dependency, e.reason)),
+            events.CircuitChanged: circuit_changed,
+            events.BulkheadRefused: lambda e: refused((e.dependency,)),
+            events.FallbackUsed: lambda e: fallbacks((e.dependency, e.reason)),
+        }
+
+
+def fan_out(*observers: Observer | None) -> Observer | None:
+    """One observer for all of them; None when there is none."""
+    present = [observer for observer in observers if observer is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    first, *others = present
+
+    def observe(event: Event, /) -> None:
+        first(event)
+        for other in others:
+            other(event)
+
+    return observe
