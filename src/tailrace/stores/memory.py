@@ -1,0 +1,144 @@
+"""A store in this process's memory. Touches: the clock and the random source it is given.
+
+Always knows, never waits, shared with nobody: right for one process, and for tests. Its contents die with it, so its
+epoch is drawn anew each time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+from tailrace.clock import Clock, SystemClock
+from tailrace.settings import CacheSettings
+from tailrace.stores.bounded_map import BoundedMap
+from tailrace.stores.lifetime import lifetime
+from tailrace.stores.s3fifo import MOST_USES
+from tailrace.stores.store import StoreStatistics
+
+__all__ = ["MemoryStore"]
+
+CLEAR_STEP = 1000
+"""Keys examined by ``clear`` before others get their turn."""
+
+
+class MemoryStore:
+    """Bytes by key in memory, bounded by entries and bytes; S3-FIFO decides what leaves.
+
+    A value larger than ``max_value_bytes``, or than all the room, is not held; an older one of its key is dropped then.
+
+    Args:
+        settings: ``memory_entries``, ``memory_bytes`` and ``max_value_bytes``.
+        clock: tells the time.
+        draw_epoch: names this life of the store; by default 128 random bits.
+    """
+
+    name = "memory"
+    shared = False
+
+    def __init__(
+        self,
+        settings: CacheSettings | None = None,
+        *,
+        clock: Clock | None = None,
+        draw_epoch: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        settings = settings or CacheSettings()
+        self._clock = clock or SystemClock()
+        self._monotonic = self._clock.monotonic
+        self._map = BoundedMap(settings.memory_entries, settings.memory_bytes, settings.max_value_bytes)
+        self._epoch = draw_epoch()
+        self._hits = 0
+        self._misses = 0
+
+    @property
+    def epoch(self) -> str | None:
+        """Drawn at the start; the contents cannot be lost while it lasts."""
+        return self._epoch
+
+    def peek(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values, always known. Cost: about 0.1 us a key."""
+        now = self._monotonic()
+        find = self._map.entries.get
+        values: list[bytes | None] = []
+        for key in keys:
+            entry = find(key)
+            if entry is None:
+                self._misses += 1
+                values.append(None)
+            elif entry.deadline <= now:
+                self._map.remove(key)
+                self._misses += 1
+                values.append(None)
+            else:
+                if entry.uses < MOST_USES:
+                    entry.uses += 1
+                self._hits += 1
+                values.append(entry.value)
+        return values
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values in the order of ``keys``. Does not wait."""
+        return self.peek(keys)
+
+    async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
+        """Write all, each to expire after ``ttl`` seconds (one millisecond at least). Does not wait."""
+        now = self._monotonic()
+        deadline = now + lifetime(ttl)
+        for key, value in items.items():
+            self._map.put(key, value, deadline, now)
+
+    async def add(self, items: Mapping[str, bytes], ttl: float) -> list[bytes]:
+        """Write those that are absent; return what each key now holds. Does not wait, hence atomic."""
+        now = self._monotonic()
+        deadline = now + lifetime(ttl)
+        held: list[bytes] = []
+        for key, value in items.items():
+            entry = self._map.entries.get(key)
+            if entry is None or entry.deadline <= now or entry.value is None:
+                self._map.put(key, value, deadline, now)
+                held.append(value)
+            else:
+                held.append(entry.value)
+        return held
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        """Remove; returns how many there were."""
+        now = self._monotonic()
+        removed = [self._map.remove(key) for key in keys]
+        return sum(entry is not None and entry.deadline > now for entry in removed)
+
+    async def release(self, key: str, value: bytes) -> bool:
+        """Remove ``key`` if it holds ``value``."""
+        entry = self._map.entries.get(key)
+        if entry is None or entry.deadline <= self._monotonic() or entry.value != value:
+            return False
+        self._map.remove(key)
+        return True
+
+    async def fence(self) -> None:
+        """Nothing to wait for: a write is seen as soon as it is made."""
+
+    async def clear(self, prefix: str) -> int:
+        """Remove every key that begins with ``prefix``, letting others in every ``CLEAR_STEP`` keys."""
+        cleared = 0
+        for position, key in enumerate(list(self._map.entries), start=1):
+            if key.startswith(prefix):
+                cleared += await self.delete([key])
+            if position % CLEAR_STEP == 0:
+                await self._clock.sleep(0)
+        return cleared
+
+    def statistics(self) -> StoreStatistics:
+        """Entries and bytes held (expired ones that nobody came by yet included), hits, misses and evictions by key."""
+        return StoreStatistics(
+            entries=len(self._map.entries),
+            bytes=self._map.size,
+            hits=self._hits,
+            misses=self._misses,
+            evictions=self._map.evictions,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of everything held."""
+        self._map.clear()

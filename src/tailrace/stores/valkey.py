@@ -1,0 +1,202 @@
+"""A store shared by processes: Valkey, or Redis from version 7 on. Touches: the network.
+
+Every call is one round trip on one connection that all callers share; calls of the same turn of the event loop leave
+in one write. What the server refuses (memory full, read only, loading) is reported as the store being unavailable.
+
+Release compares and deletes in a script, which runs the same on Valkey and Redis; it is called by its hash, and sent
+whole when a server that has restarted or flushed its scripts does not know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from tailrace.clock import Clock, SystemClock
+from tailrace.events import Observer, StoreCalled
+from tailrace.settings import ValkeySettings
+from tailrace.stores.address import parse_address
+from tailrace.stores.lifetime import lifetime
+from tailrace.stores.link import Link, Listener, refusal_code
+from tailrace.stores.resp3 import Refusal, pack
+from tailrace.stores.store import StoreStatistics
+
+__all__ = ["ValkeyStore"]
+
+RELEASE = (resources.files("tailrace.stores") / "scripts" / "release.lua").read_text(encoding="utf-8")
+RELEASE_HASH = hashlib.sha1(RELEASE.encode(), usedforsecurity=False).hexdigest()
+SCAN_STEP = 1000
+"""Keys the server examines in one step of ``clear``."""
+GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\^-"})
+
+
+class ValkeyStore:
+    """Bytes by key on a Valkey or Redis server.
+
+    Nothing is opened before the first call, which waits for the first attempt to connect (``connect_timeout`` at most).
+    While there is no connection, calls fail at once and new attempts are made in the background.
+
+    Args:
+        url: see ``tailrace.stores.address``.
+        settings: time limits.
+        clock: times the calls for events.
+        observer: hears ``StoreCalled`` and ``StoreConnectionChanged``.
+        tls: for ``rediss``; by default the system's authorities are trusted.
+        listener: hears of changes to keys read through this store.
+        name: what events call it.
+
+    Raises:
+        SettingsError: the URL is wrong.
+        MissingExtraError: hiredis is not installed.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        settings: ValkeySettings | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        tls: ssl.SSLContext | None = None,
+        listener: Listener | None = None,
+        name: str = "valkey",
+    ) -> None:
+        self.name = name
+        self._address = parse_address(url)
+        self._clock = clock or SystemClock()
+        self._observer = observer
+        self._hits = 0
+        self._misses = 0
+        self.link = Link(
+            self._address,
+            settings=settings or ValkeySettings(),
+            name=name,
+            observer=observer,
+            listener=listener,
+            tls=tls,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address})"
+
+    @property
+    def epoch(self) -> str | None:
+        """The primary's replication id, read on each connection before it is used; None while there is none."""
+        return self.link.epoch
+
+    async def connect(self) -> bool:
+        """Make the first attempt now instead of on the first call; True if there is a connection."""
+        await self.link.ready()
+        return self.link.epoch is not None
+
+    def peek(self, keys: Sequence[str]) -> None:
+        """Never known without asking."""
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values in the order of ``keys``. Cost: 1 round trip."""
+        if not keys:
+            return []
+        [values] = await self.call("get", [("MGET", *keys)])
+        misses = values.count(None)
+        self._misses += misses
+        self._hits += len(values) - misses
+        return values  # type: ignore[no-any-return]
+
+    async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
+        """Write all, each to expire after ``ttl`` seconds (one millisecond at least). Cost: 1 round trip."""
+        if items:
+            life = _milliseconds(ttl)
+            await self.call("set", [("SET", key, value, "PX", life) for key, value in items.items()])
+
+    async def add(self, items: Mapping[str, bytes], ttl: float) -> list[bytes]:
+        """Write those that are absent; return what each key now holds. Cost: 1 round trip."""
+        if not items:
+            return []
+        life = _milliseconds(ttl)
+        commands = [("SET", key, value, "NX", "GET", "PX", life) for key, value in items.items()]
+        held = await self.call("add", commands)
+        return [value if old is None else old for old, value in zip(held, items.values(), strict=True)]
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        """Remove; returns how many there were. Cost: 1 round trip."""
+        if not keys:
+            return 0
+        [count] = await self.call("delete", [("UNLINK", *keys)])
+        return int(count)
+
+    async def release(self, key: str, value: bytes) -> bool:
+        """Remove ``key`` if it holds ``value``. Cost: 1 round trip; 2 when the server does not know the script yet."""
+        [done] = await self.call("release", [("EVALSHA", RELEASE_HASH, 1, key, value)], tolerate="NOSCRIPT")
+        if isinstance(done, Refusal):
+            [done] = await self.call("release", [("EVAL", RELEASE, 1, key, value)])
+        return bool(done)
+
+    async def fence(self) -> None:
+        """Nothing to wait for: every read asks the server."""
+
+    async def clear(self, prefix: str) -> int:
+        """Remove every key that begins with ``prefix``. Cost: 2 round trips a ``SCAN_STEP`` of the server's keys."""
+        cleared = 0
+        async for keys in self.scan(prefix):
+            [count] = await self.call("clear", [("UNLINK", *keys)])
+            cleared += count
+        return cleared
+
+    async def scan(self, prefix: str) -> AsyncIterator[list[bytes]]:
+        """The keys that begin with ``prefix``, in steps, none of them empty."""
+        cursor = b"0"
+        while True:
+            command = ("SCAN", cursor, "MATCH", prefix.translate(GLOB) + "*", "COUNT", SCAN_STEP)
+            [(cursor, keys)] = await self.call("clear", [command])
+            if keys:
+                yield keys
+            if cursor == b"0":
+                return
+
+    def statistics(self) -> StoreStatistics:
+        """Hits and misses by key of this process's reads; what the server holds is not counted here."""
+        return StoreStatistics(hits=self._hits, misses=self._misses)
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        await self.link.aclose()
+
+    async def call(
+        self, operation: str, commands: Sequence[Sequence[str | bytes | int]], *, tolerate: str | None = None
+    ) -> list[Any]:
+        """Send ``commands`` and return their replies. Cost: 1 round trip.
+
+        Args:
+            operation: what events call it.
+            commands: any that have one reply each.
+            tolerate: code of a refusal to be returned as it is.
+
+        Raises:
+            StoreUnavailableError: not connected, too slow, lost meanwhile, or refused by the server.
+        """
+        payload = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
+        if self._observer is None:
+            return self._check(await self.link.call(payload, len(commands)), tolerate)
+        started = self._clock.monotonic()
+        error = True
+        try:
+            replies = self._check(await self.link.call(payload, len(commands)), tolerate)
+            error = False
+            return replies
+        finally:
+            self._observer(StoreCalled(self.name, operation, self._clock.monotonic() - started, error))
+
+    def _check(self, replies: list[Any], tolerate: str | None) -> list[Any]:
+        for reply in replies:
+            if isinstance(reply, Refusal) and refusal_code(reply) != tolerate:
+                raise self.link.refuse(reply)
+        return replies
+
+
+def _milliseconds(ttl: float) -> int:
+    return round(lifetime(ttl) * 1000)
