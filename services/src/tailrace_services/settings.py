@@ -1,4 +1,4 @@
-"""What the reference services read from the environment (prefix ``TAILRACE_SERVICES_``), beside Tailrace's own settings.
+"""What the reference services read from the environment, beside Tailrace's own settings: ``TAILRACE_SERVICES_...``.
 
 Touches: the environment, when :func:`load_services_settings` or :func:`database_url` is called.
 """
@@ -35,7 +35,7 @@ class ServicesSettings(BaseSettings):
     )
 
     fixed_now: Annotated[datetime, AfterValidator(_aware)] | None = None
-    """Freezes the services' clock at this ISO 8601 moment, so that two runs give the same answers; None: the real one."""
+    """Freezes the services' clock at this ISO 8601 moment, so that two runs answer alike; None: the real clock."""
     provider_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] = "http://127.0.0.1:8010"
     """Base address of the voice provider, or of its simulator."""
     provider_api_key: SecretStr = SecretStr("simulated")
