@@ -30,29 +30,33 @@ class Freshness(Protocol):
 class Keyspace:
     """Makes keys. One a cache; ``prefix`` costs two attribute look-ups and a comparison."""
 
-    __slots__ = ("_epochs", "_freshness", "_namespace", "_prefix", "_store")
+    __slots__ = ("_freshness", "_known", "_namespace", "_store")
 
     def __init__(self, namespace: str, store: Store, freshness: Freshness | None) -> None:
         self._namespace = namespace
         self._store = store
         self._freshness = freshness
-        self._epochs: tuple[str, str] | None = None
-        self._prefix = ""
+        self._known: dict[tuple[str, str], str] = {}
 
     @property
     def root(self) -> str:
         """What every key begins with, in any epoch."""
         return self._namespace + ":"
 
-    def prefix(self) -> str | None:
-        """What the keys of the present epoch begin with; None when the store or the database is not there."""
-        store = self._store.epoch
-        database = "" if self._freshness is None else self._freshness.epoch
-        if store is None or database is None:
+    def prefix(self, *, database: bool = True) -> str | None:
+        """What the keys of the present epoch begin with; None when the store or the database is not there.
+
+        Args:
+            database: False for what does not depend on the database, which then need not be there.
+        """
+        epoch = self._store.epoch
+        life = "" if self._freshness is None or not database else self._freshness.epoch
+        if epoch is None or life is None:
             return None
-        epochs = (store, database)
-        if epochs != self._epochs:
-            digest = blake2b(f"{len(store)}:{store}{database}".encode(), digest_size=6).hexdigest()
-            self._prefix = f"{self._namespace}:{digest}:"
-            self._epochs = epochs
-        return self._prefix
+        found = self._known.get((epoch, life))
+        if found is None:
+            digest = blake2b(f"{len(epoch)}:{epoch}{life}".encode(), digest_size=6).hexdigest()
+            if len(self._known) > 8:
+                self._known.clear()
+            found = self._known[epoch, life] = f"{self._namespace}:{digest}:"
+        return found

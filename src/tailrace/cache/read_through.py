@@ -109,12 +109,12 @@ class Cache:
 
     def peek(self, key: str, *, policy: CachePolicy, depends_on: Iterable[str] = ()) -> Answer | None:
         """A fresh answer if this process holds it and all its stamps, else None. Never waits, never computes."""
-        if self._refusal(current_reads.get()) is not None:
+        tags = self._complete(depends_on)
+        if self._refusal(current_reads.get(), tags) is not None:
             return None
-        prefix = self.keyspace.prefix()
+        prefix = self.keyspace.prefix(database=bool(tags))
         if prefix is None:
             return None
-        tags = self._complete(depends_on)
         found = self.store.peek([f"{prefix}e:{key}", *[f"{prefix}s:{tag}" for tag in tags]])
         if found is None:
             return None
@@ -155,8 +155,8 @@ class Cache:
 
     async def _read_through(self, key: str, compute: Compute, policy: CachePolicy, tags: tuple[str, ...]) -> Answer:
         reads = current_reads.get()
-        refusal = self._refusal(reads)
-        prefix = self.keyspace.prefix()
+        refusal = self._refusal(reads, tags)
+        prefix = self.keyspace.prefix(database=bool(tags))
         if refusal is None and prefix is None:
             refusal = "epoch"
         if refusal is not None or prefix is None:
@@ -178,8 +178,10 @@ class Cache:
             return await self._bypass(key, compute, policy, "store")
         return await self._compute_once(request, stamps, entry)
 
-    def _refusal(self, reads: ReadContext | None) -> str | None:
-        """Why the cache must not be used just now, or None."""
+    def _refusal(self, reads: ReadContext | None, tags: tuple[str, ...]) -> str | None:
+        """Why the cache must not be used just now, or None; what depends on nothing may always be."""
+        if not tags:
+            return None
         if reads is not None and (reads.bypass or reads.writing):
             return "token" if reads.bypass else "transaction"
         if self.freshness is not None and not self.freshness.trusted():
@@ -282,7 +284,7 @@ class Cache:
         reason = None
         if len(entry.value) > self.settings.max_value_bytes:
             reason = "too_large"
-        elif self.keyspace.prefix() != request.prefix:
+        elif self.keyspace.prefix(database=bool(request.tags)) != request.prefix:
             reason = "untrusted"  # the store or the database is another one than when the stamps were read
         else:
             try:
@@ -348,9 +350,9 @@ class Cache:
         Raises:
             StoreUnavailableError: the store is down or slow.
         """
-        prefix = self.keyspace.prefix()
-        if prefix is not None:
-            await self.store.delete([f"{prefix}e:{key}"])
+        prefixes = {self.keyspace.prefix(database=database) for database in (True, False)} - {None}
+        if prefixes:
+            await self.store.delete([f"{prefix}e:{key}" for prefix in prefixes])
 
     async def clear(self) -> int:
         """Remove everything of this namespace, in any epoch; returns how many keys.
