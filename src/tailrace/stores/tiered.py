@@ -20,6 +20,8 @@ connection, in the order in which the server made them. Hence the rules, on whic
    PING, so its push lies before the PONG. Only calls that leave in the same write share one: a PING already under
    way may have been executed before the newcomer's writer was done.
 
+``get`` always asks the server and so sees every write that has returned anywhere; only ``peek`` answers from copies.
+
 ``NOLOOP`` would save the push that an own write causes, and rule 3 alone would keep the copies right. It is left
 off: a push too many costs a microsecond, and with it a mistake in rule 3 heals at once.
 
@@ -123,18 +125,12 @@ class TieredStore:
         return values
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The values in the order of ``keys``. Cost: 1 round trip for those of which no copy is held."""
-        values = self.peek(keys)
-        if values is not None:
-            return values
+        """The values in the order of ``keys``, as the server has them now; copies are kept. Cost: 1 round trip."""
+        if not keys:
+            return []
         await self._connected()
-        known = dict(self._known(keys))
-        missing = [key for key in keys if key not in known]
-        self._hits += len(known)
-        self._misses += len(missing)
-        if missing:
-            known.update(zip(missing, await self._read(missing), strict=True))
-        return [known[key] for key in keys]
+        self._misses += len(keys)
+        return await self._read(keys)
 
     async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
         """Write all, each to expire after ``ttl`` seconds (one millisecond at least). Cost: 1 round trip."""
@@ -216,18 +212,7 @@ class TieredStore:
         if not self._link.tried:
             await self._link.ready()
 
-    def _known(self, keys: Iterable[str]) -> Iterable[tuple[str, bytes | None]]:
-        if not self._link.usable:
-            return
-        now = self._monotonic()
-        for key in keys:
-            entry = self._copies.entries.get(key)
-            if entry is not None and entry.deadline > now:
-                if entry.uses < MOST_USES:
-                    entry.uses += 1
-                yield key, entry.value
-
-    async def _read(self, keys: list[str]) -> list[bytes | None]:
+    async def _read(self, keys: Sequence[str]) -> list[bytes | None]:
         token = object()
         reading = self._reading
         asked = self._monotonic()
