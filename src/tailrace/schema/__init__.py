@@ -1,0 +1,60 @@
+"""What Tailrace keeps in the service's own database, declared in Python beside the queries that read it.
+
+- `Watch`: changes of a table are written to an outbox in the writing transaction, so that no cached answer outlives them.
+- `Rollup`: a summary table kept exact in the writing transaction; `count`, `sum_`, `avg`.
+- `Index`: built without stopping writers.
+- `plan`, `apply`: compare and bring the database to what is declared. `reconcile`: find and repair drift.
+- `read`: one statement over rollups and raw edges for any window of time.
+
+Names are imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tailrace.schema.applier import apply as apply
+    from tailrace.schema.applier import plan as plan
+    from tailrace.schema.backfill import Progress as Progress
+    from tailrace.schema.connection import Patience as Patience
+    from tailrace.schema.declarations import Declaration as Declaration
+    from tailrace.schema.declarations import Index as Index
+    from tailrace.schema.declarations import Measure as Measure
+    from tailrace.schema.declarations import Rollup as Rollup
+    from tailrace.schema.declarations import Through as Through
+    from tailrace.schema.declarations import Watch as Watch
+    from tailrace.schema.declarations import avg as avg
+    from tailrace.schema.declarations import count as count
+    from tailrace.schema.declarations import sum_ as sum_
+    from tailrace.schema.declarations import table_tag as table_tag
+    from tailrace.schema.planner import Plan as Plan
+    from tailrace.schema.planner import Step as Step
+
+_HOME = {
+    "Declaration": "declarations",
+    "Index": "declarations",
+    "Measure": "declarations",
+    "Patience": "connection",
+    "Plan": "planner",
+    "Progress": "backfill",
+    "Rollup": "declarations",
+    "Step": "planner",
+    "Through": "declarations",
+    "Watch": "declarations",
+    "apply": "applier",
+    "avg": "declarations",
+    "count": "declarations",
+    "plan": "applier",
+    "sum_": "declarations",
+    "table_tag": "declarations",
+}
+
+__all__ = list(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

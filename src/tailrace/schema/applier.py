@@ -1,0 +1,244 @@
+"""Bringing a database to what is declared. Touches: PostgreSQL, on direct connections of its own.
+
+Everything can be run again at any time: what is there already costs a look at the catalogue, and what an interrupted
+run left is finished or made anew. Two runs at once queue on an advisory lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from importlib.resources import files
+
+from tailrace.errors import DatabaseTimeoutError
+from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, prepare
+from tailrace.schema.catalogue import read_catalogue
+from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
+from tailrace.schema.declarations import Declaration, Index, Rollup, schema_of
+from tailrace.schema.index_build import IndexBuild, drop_index
+from tailrace.schema.planner import Plan, Step, make_plan
+from tailrace.schema.sql_text import identifier, qualified
+from tailrace.schema.triggers import TableTriggers
+
+__all__ = ["apply", "plan", "ready_rollups"]
+
+
+async def plan(database: Database, objects: Iterable[Declaration]) -> Plan:
+    """What `apply` would do. Reads the catalogue only.
+
+    Raises:
+        SchemaError: a declaration cannot be kept; the message says which and why.
+        DatabaseUnavailableError: no connection.
+    """
+    async with connect(database) as connection:
+        return make_plan(await read_catalogue(connection), objects)
+
+
+async def apply(
+    database: Database,
+    objects: Iterable[Declaration],
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    progress: Report | None = None,
+    patience: Patience | None = None,
+    workers: int = 2,
+) -> Plan:
+    """Create, change and fill what is declared, while the service runs.
+
+    Writers of a table wait once, for as long as it takes to make its triggers (milliseconds), and never longer than
+    ``patience.lock_timeout``: a table that is busy is tried again later. Readers do not wait.
+
+    Args:
+        database: the server's own address (not a transaction pooler's), or an engine that has it.
+        objects: everything the database shall hold.
+        dry_run: only say what would be done.
+        prune: also remove what is no longer declared.
+        progress: told how far each step is.
+        patience: lock timeout and retries.
+        workers: connections that read the source of a rollup at the same time.
+
+    Returns:
+        The plan that was carried out (or, with ``dry_run``, was not).
+
+    Raises:
+        SchemaError: a declaration cannot be kept, or PostgreSQL refused a statement.
+        DatabaseTimeoutError: a table was busy at every attempt; run again later.
+        DatabaseUnavailableError: no connection, or it was lost; run again.
+    """
+    declared = list(objects)
+    if dry_run:
+        return await plan(database, declared)
+    patience = patience or Patience()
+    async with connect(database) as connection, exclusive(connection):
+        await connection.execute("SET lock_timeout = " + str(int(patience.lock_timeout * 1000)))
+        found = make_plan(await read_catalogue(connection), declared)
+        if any(step.kind == "installation" for step in found.steps):
+            await connection.execute(files("tailrace.schema").joinpath("installation.sql").read_text())
+        run = _Run(database, connection, declared, patience, progress, workers)
+        await run.structure([s for s in found.steps if s.kind in ("triggers", "rollup")])
+        for step in found.steps:
+            if isinstance(step.target, Index):
+                await IndexBuild(database, connection, step.target, step.definition_hash, patience, progress).run()
+        if prune:
+            for step in found.unneeded:
+                await run.remove(step)
+        return found
+
+
+async def ready_rollups(connection: Connection) -> frozenset[str]:
+    """``schema.name`` of the rollups that may be read."""
+    rows = await connection.fetch("SELECT name FROM tailrace.objects WHERE kind = 'rollup' AND state = 'ready'")
+    return frozenset(row["name"] for row in rows)
+
+
+class _Run:
+    """One run of `apply`, under the advisory lock."""
+
+    def __init__(
+        self,
+        database: Database,
+        connection: Connection,
+        declared: Sequence[Declaration],
+        patience: Patience,
+        report: Report | None,
+        workers: int,
+    ) -> None:
+        self.database = database
+        self.connection = connection
+        self.declared = declared
+        self.patience = patience
+        self.report = report
+        self.workers = workers
+
+    async def structure(self, steps: Sequence[Step]) -> None:
+        """Triggers and rollups: all tables at once under one lock, then the fillings from one snapshot."""
+        if not steps:
+            return
+        rollups = [(step, step.target) for step in steps if isinstance(step.target, Rollup)]
+        async with AsyncExitStack() as stack:
+            holder = await stack.enter_async_context(connect(self.database, lock_timeout=self.patience.lock_timeout))
+            snapshot = await with_patience(self.patience, lambda: self._switch(steps, holder))
+            await self._drop_surplus(steps)
+            for step, rollup in rollups:
+                blocks = await blocks_of(holder, rollup)
+                await Backfill(self.database, rollup, snapshot, blocks, self.workers, self.report).run()
+                await self._record(step, "ready")
+                self._tell(step)
+            if holder.is_in_transaction():
+                await holder.execute("ROLLBACK")
+
+    async def _switch(self, steps: Sequence[Step], holder: Connection) -> str:
+        """A's transaction of `backfill`; B is ``holder``. Returns the exported snapshot, or nothing if none is needed."""
+        if holder.is_in_transaction():
+            await holder.execute("ROLLBACK")
+        tables = sorted({name for step in steps for name in _locked_tables(step)})
+        snapshot = ""
+        async with self.connection.transaction():
+            await self.connection.execute(f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE")
+            for step in steps:
+                if isinstance(step.target, Rollup):
+                    await prepare(self.connection, step.target)
+                    await self._record(step, "building")
+            for step in steps:
+                if isinstance(step.target, TableTriggers):
+                    await self._replace_triggers(step, step.target)
+            if any(step.kind == "rollup" for step in steps):
+                await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                await holder.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+                snapshot = await holder.fetchval("SELECT pg_export_snapshot()")
+        return snapshot
+
+    async def _replace_triggers(self, step: Step, target: TableTriggers) -> None:
+        departed = target.departed_table()
+        if departed:
+            await self.connection.execute(departed)
+        kept = {function.trigger for function in target.functions()}
+        for row in await self._own_triggers(target.sql_name):
+            if row["tgname"] not in kept:
+                # Dropping a trigger locks out readers too; an empty function stops it for now, and dropping comes later.
+                await self.connection.execute(
+                    f"CREATE OR REPLACE FUNCTION {qualified('tailrace', row['proname'])}() RETURNS trigger LANGUAGE plpgsql AS "
+                    "$$ BEGIN RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END $$"
+                )
+        for function in target.functions():
+            for text in function.create(target.sql_name):
+                await self.connection.execute(text)
+            await self.connection.execute(
+                f"ALTER TABLE {target.sql_name} ENABLE TRIGGER {identifier(function.trigger)}"
+            )
+        await self._record(step, "ready")
+        names = [f"{o.schema}.{o.name}" for o in self.declared if isinstance(o, Rollup)]
+        await self.connection.execute(
+            "UPDATE tailrace.objects SET state = 'abandoned' WHERE kind = 'rollup' AND name <> ALL($1::text[])", names
+        )
+
+    async def _own_triggers(self, table: str) -> list[dict[str, str]]:
+        rows = await self.connection.fetch(
+            "SELECT t.tgname, p.proname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+            "JOIN pg_namespace n ON n.oid = p.pronamespace "
+            "WHERE t.tgrelid = $1::text::regclass AND NOT t.tgisinternal AND n.nspname = 'tailrace'",
+            table,
+        )
+        return [dict(row) for row in rows]
+
+    async def _drop_surplus(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if not isinstance(step.target, TableTriggers):
+                continue
+            kept = {function.trigger for function in step.target.functions()}
+            await self._drop_triggers(step.target.sql_name, kept)
+            self._tell(step)
+
+    async def _drop_triggers(self, table: str, kept: set[str]) -> None:
+        for row in await self._own_triggers(table):
+            if row["tgname"] in kept:
+                continue
+            texts = [
+                f"DROP TRIGGER {identifier(row['tgname'])} ON {table}",
+                f"DROP FUNCTION {qualified('tailrace', row['proname'])}()",
+            ]
+            await with_patience(self.patience, lambda texts=texts: self._together(texts))  # type: ignore[misc]
+
+    async def _together(self, texts: Sequence[str]) -> None:
+        async with self.connection.transaction():
+            for text in texts:
+                await self.connection.execute(text)
+
+    async def remove(self, step: Step) -> None:
+        """Take away what is no longer declared."""
+        schema, _, name = step.name.partition(".")
+        own = qualified(schema, name)
+        if step.kind == "index":
+            await with_patience(self.patience, lambda: drop_index(self.connection, schema, name))
+        elif step.kind == "triggers" and await self.connection.fetchval("SELECT to_regclass($1)", own):
+            await self._drop_triggers(own, set())
+        elif step.kind == "rollup":
+            await with_patience(self.patience, lambda: self._together([f"DROP TABLE IF EXISTS {own}"]))
+        await self.connection.execute(
+            "DELETE FROM tailrace.objects WHERE kind = $1 AND name = $2", step.kind, step.name
+        )
+        self._tell(step)
+
+    async def _record(self, step: Step, state: str) -> None:
+        await record(self.connection, step.kind, step.name, step.definition_hash, state)
+
+    def _tell(self, step: Step) -> None:
+        if self.report is not None:
+            self.report(Progress(step.kind, step.name, step.action, 1, 1, "steps"))
+
+
+async def record(connection: Connection, kind: str, name: str, wanted: str, state: str) -> None:
+    """Note an object's definition and state in ``tailrace.objects``."""
+    await connection.execute(
+        "INSERT INTO tailrace.objects (kind, name, definition_hash, state) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT (kind, name) DO UPDATE SET definition_hash = excluded.definition_hash, state = excluded.state, "
+        "changed_at = clock_timestamp()",
+        kind, name, wanted, state,
+    )  # fmt: skip
+
+
+def _locked_tables(step: Step) -> list[str]:
+    if isinstance(step.target, Rollup):
+        return [qualified(schema_of(table), table.name) for table in step.target.tables]
+    return [step.target.sql_name] if isinstance(step.target, TableTriggers) else []

@@ -1,0 +1,425 @@
+"""The trigger functions of one table: cache tags into the outbox, contributions into rollups. Pure: SQL text only.
+
+One function per table and event does everything that table needs, so that a single-row write pays for one call and a
+handful of cached plans. Triggers are per statement with transition tables: a bulk write costs one pass, and rollups and
+tags are written in key order, so that two multi-row writes cannot deadlock on them.
+
+Why rollups stay exact, whatever runs at the same time
+------------------------------------------------------
+*One table.* A row's contribution depends on the row alone. The writer of the row adds new minus old in its own
+transaction; additions commute, so any interleaving of commits gives the sum of the rows. It does not matter which
+snapshot the transaction uses: nothing but its own rows is read.
+
+*Source joined to a parent.* A contribution depends on two rows, so writers of the two must agree on who accounts for
+what. The foreign key, which must exist and be checked at once, means a source row has its parent from its first moment
+to its last; hence inserting a parent contributes nothing. Let C write source rows and U write parents:
+
+- C locks the parents of its old and new rows ``FOR SHARE`` in key order, then reads them. An uncommitted U on one of
+  them makes C wait and read what U left; U, coming later, waits for C to end.
+- U (UPDATE of a used column) moves, after its statement, the contributions of the source rows it can see. Those by a C
+  that held the lock first are committed and, under READ COMMITTED, visible to the trigger's new snapshot. Those by a C
+  that comes later will be accounted by C itself against the new parent. A C that has changed a source row but not yet
+  asked for the lock is invisible to U, which moves the row's old contribution; C then takes the old one from, and adds
+  the new one to, the new parent. Every order gives the sum.
+- Under REPEATABLE READ or SERIALIZABLE, C's lock fails with a serialization error when the parent changed after C's
+  snapshot. U's snapshot, however, may miss source rows committed since, so U is refused with SQLSTATE 40001.
+- DELETE of a parent only notes the parent's used columns in a side table, seen by no other transaction. The foreign
+  key removes, re-points or forbids the source rows, in the same transaction and however late in it; the source's own
+  trigger accounts for each, with the parent looked up among the living first and the departed second. The foreign key's
+  own check catches source rows that a REPEATABLE READ snapshot does not show.
+- UPDATE of the parent's key is refused: the two sides could not be matched.
+- One statement that changes a parent's used columns and its source rows together (data-modifying CTEs) is refused:
+  both triggers run when both changes are done, and neither could know what the other has accounted for. Two
+  transaction-local settings, raised before and lowered after, tell.
+
+*TRUNCATE* of either side empties the rollup; the table lock keeps everybody else away.
+
+Two transactions of several statements each can still deadlock on rollup rows as they can on any rows; PostgreSQL then
+ends one of them with 40P01. Nothing fires under ``session_replication_role = replica``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Table
+
+from tailrace.schema.declarations import Rollup, Through, Watch, as_table, schema_of
+from tailrace.schema.rollup_sql import PARENT, SIGN, SOURCE, Rows, add, contribution, table_name
+from tailrace.schema.sql_text import identifier, literal, qualified, short_name
+
+__all__ = ["MANY_KEYS", "Function", "TableTriggers", "triggers_of"]
+
+MANY_KEYS = 100
+"""A statement that touches more keys than this writes one wide tag in place of theirs."""
+
+_EVENT_ROWS = {"insert": ("new_rows",), "update": ("new_rows", "old_rows"), "delete": ("old_rows",)}
+_REFERENCING = {
+    "insert": " REFERENCING NEW TABLE AS new_rows",
+    "update": " REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "delete": " REFERENCING OLD TABLE AS old_rows",
+    "truncate": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One trigger and its function. ``when`` is all that stands between name and EXECUTE in CREATE TRIGGER."""
+
+    trigger: str
+    name: str
+    body: str
+    when: str
+
+    def create(self, table: str) -> list[str]:
+        """Statements that create or replace both."""
+        function = qualified("tailrace", self.name)
+        return [
+            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n"
+            f"SET search_path = pg_catalog, pg_temp AS {_dollar(self.body)}",
+            f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
+            f"CREATE OR REPLACE TRIGGER {identifier(self.trigger)} "
+            + self.when.replace("{table}", table)
+            + f" EXECUTE FUNCTION {function}()",
+        ]
+
+
+@dataclass(slots=True)
+class TableTriggers:
+    """Everything declared that concerns writes to one table."""
+
+    table: Table
+    watches: list[Watch] = field(default_factory=list)
+    through: list[tuple[Watch, Through, bool]] = field(default_factory=list)
+    """Children whose key lives here; True: a foreign key guarantees that a new parent has no children yet."""
+    rollups: list[Rollup] = field(default_factory=list)
+    """Rollups of this table's rows."""
+    children: list[Rollup] = field(default_factory=list)
+    """Rollups that join this table as the parent."""
+
+    @property
+    def name(self) -> str:
+        return f"{schema_of(self.table)}.{self.table.name}"
+
+    @property
+    def sql_name(self) -> str:
+        return qualified(schema_of(self.table), self.table.name)
+
+    @property
+    def departed(self) -> str:
+        """Where deleted parents are noted until their transaction ends."""
+        return qualified("tailrace", short_name(f"departed {self.name}"))
+
+    @property
+    def parent_columns(self) -> list[str]:
+        """Columns of this table that rollups of its children use; joining columns included."""
+        return sorted({c for r in self.children for c in r.used_columns(self.table)})
+
+    def departed_table(self) -> str | None:
+        """DDL of `departed`; made anew whenever the triggers are, since it never outlives a transaction."""
+        if not self.children:
+            return None
+        columns = ", ".join(identifier(c) for c in self.parent_columns)
+        links = ", ".join(identifier(c) for c in self._links())
+        return (
+            f"DROP TABLE IF EXISTS {self.departed};\n"
+            f"CREATE UNLOGGED TABLE {self.departed} AS SELECT pg_current_xact_id() AS tailrace_xid, {columns} "
+            f"FROM {self.sql_name} WITH NO DATA;\n"
+            f"CREATE UNIQUE INDEX ON {self.departed} (tailrace_xid, {links})"
+        )
+
+    def _links(self) -> list[str]:
+        return sorted({r.parent_link.parent_column for r in self.children if r.parent_link})
+
+    def functions(self) -> list[Function]:
+        """All triggers of the table, each with its function; those with nothing to do are left out."""
+        made = [self._after(event) for event in ("insert", "update", "delete", "truncate")]
+        if self.children:
+            made += self._parent_row_functions()
+        for event in ("insert", "update", "delete"):
+            if self._flags():
+                body = _block([f"PERFORM set_config({literal(flag)}, 'on', true)" for flag in self._flags()])
+                made.append(
+                    self._function(f"before_{event}", body, f"BEFORE {event.upper()} ON {{table}} FOR EACH STATEMENT")
+                )
+        return [function for function in made if function is not None]
+
+    def _function(self, event: str, body: str, when: str) -> Function:
+        trigger = f"tailrace_{event}" if not event.startswith("row_") else f"zzz_tailrace_{event}"
+        return Function(trigger, short_name(f"{self.name} {event}"), body, when)
+
+    def _after(self, event: str) -> Function | None:
+        body = self._truncate() if event == "truncate" else self._statements(event)
+        if not body:
+            return None
+        when = f"AFTER {event.upper()} ON {{table}}{_REFERENCING[event]} FOR EACH STATEMENT"
+        return self._function(event, _block(body), when)
+
+    def _statements(self, event: str) -> list[str]:
+        body: list[str] = []
+        if self._flags():
+            body += [
+                _refuse_if(f"current_setting({literal(_moving(p))}, true) = 'on'", _BOTH, "0A000")
+                for p in self._parents()
+            ]
+        body += [_lock_parents(table, column, key, event) for table, column, key in self._parent_links()]
+        tags = _tags_statement(self._tag_groups(event), _EVENT_ROWS[event][0])
+        body += [tags] if tags else []
+        for rollup in sorted(self.rollups, key=table_name):
+            body.append(add(rollup, contribution(rollup, self._own_rows(rollup, event))))
+        if event == "update" and self.children:
+            body.append(self._move_children())
+        if event == "delete" and self.children:
+            body.append(self._forget_departed())
+        body += [f"PERFORM set_config({literal(flag)}, '', true)" for flag in self._flags()]
+        return body
+
+    def _parents(self) -> list[Table]:
+        found = {
+            schema_of(r.parent_link.parent) + "." + r.parent_link.parent.name: r.parent_link.parent
+            for r in self.rollups
+            if r.parent_link
+        }
+        return [found[name] for name in sorted(found)]
+
+    def _flags(self) -> list[str]:
+        return [_writing(parent) for parent in self._parents()]
+
+    def _parent_links(self) -> list[tuple[Table, str, str]]:
+        links = {
+            (r.parent_link.parent, r.parent_link.column, r.parent_link.parent_column)
+            for r in self.rollups
+            if r.parent_link
+        }
+        for watch in self.watches:
+            links |= {(as_table(k.parent), k.column, k.parent_column) for k in watch.keys if isinstance(k, Through)}
+        return sorted(links, key=lambda link: (schema_of(link[0]), link[0].name, link[1:]))
+
+    def _own_rows(self, rollup: Rollup, event: str) -> Rows:
+        columns = [identifier(c) for c in rollup.used_columns(self.table)]
+        if event == "update":
+            sides = [
+                f"SELECT {sign} AS {SIGN}, {', '.join(columns)} FROM {rows}"
+                for sign, rows in ((1, "new_rows"), (-1, "old_rows"))
+            ]
+            source, sign = f"({' UNION ALL '.join(sides)}) {SOURCE}", None
+        else:
+            source, sign = f"{_EVENT_ROWS[event][0]} {SOURCE}", 1 if event == "insert" else -1
+        if rollup.parent_link is None:
+            return Rows(source, sign)
+        link = rollup.parent_link
+        parent = TableTriggers(link.parent)
+        chosen = ", ".join(identifier(c) for c in rollup.used_columns(link.parent))
+        match = f"{identifier(link.parent_column)} = {SOURCE}.{identifier(link.column)}"
+        living = f"SELECT {chosen} FROM {parent.sql_name} WHERE {match}"
+        if event != "insert":
+            gone = f"SELECT {chosen} FROM {parent.departed} WHERE tailrace_xid = pg_current_xact_id() AND {match}"
+            living = f"({living}) UNION ALL ({gone})"
+        # LIMIT keeps the look-up one index probe a row, however few or many rows the plan was made for.
+        return Rows(f"{source} CROSS JOIN LATERAL ({living} LIMIT 1) {PARENT}", sign)
+
+    def _tag_groups(self, event: str) -> list[tuple[str, bool, list[str]]]:
+        """(tag of the table, whether to write it, SELECTs of keyed tags) for this event."""
+        groups: list[tuple[str, bool, list[str]]] = []
+        for watch in self.watches:
+            groups.append(
+                (watch.tag, True, [_keyed(watch, key, rows) for key in watch.keys for rows in _EVENT_ROWS[event]])
+            )
+        for watch, key, guaranteed in self.through:
+            if event == "insert" and guaranteed:
+                continue
+            groups.append((watch.tag, False, [_derived(watch, key, event)]))
+        return groups
+
+    def _truncate(self) -> list[str]:
+        tags = [tag for watch in self.watches for tag in (watch.tag, f"{watch.tag}:*")]
+        tags += [f"{watch.tag}:*" for watch, _, _ in self.through]
+        body = []
+        if tags:
+            body.append(
+                "INSERT INTO tailrace.outbox (tag) VALUES " + ", ".join(f"({literal(t)})" for t in dict.fromkeys(tags))
+            )
+        emptied = sorted({table_name(r) for r in (*self.rollups, *self.children)})
+        return body + ([f"TRUNCATE {', '.join(emptied)}"] if emptied else [])
+
+    # --- as the parent of a join -----------------------------------------------------------------
+
+    def _parent_row_functions(self) -> list[Function]:
+        changed = " OR ".join(f"OLD.{identifier(c)} IS DISTINCT FROM NEW.{identifier(c)}" for c in self.parent_columns)
+        columns = ", ".join(identifier(c) for c in self.parent_columns)
+        links = ", ".join(identifier(c) for c in self._links())
+        updates = ", ".join(f"{identifier(c)} = excluded.{identifier(c)}" for c in self.parent_columns)
+        note = (
+            f"INSERT INTO {self.departed} (tailrace_xid, {columns})\n"
+            f"VALUES (pg_current_xact_id(), {', '.join(f'OLD.{identifier(c)}' for c in self.parent_columns)})\n"
+            f"ON CONFLICT (tailrace_xid, {links}) DO UPDATE SET {updates}"
+        )
+        moving = f"PERFORM set_config({literal(_moving(self.table))}, 'on', true)"
+        return [
+            self._function("row_delete", _block([note], "OLD"), "BEFORE DELETE ON {table} FOR EACH ROW"),
+            self._function(
+                "row_update", _block([moving], "NEW"), f"BEFORE UPDATE ON {{table}} FOR EACH ROW WHEN ({changed})"
+            ),
+        ]
+
+    def _move_children(self) -> str:
+        columns = ", ".join(identifier(c) for c in self.parent_columns)
+        links = ", ".join(identifier(c) for c in self._links())
+        changed = f"EXISTS (SELECT {columns} FROM old_rows EXCEPT ALL SELECT {columns} FROM new_rows)"
+        rekeyed = f"EXISTS (SELECT {links} FROM old_rows EXCEPT ALL SELECT {links} FROM new_rows)"
+        inner = [
+            _refuse_if(rekeyed, f"{self.name}: the key that a rollup joins by cannot be updated", "0A000"),
+            _refuse_if(
+                "current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')",
+                f"{self.name}: a column that a rollup uses was updated under a snapshot that cannot show the newest joined "
+                "rows: use READ COMMITTED",
+                "40001",
+            ),
+            _refuse_if(f"current_setting({literal(_writing(self.table))}, true) = 'on'", _BOTH, "0A000"),
+        ]
+        inner += [add(r, contribution(r, self._moved_rows(r))) for r in sorted(self.children, key=table_name)]
+        inner.append(f"PERFORM set_config({literal(_moving(self.table))}, '', true)")
+        return f"IF {changed} THEN\n" + _indent(";\n".join(inner)) + ";\nEND IF"
+
+    def _moved_rows(self, rollup: Rollup) -> Rows:
+        link = rollup.parent_link
+        assert link is not None
+        columns = ", ".join(identifier(c) for c in rollup.used_columns(self.table))
+        sides = [
+            f"SELECT {sign} AS {SIGN}, x.* FROM (SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b}) x"
+            for sign, a, b in ((1, "new_rows", "old_rows"), (-1, "old_rows", "new_rows"))
+        ]
+        child = qualified(schema_of(rollup.source), rollup.source.name)
+        chosen = ", ".join(f"c.{identifier(c)}" for c in rollup.used_columns(rollup.source))
+        lateral = (
+            f"SELECT {PARENT}.{SIGN}, {chosen} FROM {child} c "
+            f"WHERE c.{identifier(link.column)} = {PARENT}.{identifier(link.parent_column)} OFFSET 0"
+        )
+        return Rows(f"({' UNION ALL '.join(sides)}) {PARENT} CROSS JOIN LATERAL ({lateral}) {SOURCE}", None)
+
+    def _forget_departed(self) -> str:
+        return (
+            "IF current_setting('transaction_isolation') = 'read committed' THEN\n"
+            f"    DELETE FROM {self.departed} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {self.departed}\n"
+            "        WHERE tailrace_xid < pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1000 FOR UPDATE SKIP LOCKED));\n"
+            "END IF"
+        )
+
+
+_BOTH = "one statement changes rows of a rollup and the parents they join: write two statements"
+
+
+def triggers_of(
+    declared: Iterable[Watch | Rollup], guaranteed: frozenset[tuple[str, str, str]] = frozenset()
+) -> list[TableTriggers]:
+    """Group declarations by the tables whose writes concern them, sorted by name.
+
+    Args:
+        declared: watches and rollups.
+        guaranteed: (child table, child column, parent table) of foreign keys that are checked at once.
+    """
+    tables: dict[str, TableTriggers] = {}
+
+    def of(table: Table) -> TableTriggers:
+        made = TableTriggers(table)
+        return tables.setdefault(made.name, made)
+
+    for item in declared:
+        if isinstance(item, Rollup):
+            of(item.source).rollups.append(item)
+            if item.parent is not None:
+                of(item.parent).children.append(item)
+            continue
+        own = of(item.source)
+        own.watches = [Watch(item.table, tuple(dict.fromkeys(k for w in (*own.watches, item) for k in w.keys)))]
+        for key in item.keys:
+            if isinstance(key, Through):
+                parent = of(as_table(key.parent))
+                parent.through.append((item, key, (own.name, key.column, parent.name) in guaranteed))
+    return [tables[name] for name in sorted(tables)]
+
+
+def _flag(kind: str, table: Table) -> str:
+    return f"tailrace.{kind}_{hashlib.sha256(f'{schema_of(table)}.{table.name}'.encode()).hexdigest()[:12]}"
+
+
+def _moving(table: Table) -> str:
+    return _flag("moving", table)
+
+
+def _writing(table: Table) -> str:
+    return _flag("writing", table)
+
+
+def _tag(prefix: str, column: str, value: str) -> str:
+    return f"{literal(f'{prefix}:{column}=')} || coalesce({value}::text, 'None') AS tag"
+
+
+def _keyed(watch: Watch, key: str | Through, rows: str) -> str:
+    if isinstance(key, str):
+        return f"SELECT {_tag(watch.tag, key, f's.{identifier(key)}')} FROM {rows} s"
+    parent = TableTriggers(as_table(key.parent)).sql_name
+    look_up = f"SELECT {identifier(key.key)} AS k FROM {parent} WHERE {identifier(key.parent_column)} = s.{identifier(key.column)} LIMIT 1"
+    return f"SELECT {_tag(watch.tag, key.key, 'p.k')} FROM {rows} s CROSS JOIN LATERAL ({look_up}) p"
+
+
+def _derived(watch: Watch, key: Through, event: str) -> str:
+    tag = _tag(watch.tag, key.key, f"s.{identifier(key.key)}")
+    if event != "update":
+        return f"SELECT {tag} FROM {_EVENT_ROWS[event][0]} s"
+    columns = f"{identifier(key.parent_column)}, {identifier(key.key)}"
+    sides = [
+        f"(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b})"
+        for a, b in (("new_rows", "old_rows"), ("old_rows", "new_rows"))
+    ]
+    return f"SELECT {tag} FROM ({' UNION ALL '.join(sides)}) s"
+
+
+def _tags_statement(groups: Sequence[tuple[str, bool, list[str]]], rows: str) -> str | None:
+    """One INSERT of every tag, or None when there is none to write."""
+    ctes: list[str] = []
+    selects: list[str] = []
+    for number, (tag, own, keyed) in enumerate(groups):
+        if not keyed:
+            selects.append(f"SELECT {literal(tag)} WHERE EXISTS (SELECT FROM {rows})")
+            continue
+        name = f"keys_{number}"
+        union = "\n    UNION ALL ".join(keyed)
+        ctes.append(f"{name} AS MATERIALIZED (SELECT DISTINCT tag FROM (\n    {union}) u LIMIT {MANY_KEYS + 1})")
+        few = f"(SELECT count(*) FROM {name})"
+        selects.append(f"SELECT tag FROM {name} WHERE {few} <= {MANY_KEYS}")
+        selects.append(f"SELECT {literal(f'{tag}:*')} WHERE {few} > {MANY_KEYS}")
+        if own:
+            selects.append(f"SELECT {literal(tag)} WHERE EXISTS (SELECT FROM {rows})")
+    if not selects:
+        return None
+    head = f"WITH {', '.join(ctes)}\n" if ctes else ""
+    return f"INSERT INTO tailrace.outbox (tag)\n{head}" + "\nUNION ALL ".join(selects)
+
+
+def _lock_parents(parent: Table, column: str, key: str, event: str) -> str:
+    wanted = " UNION ALL ".join(f"SELECT {identifier(column)} FROM {rows}" for rows in _EVENT_ROWS[event])
+    table = TableTriggers(parent).sql_name
+    return f"PERFORM 1 FROM {table} p WHERE p.{identifier(key)} = ANY (ARRAY({wanted})) ORDER BY p.{identifier(key)} FOR SHARE"
+
+
+def _refuse_if(condition: str, message: str, code: str) -> str:
+    text = literal(message.replace("%", "%%"))
+    return f"IF {condition} THEN\n    RAISE EXCEPTION {text} USING ERRCODE = '{code}';\nEND IF"
+
+
+def _block(statements: Sequence[str], result: str = "NULL") -> str:
+    return "BEGIN\n" + _indent(";\n".join([*statements, f"RETURN {result}"])) + ";\nEND"
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.split("\n"))
+
+
+def _dollar(body: str) -> str:
+    mark = "tailrace"
+    while f"${mark}$" in body:
+        mark += "_"
+    return f"${mark}$\n{body}\n${mark}$"
