@@ -1,4 +1,4 @@
-"""Assembles the web application of an implementation. Touches nothing itself."""
+"""Assembles the web application around an implementation. Touches nothing itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tailrace_services.voice_dashboard.api.dashboard import Dashboard
 from tailrace_services.voice_dashboard.api.errors import install_error_handlers
 from tailrace_services.voice_dashboard.api.routes import build_routes
 
-__all__ = ["MAX_BODY_BYTES", "build_application"]
+__all__ = ["MAX_BODY_BYTES", "new_application", "serve"]
 
 MAX_BODY_BYTES = 64 * 1024
 """Largest request body."""
@@ -20,8 +20,8 @@ MAX_BODY_BYTES = 64 * 1024
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def build_application(dashboard: Dashboard, clock: Clock, *, title: str, lifespan: Lifespan | None = None) -> FastAPI:
-    """An application that serves ``dashboard`` at ``/api/...`` and its documentation at ``/docs``."""
+def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
+    """An application without routes that documents itself at ``/docs`` and answers failures in the service's body."""
     app = FastAPI(
         title=title,
         version="1",
@@ -31,5 +31,9 @@ def build_application(dashboard: Dashboard, clock: Clock, *, title: str, lifespa
         separate_input_output_schemas=False,
     )
     install_error_handlers(app)
-    app.include_router(build_routes(dashboard, clock))
     return app
+
+
+def serve(app: FastAPI, dashboard: Dashboard, clock: Clock) -> None:
+    """Let ``app`` answer ``/api/...`` by ``dashboard`` at ``clock``'s time."""
+    app.include_router(build_routes(dashboard, clock))

@@ -1,0 +1,27 @@
+"""A clock that stands still, so that two runs, or two implementations, give the same answers. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tailrace.clock import Clock, SystemClock
+
+__all__ = ["FrozenClock", "service_clock"]
+
+
+class FrozenClock(SystemClock):
+    """The wall time is always ``moment``; waiting and measuring go on as ever."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, moment: datetime) -> None:
+        self._now = moment.timestamp()
+
+    def now(self) -> float:  # type: ignore[override]  # a static method of the system's clock
+        """The frozen moment, seconds since 1970."""
+        return self._now
+
+
+def service_clock(fixed_now: datetime | None) -> Clock:
+    """The machine's clock, or one that stands still at ``fixed_now``."""
+    return SystemClock() if fixed_now is None else FrozenClock(fixed_now)
