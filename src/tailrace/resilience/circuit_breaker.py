@@ -1,0 +1,107 @@
+"""A circuit breaker around any async call. Touches: the clock it is given; decisions in ``tailrace.core.breaker``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tailrace.clock import Clock
+from tailrace.core.breaker import Breaker, BreakerPolicy, CircuitState, Outcome
+from tailrace.errors import BulkheadFullError, CircuitOpenError, TailraceError
+from tailrace.events import CircuitChanged, Observer
+
+__all__ = ["CircuitBreaker", "is_failure"]
+
+T = TypeVar("T")
+
+
+def is_failure(error: Exception) -> bool:
+    """True for an error that speaks of the dependency's health.
+
+    What it refused (4xx) shows that it works; a full bulkhead is our own state; anything that is not a Tailrace error
+    is taken for a failure.
+    """
+    return (not isinstance(error, TailraceError) or error.retryable) and not isinstance(error, BulkheadFullError)
+
+
+class CircuitBreaker:
+    """One dependency's breaker.
+
+    Args:
+        name: the dependency, as it appears in events and messages.
+        failure: which errors count against the dependency.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: BreakerPolicy,
+        *,
+        clock: Clock,
+        observer: Observer | None = None,
+        failure: Callable[[Exception], bool] = is_failure,
+    ) -> None:
+        self._name = name
+        self._breaker = Breaker(policy)
+        self._clock = clock
+        self._observer = observer
+        self._failure = failure
+        self._told: CircuitState = "closed"
+
+    @property
+    def state(self) -> CircuitState:
+        """closed, open or half_open; an open circuit shows half_open only once a call has been tried."""
+        return self._breaker.state
+
+    def check(self) -> None:
+        """Refuse at once what would be refused anyway; takes no trial.
+
+        Raises:
+            CircuitOpenError: the circuit is open.
+        """
+        left = self._breaker.refusal(self._clock.monotonic())
+        if left is not None:
+            raise self._refused(left)
+
+    async def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await ``work()`` if the circuit lets it pass, and learn from how it ends.
+
+        Raises:
+            CircuitOpenError: refused; ``retry_after`` says for how long at least.
+        """
+        began = self._clock.monotonic()
+        admission = self._breaker.admit(began)
+        self._tell()
+        if not admission.allowed:
+            raise self._refused(admission.retry_after)
+        outcome: Outcome = "abandoned"
+        try:
+            result = await work()
+            outcome = "ok"
+            return result
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            outcome = _outcome(error, self._failure)
+            raise
+        finally:
+            now = self._clock.monotonic()
+            self._breaker.record(admission.generation, outcome, now - began, now)
+            self._tell()
+
+    def _refused(self, retry_after: float) -> CircuitOpenError:
+        return CircuitOpenError(f"{self._name}: not called, it has been failing", retry_after=retry_after)
+
+    def _tell(self) -> None:
+        state = self._breaker.state
+        if state != self._told:
+            self._told = state
+            if self._observer is not None:
+                self._observer(CircuitChanged(self._name, state))
+
+
+def _outcome(error: Exception, failure: Callable[[Exception], bool]) -> Outcome:
+    if isinstance(error, BulkheadFullError):
+        return "abandoned"
+    return "failed" if failure(error) else "ok"
