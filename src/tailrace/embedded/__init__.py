@@ -6,9 +6,10 @@ by its owner alone, run as an unprivileged user when started by root, and end wi
 
 from __future__ import annotations
 
+from tailrace.embedded.folder import unusable
 from tailrace.embedded.home import default_home
 from tailrace.embedded.ports import free_port, port_is_free
 from tailrace.embedded.postgres import PostgresServer
 from tailrace.embedded.valkey import ValkeyServer
 
-__all__ = ["PostgresServer", "ValkeyServer", "default_home", "free_port", "port_is_free"]
+__all__ = ["PostgresServer", "ValkeyServer", "default_home", "free_port", "port_is_free", "unusable"]

@@ -13,7 +13,7 @@ from tailrace.embedded.binaries import closed_folder
 from tailrace.embedded.process import Identity, command_line
 from tailrace.errors import EmbeddedServerError
 
-__all__ = ["ServerFolder"]
+__all__ = ["FULL", "ServerFolder", "unusable"]
 
 LOG_BYTES = 10 * 1024 * 1024
 """A log larger than this is put aside at the next start; one old one is kept."""
@@ -130,14 +130,18 @@ class ServerFolder:
 
     def failure(self, error: OSError) -> EmbeddedServerError:
         """The one clear line for a file that could not be made, read or written."""
-        if error.errno == errno.ENOSPC:
-            return self.disk_full()
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return EmbeddedServerError(
-                f"no permission to write {error.filename or self.path}: give this user the folder, or set TAILRACE_HOME"
-            )
-        return EmbeddedServerError(f"cannot use {error.filename or self.path}: {error.strerror}: set TAILRACE_HOME")
+        return unusable(self.path, error)
 
     def disk_full(self) -> EmbeddedServerError:
         """The one clear line for a full disk."""
-        return EmbeddedServerError(f"the disk that holds {self.path} is full: free space, or set TAILRACE_HOME")
+        return unusable(self.path, OSError(errno.ENOSPC, FULL))
+
+
+def unusable(folder: Path, error: OSError) -> EmbeddedServerError:
+    """The one clear line for a folder in which something could not be made, read or written."""
+    where = error.filename or folder
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EmbeddedServerError(f"the disk that holds {folder} is full: free space, or set TAILRACE_HOME")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return EmbeddedServerError(f"no permission for {where}: give this user the folder, or set TAILRACE_HOME")
+    return EmbeddedServerError(f"cannot use {where}: {error.strerror or error}: set TAILRACE_HOME to another folder")

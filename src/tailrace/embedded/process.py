@@ -7,6 +7,7 @@ Touches: processes, /proc.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import signal
@@ -25,6 +26,7 @@ __all__ = [
     "Identity",
     "command_line",
     "end",
+    "end_with_parent",
     "find",
     "is_running",
     "kill_all",
@@ -91,6 +93,14 @@ def _launched(command: Sequence[str | Path], identity: Identity | None, death_si
     uid, gid = (identity.uid, identity.gid) if identity else (-1, -1)
     head = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), str(death_signal), str(uid), str(gid)]
     return head + [str(part) for part in command]
+
+
+def end_with_parent(death_signal: signal.Signals) -> None:
+    """Have ``death_signal`` sent to this process when the one that started it dies."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(1, int(death_signal), 0, 0, 0)
+    if os.getppid() != parent:
+        signal.raise_signal(death_signal)
 
 
 @cache

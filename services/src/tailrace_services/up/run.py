@@ -1,0 +1,220 @@
+"""Everything that ``up`` starts, in order, and stops in the opposite one. Touches: processes, files, the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tailrace.embedded import free_port, port_is_free, process
+from tailrace.errors import EmbeddedServerError
+from tailrace.settings import load_settings
+from tailrace_services.settings import ServicesSettings, load_services_settings
+from tailrace_services.up.announcement import announcement
+from tailrace_services.up.ground import Ground, ground
+from tailrace_services.up.interruption import Interruption, interruptible
+from tailrace_services.up.occupancy import Occupancy, Run
+from tailrace_services.up.supervisor import PythonProcess, Supervisor, leftovers
+from tailrace_services.up.terminal import Terminal
+from tailrace_services.up.voice_dashboard_data import VoiceDashboardData, prepare_voice_dashboard
+
+__all__ = ["Options", "run"]
+
+READY_TIMEOUT = 60.0
+"""Seconds within which the workers must serve."""
+PROVIDER_LATENCY_MS = 200
+"""What the simulated provider takes to answer."""
+DRAIN = 12.0
+"""Seconds a worker gets to finish the requests under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for; ``port`` 0 is any free one, ``scale`` None what is there."""
+
+    scale: str | None
+    port: int
+    home: Path
+    workers: int
+    replace: bool
+
+
+def run(options: Options) -> None:
+    """Serve until interrupted; returns after everything has been stopped in order.
+
+    Raises:
+        TailraceError: something cannot be started; the message says why and what to do.
+    """
+    # Wrong settings are told before anything is touched.
+    load_settings()
+    settings = load_services_settings()
+    if os.environ.get("TAILRACE_UP_WITH_PARENT"):
+        process.end_with_parent(signal.SIGTERM)
+    with interruptible() as interruption:
+        try:
+            _Up(options, settings, interruption).serve()
+        except KeyboardInterrupt:
+            return  # asked to stop, and stopped
+
+
+class _Up:
+    """One run of ``up``."""
+
+    def __init__(self, options: Options, settings: ServicesSettings, interruption: Interruption) -> None:
+        self._began = time.monotonic()
+        self._options = options
+        self._settings = settings
+        self._interruption = interruption
+        self._terminal = Terminal()
+        self._supervisor = Supervisor(self._terminal.say)
+        self._mark = "tailrace-" + hashlib.sha256(os.fsencode(options.home)).hexdigest()[:16]
+        self._processes: list[PythonProcess] = []
+        self._state = Run(pid=os.getpid())
+        self._ground: Ground | None = None
+
+    def serve(self) -> None:
+        """Start, announce, watch; stop at the end, whatever ends it."""
+        with ExitStack() as stack:
+            occupancy = stack.enter_context(Occupancy(self._options.home, self._terminal.say))
+            try:
+                self._start(stack, occupancy)
+                self._supervisor.watch()
+            except BaseException as error:
+                self._interruption.begin(self._pids)
+                occupancy.tell(replace(self._state, state="stopping"))
+                if isinstance(error, KeyboardInterrupt):
+                    self._terminal.say("stopping")
+                raise
+
+    def _pids(self) -> list[int]:
+        kept = [*self._processes]
+        servers = [self._ground.postgres, self._ground.valkey] if self._ground else []
+        return [each.pid for each in (*kept, *servers) if each is not None and each.pid is not None]
+
+    def _start(self, stack: ExitStack, occupancy: Occupancy) -> None:
+        process.end(leftovers(self._mark), ((signal.SIGTERM, 1.0), (signal.SIGKILL, 5.0)))
+        listener = stack.enter_context(_listen(self._options.port))
+        port = int(listener.getsockname()[1])
+        with self._terminal:
+            self._terminal.say("starting PostgreSQL and Valkey")
+            self._ground = stack.enter_context(ground(self._options.home))
+            self._keep_servers(self._ground)
+            provider_url = self._start_provider(stack)
+            self._terminal.say("preparing the data of the Voice Dashboard")
+            data = asyncio.run(self._prepare(self._ground))
+        self._start_workers(stack, self._ground, listener, provider_url)
+        self._await_ready(port)
+        self._state = Run(
+            os.getpid(), "serving", port, self._ground.database_url, self._ground.valkey_url, provider_url
+        )
+        occupancy.tell(self._state)
+        print(self._announcement(data), flush=True)
+
+    def _keep_servers(self, servers: Ground) -> None:
+        if servers.postgres is not None:
+            self._supervisor.keep("PostgreSQL", servers.postgres)
+        if servers.valkey is not None:
+            self._supervisor.keep("Valkey", servers.valkey)
+
+    def _start_provider(self, stack: ExitStack) -> str:
+        """The simulator, unless the environment names a provider."""
+        if "provider_url" in self._settings.model_fields_set:
+            return self._settings.provider_url
+        port = free_port()
+        arguments = ["--port", str(port), "--latency-ms", str(PROVIDER_LATENCY_MS)]
+        arguments += ["--api-key", self._settings.provider_api_key.get_secret_value()]
+        module = "tailrace_services.voice_dashboard.provider.simulator"
+        self._keep(stack, "the provider's simulator", PythonProcess(module, arguments, self._mark, dict(os.environ)))
+        return f"http://127.0.0.1:{port}"
+
+    async def _prepare(self, servers: Ground) -> VoiceDashboardData:
+        return await prepare_voice_dashboard(
+            servers.database_url,
+            self._terminal.advance,
+            scale=self._options.scale,
+            seed=self._settings.seed,
+            replace=self._options.replace,
+        )
+
+    def _start_workers(self, stack: ExitStack, servers: Ground, listener: socket.socket, provider_url: str) -> None:
+        environment = {**os.environ, **servers.environment, "TAILRACE_SERVICES_PROVIDER_URL": provider_url}
+        listener.listen(2048)
+        for number in range(1, self._options.workers + 1):
+            worker = PythonProcess(
+                "tailrace_services.up.serve",
+                ["--fd", str(listener.fileno())],
+                self._mark,
+                environment,
+                patience=DRAIN,
+                keep_open=[listener.fileno()],
+            )
+            self._keep(stack, f"worker {number}", worker)
+
+    def _keep(self, stack: ExitStack, name: str, kept: PythonProcess) -> None:
+        stack.callback(kept.stop)
+        self._processes.append(kept)
+        kept.start()
+        self._supervisor.keep(name, kept)
+
+    def _await_ready(self, port: int) -> None:
+        """Until ``/readyz`` says so.
+
+        Raises:
+            EmbeddedServerError: a worker does not stay up, or is not ready in time.
+        """
+        deadline = time.monotonic() + READY_TIMEOUT
+        answer = "no answer"
+        while time.monotonic() < deadline:
+            self._supervisor.look()
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                connection.request("GET", "/readyz")
+                response = connection.getresponse()
+                answer = f"{response.status} {response.read(500).decode(errors='replace')}"
+                connection.close()
+                if response.status == 200:
+                    return
+            except (OSError, http.client.HTTPException) as error:
+                answer = str(error) or type(error).__name__
+            time.sleep(0.05)
+        raise EmbeddedServerError(f"the services were not ready within {READY_TIMEOUT:.0f} s: {answer}")
+
+    def _announcement(self, data: VoiceDashboardData) -> str:
+        dataset = data.dataset
+        words = f"{dataset.calls:,} calls of {dataset.users:,} users ({dataset.scale})" if dataset else "imported calls"
+        return announcement(
+            self._state.address,
+            provider_url=self._state.provider_url,
+            seed=dataset.seed if dataset else self._settings.seed,
+            generated=dataset is not None,
+            seconds=time.monotonic() - self._began,
+            dataset=words,
+        )
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket bound to ``port``; nobody is accepted before it listens.
+
+    Raises:
+        EmbeddedServerError: the port is taken, or not for this user.
+    """
+    choice = 'another, as in: make up ARGS="--port 8001"'
+    if port and not port_is_free(port):
+        if port < 1024 and os.geteuid() != 0:
+            raise EmbeddedServerError(f"port {port} is for root alone: choose {choice}")
+        raise EmbeddedServerError(f"port {port} on 127.0.0.1 is taken: stop what listens there, or choose {choice}")
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port or free_port()))
+    except OSError as error:
+        listener.close()
+        raise EmbeddedServerError(f"port {port} on 127.0.0.1: {error.strerror}: choose {choice}") from error
+    return listener

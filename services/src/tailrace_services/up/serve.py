@@ -1,0 +1,50 @@
+"""One worker: uvicorn on a socket that the supervisor listens on. Touches: everything the services touch.
+
+The socket is the supervisor's, so that a taken port is found out at once, several workers share it, and no connection
+is refused while one is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import socket
+import sys
+
+import uvicorn
+
+__all__ = ["main"]
+
+DRAIN = 8
+"""Seconds that requests under way get when the worker is stopped."""
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--app", default="tailrace_services.app:app")
+    options = parser.parse_args()
+    configuration = uvicorn.Config(
+        options.app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        backlog=2048,
+        timeout_graceful_shutdown=DRAIN,
+    )
+    configuration.load()
+    # What has been imported lives as long as the process: the garbage collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    server = uvicorn.Server(configuration)
+    server.run(sockets=[socket.socket(fileno=options.fd)])
+    if not server.started:
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
