@@ -61,6 +61,10 @@ async def open_connection(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.
         yield connection
     except _LOST as error:
         raise DatabaseUnavailableError(f"the connection to the database was lost: {error}") from error
+    except asyncpg.InterfaceError as error:
+        if not connection.is_closed():
+            raise
+        raise DatabaseUnavailableError("the connection to the database was lost") from error
     except asyncpg.UndefinedTableError as error:
         raise DatabaseError(f"{error}; run `tailrace-services voice-dashboard migrate` first") from error
     except asyncpg.PostgresError as error:

@@ -39,7 +39,7 @@ _MESSAGE = 1 << 20
 """Bytes in one CopyData message."""
 _MONTHLY_CREDITS = 22.0 * 30 / DAYS
 """What a call costs on average (22 credits), times the share of a year that a month is."""
-_TABLES = ("campaign_imports", "dataset", "lead_analytics", "calls", "agents", "users")
+_TABLES = ("provider_configurations", "campaign_imports", "dataset", "lead_analytics", "calls", "agents", "users")
 
 
 class DatasetConflictError(DatabaseError):
