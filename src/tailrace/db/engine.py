@@ -67,6 +67,7 @@ def make_engine(url: str, settings: DatabaseSettings, observer: Observer | None 
         pool_recycle=int(settings.pool_recycle),
         pool_pre_ping=settings.pre_ping,
         pool_use_lifo=True,
+        hide_parameters=True,
         connect_args=connect_arguments(address.drivername, settings),
     )
     if settings.pgbouncer:

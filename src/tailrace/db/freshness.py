@@ -215,7 +215,7 @@ class DatabaseFreshness:
                 self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
 
     def _trouble(self, error: BaseException) -> None:
-        problem = f"{type(error).__name__}: {error}"
+        problem = f"{type(error).__name__}: {error}".partition("\n")[0]
         if problem != self.problem:
             log.warning("cached answers will not be trusted for long: %s", problem)
         self.problem = problem
@@ -232,4 +232,4 @@ def _relay_engine(url: str, settings: DatabaseSettings) -> AsyncEngine:
     arguments = connect_arguments(
         address.drivername, settings, application_name="tailrace-relay", synchronous_commit="off"
     )
-    return create_async_engine(address, poolclass=NullPool, connect_args=arguments)
+    return create_async_engine(address, poolclass=NullPool, hide_parameters=True, connect_args=arguments)

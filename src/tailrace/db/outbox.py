@@ -36,10 +36,13 @@ LOOK_FROM = text("""
     FROM tailrace.installation i
     LEFT JOIN tailrace.outbox o ON o.xid >= CAST(CAST(:position AS text) AS xid8)
 """)
-TAKE = text(
-    "SELECT id FROM tailrace.outbox WHERE id = ANY(:ids) AND xid = ANY(CAST(:xids AS xid8[])) FOR UPDATE SKIP LOCKED"
-)
-DELETE = text("DELETE FROM tailrace.outbox WHERE id = ANY(:ids) AND xid = ANY(CAST(:xids AS xid8[]))")
+TAKE = text("""
+    SELECT id FROM tailrace.outbox
+    WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[])) FOR UPDATE SKIP LOCKED
+""")
+DELETE = text("""
+    DELETE FROM tailrace.outbox WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
+""")
 DELETE_BELOW = text("DELETE FROM tailrace.outbox WHERE xid < CAST(CAST(:position AS text) AS xid8)")
 CLAIM = text("UPDATE tailrace.installation SET store_epoch = :epoch WHERE store_epoch IS DISTINCT FROM :epoch")
 

@@ -124,6 +124,9 @@ class Relay:
     async def run(self, connection: AsyncConnection) -> Pass:
         epoch = self._store.epoch
         if epoch is None:
+            await self._store.connect()
+            epoch = self._store.epoch
+        if epoch is None:
             raise StoreUnavailableError("the store is not connected")
         if epoch != self._claimed:
             async with _transaction(connection):

@@ -45,6 +45,10 @@ class Store(Protocol):
         """
         ...
 
+    async def connect(self) -> bool:
+        """Make the first connection now instead of on the first call; True if the store can be used."""
+        ...
+
     def peek(self, keys: Sequence[str]) -> list[bytes | None] | None:
         """The values if all of them are known here and now without waiting, else None.
 

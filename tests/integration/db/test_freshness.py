@@ -1,0 +1,366 @@
+"""Freshness on a real database: whoever commits, from wherever, cached answers follow."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from tailrace.cache import Answer, Cache, CachePolicy
+from tailrace.cache.consistency import ReadContext, current_reads
+from tailrace.db import Database, DatabaseFreshness
+from tailrace.embedded import PostgresServer, ValkeyServer
+from tailrace.settings import DatabaseSettings, FreshnessSettings
+from tailrace.stores import MemoryStore, Store, TieredStore
+
+POLICY = CachePolicy("sum", ttl=600)
+INSERT = text("INSERT INTO calls (user_id, minutes) VALUES (:user, :minutes)")
+
+
+class Process:
+    """What one server process has: a database, a store, a cache kept fresh."""
+
+    def __init__(self, url: str, store: Store, settings: FreshnessSettings) -> None:
+        small = DatabaseSettings(pool_size=2, max_overflow=2, retries=2)
+        self.store = store
+        self.database = Database(url, settings=small)
+        self.freshness = DatabaseFreshness(url, settings=settings, database_settings=small)
+        self.cache = Cache(store, freshness=self.freshness)
+        self.freshness.attach(self.cache)
+        self.database.commits = self.freshness
+
+    async def read(self, user: int) -> tuple[int, Answer]:
+        async def compute() -> bytes:
+            rows = await self.database.fetch(
+                text("SELECT coalesce(sum(minutes), 0) FROM calls WHERE user_id = :user"), {"user": user}
+            )
+            return str(rows[0][0]).encode()
+
+        answer = await self.cache.read_through(
+            f"sum:{user}", compute, policy=POLICY, depends_on=[f"calls:user_id={user}"]
+        )
+        return int(answer.value), answer
+
+    async def write(self, user: int, minutes: int) -> None:
+        await self.database.run(lambda session: session.execute(INSERT, {"user": user, "minutes": minutes}))
+
+
+Start = Callable[..., Awaitable[Process]]
+
+
+@asynccontextmanager
+async def processes(url: str, make_store: Callable[[], Store]) -> AsyncIterator[Start]:
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: object) -> Process:
+            process = Process(url, make_store(), FreshnessSettings(**settings))  # type: ignore[arg-type]
+            stack.push_async_callback(process.store.aclose)
+            stack.push_async_callback(process.database.aclose)
+            stack.push_async_callback(process.cache.aclose)
+            stack.push_async_callback(process.freshness.aclose)
+            await process.freshness.start()
+            await until(process.freshness.trusted)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+async def shared(watched: str, valkey_url: str) -> AsyncIterator[Start]:
+    """Starts processes that share a store."""
+    async with processes(watched, lambda: TieredStore(valkey_url)) as start:
+        yield start
+
+
+@pytest.fixture
+async def alone(watched: str) -> AsyncIterator[Start]:
+    """Starts processes that each have a memory of their own."""
+    async with processes(watched, MemoryStore) as start:
+        yield start
+
+
+async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Return when ``holds()`` is true; fail after 20 seconds."""
+    async with asyncio.timeout(20):
+        while True:
+            found = holds()
+            if found is True or (not isinstance(found, bool) and await found):
+                return
+            await asyncio.sleep(0.002)
+
+
+async def outbox_is_empty(url: str) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval("SELECT count(*) = 0 FROM tailrace.outbox")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(params=["shared", "alone"])
+def start(request: pytest.FixtureRequest) -> Start:
+    """The rule holds with a shared store and with a memory of one's own."""
+    return request.getfixturevalue(request.param)
+
+
+async def test_a_writer_reads_its_own_write_at_once(start: Start) -> None:
+    """On the process that committed, the next read after run() returns sees it; a hundred times in a row."""
+    process = await start()
+    for number in range(1, 101):
+        await process.write(1, 1)
+        assert (await process.read(1))[0] == number
+        assert (await process.read(1))[1].status == "hit"
+
+
+async def test_a_fence_shows_another_process_s_write(start: Start) -> None:
+    """A client that wrote on one process and fences on another reads its write there."""
+    one, two = await start(), await start()
+    for number in range(1, 51):
+        await two.read(1)
+        await one.write(1, 1)
+        assert await two.freshness.fence()
+        assert (await two.read(1))[0] == number
+
+
+async def test_a_write_by_psql_is_noticed(start: Start, watched: str, postgres: PostgresServer) -> None:
+    """A writer that knows nothing of Tailrace ends the answers of every process."""
+    one, two = await start(), await start()
+    await one.read(1)
+    await two.read(1)
+    statement = "INSERT INTO calls (user_id, minutes) VALUES (1, 5)"
+    await asyncio.to_thread(subprocess.run, [postgres.psql_path, "-q", "-c", statement, watched], check=True)
+    for process in (one, two):
+
+        async def sees_it(process: Process = process) -> bool:
+            return (await process.read(1))[0] == 5
+
+        await until(sees_it)
+
+
+async def test_a_rolled_back_write_changes_nothing(start: Start) -> None:
+    """What did not commit invalidates nothing and marks nobody as a writer."""
+    process = await start()
+    await process.read(1)
+    context = ReadContext()
+    held = current_reads.set(context)
+    async with process.database.session() as session:
+        await session.execute(INSERT, {"user": 1, "minutes": 1})
+        assert context.writing
+        assert (await process.read(1))[1].status == "bypass"
+        await session.rollback()
+    assert not context.writing
+    assert not context.wrote
+    current_reads.reset(held)
+    assert (await process.read(1))[1].status == "hit"
+
+
+async def test_savepoints_commit_with_their_transaction(start: Start) -> None:
+    """Releasing a savepoint stamps nothing; committing the whole does."""
+    process = await start()
+    await process.read(1)
+    context = ReadContext()
+    held = current_reads.set(context)
+    async with process.database.session() as session, session.begin():
+        async with session.begin_nested():
+            await session.execute(INSERT, {"user": 1, "minutes": 1})
+        assert not context.wrote
+        assert context.writing
+    assert context.wrote
+    assert not context.writing
+    current_reads.reset(held)
+    assert (await process.read(1))[0] == 1
+
+
+async def test_reading_transactions_mark_nobody(start: Start) -> None:
+    """A commit that wrote nothing gives no token and costs no look at the outbox."""
+    process = await start()
+    context = ReadContext()
+    held = current_reads.set(context)
+    async with process.database.session() as session:
+        await session.execute(text("SELECT 1"))
+        await session.commit()
+    current_reads.reset(held)
+    assert not context.wrote
+
+
+async def test_rows_are_taken_and_gone(shared: Start, watched: str) -> None:
+    """With a shared store the outbox drains, whoever wrote."""
+    one, _ = await shared(), await shared()
+    for user in range(20):
+        await one.write(user, 1)
+    await until(lambda: outbox_is_empty(watched))
+
+
+async def test_a_writer_that_dies_after_its_commit_is_relayed(shared: Start, watched: str) -> None:
+    """A process killed between commit and stamps leaves rows that the others' relay stamps."""
+    one, two = await shared(), await shared()
+    await two.read(1)
+
+    class Dead:
+        async def stamped(self, tags: frozenset[str], xids: frozenset[int]) -> bool:
+            return True
+
+    one.database.commits = Dead()
+    await one.write(1, 5)
+
+    async def sees_it() -> bool:
+        return (await two.read(1))[0] == 5
+
+    await until(sees_it)
+
+
+async def test_a_store_that_is_down_makes_no_error_and_no_stale_answer(
+    watched: str, valkey: ValkeyServer, shared: Start
+) -> None:
+    """Reads bypass, writes commit and tell their client to bypass; when the store is back, answers are right."""
+    process = await shared()
+    await process.read(1)
+    valkey.kill()
+    try:
+        context = ReadContext()
+        held = current_reads.set(context)
+        await process.write(1, 5)
+        current_reads.reset(held)
+        assert context.wrote_unstamped
+        assert await process.read(1) == (5, (await process.read(1))[1])
+        assert (await process.read(1))[1].status == "bypass"
+        assert not await process.freshness.fence()
+    finally:
+        valkey.start()
+
+    async def hits_again() -> bool:
+        value, answer = await process.read(1)
+        assert value == 5
+        return answer.status == "hit"
+
+    await until(hits_again)
+    await until(lambda: outbox_is_empty(watched))
+
+
+async def test_a_lost_database_connection_stops_the_horizon_and_comes_back(
+    start: Start, watched: str, postgres: PostgresServer
+) -> None:
+    """While the relay cannot look, answers are not trusted past the bound; afterwards they are again."""
+    process = await start(bound=0.2)
+    await process.read(1)
+    postgres.kill()
+    try:
+        await until(lambda: not process.freshness.trusted())
+    finally:
+        postgres.start()
+    await until(process.freshness.trusted)
+
+    async def reads() -> bool:
+        return (await process.read(1))[0] == 0
+
+    await until(reads)
+
+
+async def test_a_hung_relay_elsewhere_shows_as_distrust(shared: Start, watched: str) -> None:
+    """Rows that another process has locked and never stamps hold the horizon here: bypass, not stale."""
+    process = await shared(bound=0.3)
+    await process.read(1)
+    writer = await asyncpg.connect(watched)
+    hung = await asyncpg.connect(watched)
+    try:
+        await writer.execute("BEGIN; INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
+        await hung.execute("BEGIN")
+        await writer.execute("COMMIT")
+        # Relays leave a row alone for a moment, its writer's to stamp, so this one gets it.
+        assert await hung.fetch("SELECT 1 FROM tailrace.outbox FOR UPDATE")
+
+        async def right_or_bypassing() -> bool:
+            return (await process.read(1))[0] == 5
+
+        await until(right_or_bypassing)
+        await hung.execute("ROLLBACK")
+    finally:
+        await writer.close()
+        await hung.close()
+    await until(process.freshness.trusted)
+
+
+async def test_a_process_that_only_watches_trusts_while_another_relays(shared: Start) -> None:
+    """With its own relay switched off it sees what the other one stamped, and stops trusting when that one is gone."""
+    relaying = await shared()
+    watching = await shared(relay=False, bound=0.3)
+    await watching.read(1)
+    await relaying.write(1, 3)
+
+    async def sees_it() -> bool:
+        return (await watching.read(1))[0] == 3
+
+    await until(sees_it)
+    await relaying.freshness.aclose()
+    await watching.write(1, 1)
+    await until(lambda: not watching.freshness.trusted())
+    assert (await watching.read(1))[0] == 4
+
+
+async def test_another_store_that_counts_ends_trust(shared: Start, watched: str) -> None:
+    """A process cut off with a store that the others have left does not trust what it sees there."""
+    process = await shared(bound=0.2)
+    connection = await asyncpg.connect(watched)
+    try:
+        await connection.execute("UPDATE tailrace.installation SET store_epoch = 'another'")
+        await until(lambda: not process.freshness.trusted())
+        await connection.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 1)")
+        assert not await outbox_is_empty(watched)
+    finally:
+        await connection.close()
+    assert (await process.read(1))[1].status == "bypass"
+
+
+async def test_a_restored_database_starts_cold(start: Start, watched: str) -> None:
+    """Another installation is another database, whatever its address."""
+    process = await start()
+    await process.read(1)
+    before = process.freshness.epoch
+    connection = await asyncpg.connect(watched)
+    try:
+        await connection.execute("UPDATE tailrace.installation SET id = gen_random_uuid()")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tailrace-relay'"
+        )
+    finally:
+        await connection.close()
+    await until(lambda: process.freshness.epoch != before)
+    await until(process.freshness.trusted)
+    assert (await process.read(1))[1].status == "miss"
+
+
+async def test_a_late_commit_of_an_early_transaction_is_noticed(alone: Start, watched: str) -> None:
+    """Following by position misses no row whose transaction began before others and ended after them."""
+    process = await alone()
+    early = await asyncpg.connect(watched)
+    try:
+        await early.execute("BEGIN; INSERT INTO calls (user_id, minutes) VALUES (1, 7)")
+        for user in range(2, 12):
+            await process.write(user, 1)
+        await process.read(1)
+        await early.execute("COMMIT")
+
+        async def sees_it() -> bool:
+            return (await process.read(1))[0] == 7
+
+        await until(sees_it)
+    finally:
+        await early.close()
+
+
+async def test_without_tailrace_s_objects_answers_are_computed(database_url: str) -> None:
+    """A database that was never prepared is said so, and nothing is cached wrongly."""
+    freshness = DatabaseFreshness(database_url)
+    store = MemoryStore()
+    cache = Cache(store, freshness=freshness)
+    freshness.attach(cache)
+    await freshness.start()
+    await until(lambda: freshness.problem is not None and "schema apply" in freshness.problem)
+    assert not freshness.trusted()
+    await freshness.aclose()
+    await cache.aclose()
