@@ -17,12 +17,9 @@ from collections.abc import Awaitable, Callable
 
 from tailrace.asgi.exchange import exchange_of
 from tailrace.asgi.headers import cookie_values
-from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.write_token import WriteTokens
-from tailrace.clock import Clock, SystemClock
-from tailrace.errors import StoreUnavailableError
-from tailrace.events import Fenced, Observer
 
 __all__ = ["COOKIE", "HEADER", "ReadYourWritesMiddleware"]
 
@@ -37,44 +34,35 @@ class ReadYourWritesMiddleware:
 
     Args:
         app: the application.
-        tokens: issues and reads the tokens; a function where they are known only after the start.
-        fence: returns when this process knows every write finished before the call.
-        clock: monotonic time.
-        observer: receives ``Fenced``.
+        tokens: the tokens' issuer and reader, None while it is not known; asked when one is needed.
+        fence: returns when this process knows every write finished before the call; False if it could not.
 
-    Cost: nothing is waited for unless the request shows a token; then one round trip.
+    Cost: nothing is waited for unless the request shows a genuine token; then one round trip.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        tokens: WriteTokens | Callable[[], WriteTokens | None],
-        fence: Callable[[], Awaitable[None]],
-        clock: Clock | None = None,
-        observer: Observer | None = None,
+        tokens: Callable[[], WriteTokens | None],
+        fence: Callable[[], Awaitable[bool]],
     ) -> None:
         self.app = app
-        self._tokens: Callable[[], WriteTokens | None] = tokens if callable(tokens) else lambda: tokens
+        self._tokens = tokens
         self._fence = fence
-        self._clock = clock or SystemClock()
-        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         reads = ReadContext()
-        tokens = self._tokens()
         headers = exchange_of(scope).headers
-        if tokens is not None and (HEADER in headers or COOKIE in headers.get(b"cookie", b"")):
-            await self._catch_up(reads, tokens, headers)
+        if HEADER in headers or COOKIE in headers.get(b"cookie", b""):
+            await self._catch_up(reads, headers)
 
         async def send_token(message: Message) -> None:
-            if reads.wrote and tokens is not None and message["type"] == "http.response.start":
-                token = tokens.issue(unstamped=reads.wrote_unstamped).encode("ascii")
-                added = [(b"set-cookie", _cookie(token, scope, tokens.ttl)), (HEADER, token)]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            if reads.wrote and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *self._token(reads, scope)]}
             await send(message)
 
         context = current_reads.set(reads)
@@ -83,23 +71,28 @@ class ReadYourWritesMiddleware:
         finally:
             current_reads.reset(context)
 
-    async def _catch_up(self, reads: ReadContext, tokens: WriteTokens, headers: dict[bytes, bytes]) -> None:
+    async def _catch_up(self, reads: ReadContext, headers: dict[bytes, bytes]) -> None:
+        tokens = self._tokens()
+        if tokens is None:
+            # Nothing says whether the token is genuine, so it is believed: that only costs the cache.
+            reads.bypass = True
+            return
         shown = cookie_values(headers.get(b"cookie"), COOKIE)[:MAX_TOKENS]
         if HEADER in headers:
-            shown.append(headers[HEADER].strip())
+            shown += [token.strip() for token in headers[HEADER].split(b",")][:MAX_TOKENS]
         needs = {tokens.read(token.decode("latin-1")) for token in shown}
         if "bypass" in needs:
             reads.bypass = True
         elif "fence" in needs:
-            began = self._clock.monotonic()
-            try:
-                await self._fence()
-            except StoreUnavailableError:
-                reads.bypass = True
-                return
-            reads.fenced = True
-            if self._observer is not None:
-                self._observer(Fenced(self._clock.monotonic() - began))
+            reads.fenced = await self._fence()
+            reads.bypass = not reads.fenced
+
+    def _token(self, reads: ReadContext, scope: Scope) -> list[Header]:
+        tokens = self._tokens()
+        if tokens is None:
+            return []
+        token = tokens.issue(unstamped=reads.wrote_unstamped).encode("ascii")
+        return [(b"set-cookie", _cookie(token, scope, tokens.ttl)), (HEADER, token)]
 
 
 def _cookie(token: bytes, scope: Scope, ttl: float) -> bytes:

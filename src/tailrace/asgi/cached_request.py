@@ -1,0 +1,164 @@
+"""One request to a cached route: what is remembered of it between requests, and how its response is computed.
+
+Touches: asyncio tasks. The computation is shared by all who wait for it, so it belongs to no client: it has a scope of
+its own, no deadline, no condition and no range, and goes on when the client that began it leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tailrace.asgi.cache_key import vary_digest
+from tailrace.asgi.exchange import EXCHANGE, Exchange, current_exchange
+from tailrace.asgi.headers import read_headers
+from tailrace.asgi.recording import Recording, ResponseFailed
+from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.stored_response import StoredHead, decode_head, encode_response, head_length
+from tailrace.asgi.storing import Keep, decide_keeping
+from tailrace.asgi.types import ASGIApp, Receive, Scope
+from tailrace.cache import Computed, Uncacheable
+from tailrace.clock import Clock
+from tailrace.resilience.deadline import current_deadline
+
+__all__ = ["CachedRequest", "Prepared"]
+
+CLIENTS_OWN = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
+"""Request fields that make a response of which only this client has use."""
+
+
+class Prepared:
+    """What is remembered of a request between requests: key, tags, and the head of the response last seen."""
+
+    __slots__ = ("_bytes", "_head", "depends_on", "key", "names", "resolved", "skip_until")
+
+    def __init__(self, key: str, depends_on: tuple[str, ...], resolved: Resolved, names: tuple[bytes, ...]) -> None:
+        self.key = key
+        self.depends_on = depends_on
+        self.resolved = resolved
+        self.names = names
+        self.skip_until = 0.0
+        self._bytes = b""
+        self._head: StoredHead | None = None
+
+    def head_of(self, value: bytes) -> StoredHead | None:
+        """The decoded head of a stored response, None if it is none. Decoded once while it stays the same."""
+        end = head_length(value)
+        if end is None:
+            return None
+        head = value[:end]
+        if head != self._bytes or self._head is None or self._head.length != len(value) - end:
+            self._head = decode_head(head, len(value) - end)
+            self._bytes = head
+        return self._head
+
+
+class CachedRequest:
+    """Computes the response to one request, when the cache asks for it.
+
+    Attributes:
+        ran: the application was run for this very request.
+        passing: the run whose response is not kept but passed on to this request's client.
+        extra_vary: what the response's ``Vary`` names beyond what the key holds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        exchange: Exchange,
+        resolved: Resolved,
+        receive: Receive,
+        *,
+        known_vary: tuple[bytes, ...],
+        max_body: int,
+        clock: Clock,
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        self._app = app
+        self._exchange = exchange
+        self._resolved = resolved
+        self._receive = receive
+        self._known_vary = known_vary
+        self._max_body = max_body
+        self._clock = clock
+        self._tasks = tasks
+        self._closed = False
+        self.ran = False
+        self.passing: Recording | None = None
+        self.extra_vary: tuple[bytes, ...] = ()
+
+    async def compute(self) -> bytes | Computed | Uncacheable:
+        """Run the application once.
+
+        Raises:
+            ResponseFailed: it answered 5xx.
+            Exception: what it raised.
+        """
+        scope = self._inner_scope()
+        current_exchange.set(scope[EXCHANGE])
+        current_deadline.set(None)
+        recording = Recording(
+            self._app,
+            scope,
+            self._receive,
+            decide=self._decide,
+            max_body=self._max_body,
+            tasks=self._tasks,
+        )
+        self.ran = True
+        await recording.run()
+        if recording.passing:
+            self.passing = recording
+            if self._closed:
+                recording.abandon()
+            return Uncacheable(b"")
+        keep = recording.verdict
+        assert isinstance(keep, Keep)
+        value = self._encode(recording, keep)
+        if value is None:
+            raise ResponseFailed(recording.status, recording.headers, recording.body, None)
+        return value if keep.ttl is None else Computed(value, keep.ttl)
+
+    def close(self) -> None:
+        """The client has its answer: whatever is computed from now on is for the store alone."""
+        self._closed = True
+        if self.passing is not None:
+            self.passing.abandon()
+
+    def _decide(self, status: int, headers: dict[bytes, bytes]) -> Keep | str:
+        assert self._resolved.policy is not None
+        return decide_keeping(self._resolved.policy, status, headers, self._exchange.headers, self._clock.now())
+
+    def _encode(self, recording: Recording, keep: Keep) -> bytes | None:
+        policy = self._resolved.policy
+        assert policy is not None
+        headers = recording.headers
+        if b"cache-control" not in read_headers([(name.lower(), value) for name, value in headers]):
+            own = b"" if policy.shared else b"private, "
+            headers.append((b"cache-control", own + policy.cache_control.encode("latin-1")))
+        extra = tuple([name for name in keep.vary if name not in self._known_vary])
+        self.extra_vary = extra
+        return encode_response(
+            recording.status,
+            headers,
+            recording.body,
+            never_stale=keep.never_stale,
+            vary=extra,
+            digest=vary_digest(self._exchange.headers, extra),
+        )
+
+    def _inner_scope(self) -> Scope:
+        scope = dict(self._exchange.scope)
+        scope["method"] = "GET"
+        if not CLIENTS_OWN.isdisjoint(self._exchange.headers):
+            scope["headers"] = [header for header in scope["headers"] if header[0] not in CLIENTS_OWN]
+        if "state" in scope:
+            scope["state"] = dict(scope["state"])
+        # The application must send its body in messages that can be recorded.
+        extensions = scope.get("extensions") or {}
+        scope["extensions"] = {name: value for name, value in extensions.items() if name == "tls"}
+        inner = scope[EXCHANGE] = Exchange(scope)
+        inner.request_id = self._exchange.request_id
+        inner.route = self._exchange.route
+        inner.identity = self._exchange.identity
+        inner.phases = self._exchange.phases
+        return scope

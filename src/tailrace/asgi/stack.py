@@ -1,0 +1,38 @@
+"""The order of the layers, as data. Pure.
+
+Each layer is plain ASGI middleware and works alone; together they stand in this order, outside in, and nowhere else is
+it written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tailrace.asgi.types import ASGIApp
+
+__all__ = ["ORDER", "stack"]
+
+ORDER: tuple[tuple[str, str], ...] = (
+    ("request_context", "gives the id that every later word about the request carries, and sees every response"),
+    ("problem_details", "answers whatever the layers below could not"),
+    ("monitoring", "health and metrics, past everything that could be slow or full"),
+    ("read_your_writes", "decides what may be read from a cache, so it comes before every cache"),
+    ("response_cache", "answers a hit before the framework is entered"),
+)
+"""Name and reason of each layer, the outermost first."""
+
+
+def stack(app: ASGIApp, layers: Mapping[str, Callable[[ASGIApp], ASGIApp]]) -> ASGIApp:
+    """``app`` inside ``layers``, in the documented order however the mapping is ordered.
+
+    Raises:
+        ValueError: a layer has no place in the order.
+    """
+    names = [name for name, _ in ORDER]
+    unknown = sorted(set(layers) - set(names))
+    if unknown:
+        raise ValueError(f"no place in the order of layers for {', '.join(unknown)}")
+    for name in reversed(names):
+        if name in layers:
+            app = layers[name](app)
+    return app

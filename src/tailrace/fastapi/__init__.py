@@ -1,0 +1,29 @@
+"""Tailrace in a FastAPI or Starlette application.
+
+app = FastAPI()
+tailrace = Tailrace(app)
+
+@app.get("/overview")
+@cached(ttl=60, identity=caller, depends_on=[tag("calls")])
+async def overview() -> Overview: ...
+"""
+
+from tailrace.asgi import ErrorShape, Exchange, Problem, RoutePolicy
+from tailrace.core.freshness import tag
+from tailrace.fastapi.decorator import cached
+from tailrace.fastapi.dependencies import CacheDependency, DatabaseDependency, RequestDependency, SessionDependency
+from tailrace.fastapi.integration import Tailrace
+
+__all__ = [
+    "CacheDependency",
+    "DatabaseDependency",
+    "ErrorShape",
+    "Exchange",
+    "Problem",
+    "RequestDependency",
+    "RoutePolicy",
+    "SessionDependency",
+    "Tailrace",
+    "cached",
+    "tag",
+]

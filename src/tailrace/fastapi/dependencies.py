@@ -1,0 +1,69 @@
+"""Dependencies for endpoints: ``session: SessionDependency`` and the like. Touches: the request's scope."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.cache import Cache
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from tailrace.db import Database
+else:  # resolved at run time by FastAPI, and SQLAlchemy is an optional dependency
+    AsyncSession = Database = Any
+
+__all__ = [
+    "SCOPE_KEY",
+    "CacheDependency",
+    "DatabaseDependency",
+    "RequestDependency",
+    "SessionDependency",
+]
+
+SCOPE_KEY = "tailrace"
+
+
+def _tailrace(connection: HTTPConnection) -> Any:
+    found = connection.scope.get(SCOPE_KEY)
+    if found is None:
+        raise RuntimeError("this application has no Tailrace: call Tailrace(app)")
+    return found
+
+
+def _cache(connection: HTTPConnection) -> Any:
+    return _tailrace(connection).cache
+
+
+def _database(connection: HTTPConnection) -> Any:
+    database = _tailrace(connection).database
+    if database is None:
+        raise RuntimeError("no database: set TAILRACE_DATABASE_URL")
+    return database
+
+
+async def _session(connection: HTTPConnection) -> AsyncIterator[Any]:
+    async with _database(connection).session() as session:
+        yield session
+
+
+def _request(connection: HTTPConnection) -> Any:
+    return exchange_of(connection.scope)
+
+
+CacheDependency = Annotated[Cache, Depends(_cache)]
+"""The application's cache."""
+
+DatabaseDependency = Annotated[Database, Depends(_database)]
+"""The application's database."""
+
+SessionDependency = Annotated[AsyncSession, Depends(_session, scope="function")]
+"""A session, closed before the response is sent, so that nothing it does comes after the client has been told."""
+
+RequestDependency = Annotated[Exchange, Depends(_request)]
+"""The request as the layers see it: id, trace, identity."""

@@ -1,0 +1,291 @@
+"""``Tailrace(app)``: the layers around an application, and the parts behind them, started and stopped with it.
+
+Touches: the application's middleware stack, exception handlers and lifespan; everything its parts touch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.phases import measure_phases
+from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, rfc9457
+from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
+from tailrace.asgi.request_context import RequestContextMiddleware
+from tailrace.asgi.response_cache import ResponseCacheMiddleware
+from tailrace.asgi.stack import stack
+from tailrace.asgi.types import ASGIApp
+from tailrace.cache import Cache
+from tailrace.clock import Clock, SystemClock
+from tailrace.errors import SettingsError, TailraceError
+from tailrace.events import Observer
+from tailrace.fastapi.errors import install_error_handlers
+from tailrace.fastapi.monitoring import Answering, MonitoringMiddleware, as_json, as_metrics
+from tailrace.fastapi.openapi import document_errors
+from tailrace.fastapi.routes import RouteTable
+from tailrace.observe import Metrics, exposition, fan_out, watch_loop
+from tailrace.observe.process import measure_process
+from tailrace.settings import Settings, load_settings
+from tailrace.stores import MemoryStore, Store
+
+if TYPE_CHECKING:
+    from tailrace.cache.write_token import WriteTokens
+    from tailrace.db import Database, DatabaseFreshness
+
+__all__ = ["Tailrace"]
+
+_log = logging.getLogger("tailrace")
+
+READY_TIMEOUT = 1.0
+"""Seconds within which the database must answer for the process to be ready."""
+
+
+class Tailrace:
+    """Tailrace around one application.
+
+    Args:
+        app: a FastAPI or Starlette application; its routes may be declared before or after.
+        settings: read from the environment by default.
+        observer: receives every event, after the metrics.
+        store: in place of the one that the settings choose; closed with the application.
+        error_shape: how failures look, RFC 9457 by default.
+        on_error: told of unexpected exceptions, for error trackers.
+        clock: time.
+
+    Attributes:
+        cache, store, database, freshness, metrics: the parts; ``database`` and ``freshness`` are None without a
+            database URL. They are made anew when the application is started again after it was stopped.
+
+    Raises:
+        SettingsError: a setting is wrong, or the application has a Tailrace already.
+    """
+
+    cache: Cache
+    store: Store
+    database: Database | None
+    freshness: DatabaseFreshness | None
+
+    def __init__(
+        self,
+        app: Any,
+        settings: Settings | None = None,
+        *,
+        observer: Observer | None = None,
+        store: Callable[[], Store] | None = None,
+        error_shape: ErrorShape = rfc9457,
+        on_error: Callable[[BaseException, Exchange], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if getattr(app.state, "tailrace", None) is not None:
+            raise SettingsError("this application has a Tailrace already")
+        self.settings = settings or load_settings()
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics(clock=self.clock)
+        http = self.settings.http
+        timed = http.server_timing or http.server_timing_token is not None
+        self.observer = fan_out(self.metrics, measure_phases if timed else None, observer)
+        self.started = False
+        self._error_shape = error_shape
+        self._on_error = on_error
+        self._make_store = store or self._store_of_settings
+        self._closed = False
+        self._response_cache: ResponseCacheMiddleware | None = None
+        self._make_parts()
+        self._attach(app)
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _make_parts(self) -> None:
+        settings = self.settings
+        self.store = self._make_store()
+        self.database = self.freshness = None
+        if settings.database_url is not None:
+            from tailrace.db import Database, DatabaseFreshness
+
+            url = settings.database_url.get_secret_value()
+            self.database = Database(url, settings=settings.database, clock=self.clock, observer=self.observer)
+            if settings.freshness.enabled:
+                self.freshness = DatabaseFreshness(
+                    url,
+                    settings=settings.freshness,
+                    database_settings=settings.database,
+                    clock=self.clock,
+                    observer=self.observer,
+                )
+        self.cache = Cache(
+            self.store,
+            freshness=self.freshness,
+            settings=settings.cache,
+            stamp_ttl=settings.freshness.stamp_ttl,
+            clock=self.clock,
+            observer=self.observer,
+        )
+        if self.freshness is not None and self.database is not None:
+            self.freshness.attach(self.cache)
+            self.database.commits = self.freshness
+        if self._response_cache is not None:
+            self._response_cache.cache = self.cache
+
+    def _store_of_settings(self) -> Store:
+        settings = self.settings
+        if settings.valkey_url is None:
+            return MemoryStore(settings.cache, clock=self.clock)
+        from tailrace.stores import TieredStore
+
+        return TieredStore(
+            settings.valkey_url.get_secret_value(),
+            settings=settings.cache,
+            valkey=settings.valkey,
+            clock=self.clock,
+            observer=self.observer,
+        )
+
+    # --- layers ------------------------------------------------------------------------------------------------------
+
+    def _attach(self, app: Any) -> None:
+        app.state.tailrace = self
+        self._app = app
+        self._routes = RouteTable(app, _has_tailrace)
+        errors = ProblemDetailsMiddleware(app, shape=self._error_shape, on_error=self._on_error)
+        install_error_handlers(app, errors)
+        document_errors(app, self._error_shape)
+        build = app.build_middleware_stack
+
+        def build_middleware_stack() -> ASGIApp:
+            return self._around(build())
+
+        if app.middleware_stack is not None:
+            app.middleware_stack = self._around(app.middleware_stack)
+        app.build_middleware_stack = build_middleware_stack
+        lifespan = app.router.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan_with_tailrace(application: Any) -> AsyncIterator[Any]:
+            async with self.running(), lifespan(application) as state:
+                yield state
+
+        app.router.lifespan_context = lifespan_with_tailrace
+
+    def _around(self, app: ASGIApp) -> ASGIApp:
+        """The layers around what the framework made, in the documented order."""
+        http = self.settings.http
+        self._response_cache = ResponseCacheMiddleware(
+            app, cache=self.cache, resolve=self._routes.resolve, max_body=http.cache_max_body, clock=self.clock
+        )
+        cached = self._response_cache
+        layers: dict[str, Callable[[ASGIApp], ASGIApp]] = {
+            "request_context": lambda inner: RequestContextMiddleware(
+                inner,
+                settings=http,
+                observer=self.observer,
+                clock=self.clock,
+                route_of=self._routes.template,
+            ),
+            "problem_details": lambda inner: ProblemDetailsMiddleware(
+                inner, shape=self._error_shape, on_error=self._on_error
+            ),
+            "monitoring": lambda inner: MonitoringMiddleware(
+                inner,
+                paths=self._monitoring_paths(),
+                closed=frozenset({"/metrics"}),
+                settings=http,
+                mark={"tailrace": self},
+            ),
+            "response_cache": lambda _: cached,
+        }
+        if self.freshness is not None:
+            layers["read_your_writes"] = lambda inner: ReadYourWritesMiddleware(
+                inner, tokens=self._tokens, fence=self._fence
+            )
+        return stack(app, layers)
+
+    def _monitoring_paths(self) -> dict[str, Answering]:
+        paths: dict[str, Answering] = {"/livez": self._livez, "/readyz": self._readyz}
+        if self.settings.http.metrics:
+            paths["/metrics"] = self._metrics
+        taken = self._routes.paths()
+        return {path: answering for path, answering in paths.items() if path not in taken}
+
+    def _tokens(self) -> WriteTokens | None:
+        return None if self.freshness is None else self.freshness.tokens
+
+    async def _fence(self) -> bool:
+        return self.freshness is not None and await self.freshness.fence()
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Tailrace]:
+        """Start everything, and stop it at the end. The application's lifespan does this by itself."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Connect and begin to keep answers fresh. What is down does not keep the application from starting."""
+        if self._closed:
+            self._make_parts()
+            self._closed = False
+        self._routes.forget()
+        connect = getattr(self.store, "connect", None)
+        if connect is not None and not await connect():
+            _log.warning("the shared store is not reachable; serving without it until it is")
+        if self.freshness is not None:
+            await self.freshness.start()
+        self._watch = asyncio.create_task(watch_loop(self.metrics, self.clock), name="tailrace loop lag")
+        self.started = True
+
+    async def stop(self) -> None:
+        """Let what is under way end, then close everything. Idempotent."""
+        if not self.started:
+            return
+        self.started = False
+        self._closed = True
+        if self._response_cache is not None:
+            await self._response_cache.drain(self.settings.http.drain)
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        await self.cache.aclose()
+        if self.freshness is not None:
+            await self.freshness.aclose()
+        if self.database is not None:
+            await self.database.aclose()
+        await self.store.aclose()
+
+    # --- monitoring --------------------------------------------------------------------------------------------------
+
+    async def _livez(self) -> tuple[int, bytes, bytes]:
+        return as_json(200, {"status": "alive"})
+
+    async def _readyz(self) -> tuple[int, bytes, bytes]:
+        checks = {"store": "up" if self.store.epoch is not None else "down"}
+        ready = self.started
+        if self.database is not None:
+            try:
+                async with asyncio.timeout(READY_TIMEOUT):
+                    await self.database.ping()
+                checks["database"] = "up"
+            except (TailraceError, TimeoutError):
+                checks["database"] = "down"
+                ready = False
+        if self.freshness is not None:
+            checks["freshness"] = "current" if self.freshness.trusted() else "behind"
+        return as_json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
+
+    async def _metrics(self) -> tuple[int, bytes, bytes]:
+        self.metrics.settle()
+        self.metrics.record_store(self.store.name, self.store.statistics())
+        measure_process(self.metrics)
+        return as_metrics(exposition(self.metrics.families.values(), worker=str(os.getpid())))
+
+
+def _has_tailrace(app: Any) -> bool:
+    return getattr(getattr(app, "state", None), "tailrace", None) is not None

@@ -1,0 +1,108 @@
+"""Health and metrics, answered before the framework. Touches: the parts that it asks for their state.
+
+``/livez``   200 while the process can answer at all.
+``/readyz``  200 when it has started and the database answers; a cache that is down makes it slower, not unready.
+``/metrics`` Prometheus exposition, for operators only: closed unless the request shows the admin token, or comes from
+             this machine with no proxy speaking for somebody else. To everyone else it does not exist (404).
+
+**Source:** Kubernetes API server's health endpoints for the names; Prometheus text format 0.0.4.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Mapping
+
+from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
+from tailrace.observe import CONTENT_TYPE
+from tailrace.settings import HttpSettings
+
+__all__ = ["Answering", "MonitoringMiddleware", "is_operator"]
+
+Answering = Callable[[], Awaitable[tuple[int, bytes, bytes]]]
+"""Gives status, media type and body."""
+
+FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+
+
+class MonitoringMiddleware:
+    """Answers GET and HEAD of its paths; everything else goes on.
+
+    Args:
+        app: the application.
+        paths: path, without ``root_path``, to what answers it.
+        closed: those of them that are for operators only.
+        settings: the admin token.
+        mark: put into the scope of every request, under these keys.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        paths: Mapping[str, Answering],
+        closed: frozenset[str],
+        settings: HttpSettings,
+        mark: Mapping[str, object] | None = None,
+    ) -> None:
+        self.app = app
+        self._paths = dict(paths)
+        self._closed = closed
+        self._settings = settings
+        self._mark = dict(mark or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        scope.update(self._mark)
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        if root and path.startswith(root):
+            path = path[len(root) :]
+        answering = self._paths.get(path)
+        if answering is None or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        if path in self._closed and not is_operator(exchange, self._settings):
+            await self.app(scope, receive, send)  # as if it did not exist
+            return
+        exchange.route = path
+        status, media_type, body = await answering()
+        headers: list[Header] = [
+            (b"content-type", media_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def is_operator(exchange: Exchange, settings: HttpSettings) -> bool:
+    """True for who shows the admin token, and for clients on this machine that no proxy speaks for."""
+    headers = exchange.headers
+    if settings.admin_token is not None:
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        expected = settings.admin_token.get_secret_value().encode()
+        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), expected)
+    client = exchange.scope.get("client")
+    if client is None or not FORWARDED.isdisjoint(headers):
+        return False
+    try:
+        return ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def as_json(status: int, body: object) -> tuple[int, bytes, bytes]:
+    """A JSON answer."""
+    return status, b"application/json", json.dumps(body).encode()
+
+
+def as_metrics(text: str) -> tuple[int, bytes, bytes]:
+    """A Prometheus exposition."""
+    return 200, CONTENT_TYPE.encode("ascii"), text.encode()

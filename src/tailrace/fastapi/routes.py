@@ -1,0 +1,144 @@
+"""What the router knows, for the layers outside it. Touches: the application's routes (read).
+
+Two questions, each answered without matching a route twice for one request:
+
+- before the framework is entered: is this path cached? The application's own routes are matched, in their order, once
+  for a path; then the answer is remembered, so a hit never runs the router;
+- after a response: which template was matched? The router has left it in the scope.
+
+Works with routes declared, included and mounted, before or after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.routing import Host, Match, Mount
+
+from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.types import Scope
+from tailrace.fastapi.decorator import policy_of
+
+try:
+    from fastapi.routing import iter_route_contexts
+except ImportError:  # an older FastAPI copies included routes into the including router, or there is only Starlette
+    iter_route_contexts = None  # type: ignore[assignment]
+
+__all__ = ["RouteTable"]
+
+REMEMBERED = 8192
+"""Most paths whose route is remembered."""
+
+_MISSING = object()
+
+
+class RouteTable:
+    """The routes of one application.
+
+    Args:
+        app: a Starlette or FastAPI application.
+        owned: a mounted application for which this is true looks after its own routes.
+    """
+
+    def __init__(self, app: Any, owned: Any) -> None:
+        self._app = app
+        self._owned = owned
+        self._routes: list[Any] = app.router.routes
+        self._count = -1
+        self._paths: dict[object, Resolved | None] = {}
+        self._prefixes: dict[str, str] = {}
+
+    def resolve(self, scope: Scope) -> Resolved | None:
+        """The cached route that a GET of this path is answered by, None if there is none.
+
+        Cost: one look-up for a path that was seen; else one pass over the routes.
+        """
+        if len(self._routes) != self._count:
+            self.forget()
+        root: str = scope.get("root_path", "")
+        path: str = scope["path"]
+        key: object = (root, path) if root else path
+        found = self._paths.get(key, _MISSING)
+        if found is not _MISSING:
+            return found  # type: ignore[return-value]
+        if len(self._paths) >= REMEMBERED:
+            self._paths.clear()
+        resolved = self._paths[key] = self._find(self._routes, {**scope, "method": "GET", "path_params": {}}, "")
+        return resolved
+
+    def forget(self) -> None:
+        """Routes have changed."""
+        self._count = len(self._routes)
+        self._paths.clear()
+        self._prefixes.clear()
+
+    def template(self, exchange: Exchange) -> str | None:
+        """The template of the route that answered, with every prefix; None if none did."""
+        scope = exchange.scope
+        own: Mapping[str, Any] = scope.get("fastapi") or {}
+        route = own.get("effective_route_context") or scope.get("route")
+        template: str | None = None if isinstance(route, Mount) else getattr(route, "path_format", None) or None
+        mounted: str = scope.get("root_path", "")[len(exchange.root_path) :]
+        if mounted:
+            return self._prefix(mounted) + (template or "/{path}")
+        if isinstance(route, Mount):
+            return route.path + "/{path}"
+        if template is None and "endpoint" in scope and not scope.get("path_params"):
+            # A plain route without parameters, of which the router leaves only the endpoint: its path is its template.
+            return exchange.path.removeprefix(exchange.root_path) or "/"
+        return template
+
+    def paths(self) -> set[str]:
+        """The paths of the application's own routes, as declared."""
+        return {path for path in (getattr(route, "path", None) for route in _flat(self._routes)) if path}
+
+    def _find(self, routes: Iterable[Any], scope: dict[str, Any], prefix: str) -> Resolved | None:
+        for route in _flat(routes):
+            match, child = route.matches(scope)
+            if match is not Match.FULL:
+                continue
+            if isinstance(route, Host):
+                return None  # which host asks is not part of what is remembered
+            inner = getattr(route, "routes", None)
+            if inner is not None:
+                if self._owned(getattr(route, "app", None)):
+                    return None
+                return self._find(inner, {**scope, **child}, prefix + route.path)
+            policy = policy_of(child.get("endpoint"))
+            if policy is None:
+                return None
+            return Resolved(prefix + route.path_format, policy, child.get("path_params", {}))
+        return None
+
+    def _prefix(self, mounted: str) -> str:
+        known = self._prefixes.get(mounted)
+        if known is None:
+            if len(self._prefixes) >= REMEMBERED:
+                self._prefixes.clear()
+            known = self._prefixes[mounted] = _mount_template(self._routes, mounted)
+        return known
+
+
+def _mount_template(routes: Iterable[Any], mounted: str) -> str:
+    """The mounts' templates that the path ``mounted`` went through."""
+    for route in _flat(routes):
+        match = route.path_regex.match(mounted + "/") if isinstance(route, Mount) else None
+        if match is None:
+            continue
+        rest = match.groupdict()["path"].rstrip("/")
+        return str(route.path) + (_mount_template(route.routes, "/" + rest) if rest else "")
+    return "/{mount}"
+
+
+def _flat(routes: Iterable[Any]) -> Iterable[Any]:
+    """The routes with those of included routers in their place."""
+    if iter_route_contexts is None:
+        return routes
+    return [_effective(context) for context in iter_route_contexts(list(routes))]
+
+
+def _effective(context: Any) -> Any:
+    """What a route context stands for: the route itself, or the included route with its prefixes."""
+    return getattr(context, "_effective_route", context)
