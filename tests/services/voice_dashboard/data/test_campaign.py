@@ -102,6 +102,25 @@ def test_bad_rows_say_why_and_leave_the_calendar(line: str, reason: str) -> None
     assert parse_row(row(), calendar).created_at == datetime(2008, 5, 5, 9, 0, 10, tzinfo=UTC)
 
 
+def test_a_slip_in_one_month_does_not_move_the_rows_after_it() -> None:
+    """One row with a month ahead keeps that date; those after it go on where the others were, across years too."""
+    calendar = Calendar()
+    months = [5, 5, 7, 5, 6, 6, 8, 10, 11, 11, 1, 12, 12, 1, 1]
+    dates = [calendar.place(1, month) for month in months]
+    assert [(moment.year, moment.month) for moment in dates] == [
+        (2009 if position in (10, 13, 14) else 2008, month) for position, month in enumerate(months)
+    ]
+
+
+def test_rows_far_back_are_out_of_order() -> None:
+    """Once two rows agree on a month, an earlier one is refused."""
+    calendar = Calendar()
+    for month in (5, 7, 7):
+        calendar.place(1, month)
+    with pytest.raises(RowError, match="'may' after 'jul'"):
+        calendar.place(1, 5)
+
+
 def test_a_day_holds_so_many_calls() -> None:
     """Calls of one day stay on that day; one more than fits is refused."""
     calendar = Calendar()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -59,7 +59,7 @@ class GeneratedDataset:
     agents: int
     calls: int
     leads: int
-    created: bool = False
+    created: bool = field(default=False, compare=False)
 
 
 def default_anchor(now: datetime) -> datetime:

@@ -79,6 +79,8 @@ class CampaignCall:
 class Calendar:
     """Dates for rows that have a day and a month only, from their order.
 
+    One row with a month too far ahead, a slip, is believed for itself and does not carry the rows after it along.
+
     >>> calendar = Calendar()
     >>> [f"{calendar.place(5, month):%Y-%m-%d %H:%M:%S}" for month in (11, 11, 12, 1)]
     ['2008-11-05 09:00:00', '2008-11-05 09:00:10', '2008-12-05 09:00:00', '2009-01-05 09:00:00']
@@ -86,6 +88,8 @@ class Calendar:
 
     year: int = _FIRST_YEAR
     month: int | None = None
+    earlier: tuple[int, int] | None = None
+    """Year and month before the last change, while only one row has followed it."""
     calls: Counter[date] = field(default_factory=Counter)
 
     def place(self, day: int, month: int) -> datetime:
@@ -94,10 +98,8 @@ class Calendar:
         Raises:
             RowError: there is no such day, the month is out of order, or the day is full; nothing was counted.
         """
-        previous = month if self.month is None else self.month
-        if (month - previous) % 12 > _LARGEST_STEP:
-            raise RowError(f"month {_MONTHS[month - 1]!r} after {_MONTHS[previous - 1]!r} is out of order")
-        year = self.year + (month < previous)
+        year, previous = self._preceding(month)
+        year += month < previous
         try:
             on = date(year, month, day)
         except ValueError:
@@ -105,9 +107,20 @@ class Calendar:
         if self.calls[on] >= _CALLS_PER_DAY:
             raise RowError(f"more than {_CALLS_PER_DAY} calls on {on}")
         moment = datetime.combine(on, _OPENING) + self.calls[on] * _SPACING
+        changed = previous == self.month != month
+        self.earlier = (self.year, previous) if changed else None
         self.year, self.month = year, month
         self.calls[on] += 1
         return moment
+
+    def _preceding(self, month: int) -> tuple[int, int]:
+        """Year and month of the row that one in ``month`` follows."""
+        if self.month is None:
+            return self.year, month
+        for year, previous in ((self.year, self.month), *([self.earlier] if self.earlier else [])):
+            if (month - previous) % 12 <= _LARGEST_STEP:
+                return year, previous
+        raise RowError(f"month {_MONTHS[month - 1]!r} after {_MONTHS[self.month - 1]!r} is out of order")
 
 
 def parse_header(line: str) -> bool:
