@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from tailrace.schema.declarations import table_tag as table_tag
     from tailrace.schema.planner import Plan as Plan
     from tailrace.schema.planner import Step as Step
+    from tailrace.schema.applier import ready_rollups as ready_rollups
+    from tailrace.schema.reading import Reading as Reading
+    from tailrace.schema.reading import read as read
+    from tailrace.schema.reading import rollup_table as rollup_table
+    from tailrace.schema.reconciliation import Drift as Drift
+    from tailrace.schema.reconciliation import reconcile as reconcile
 
 _HOME = {
     "Declaration": "declarations",
@@ -47,6 +53,12 @@ _HOME = {
     "avg": "declarations",
     "count": "declarations",
     "plan": "applier",
+    "read": "reading",
+    "ready_rollups": "applier",
+    "reconcile": "reconciliation",
+    "rollup_table": "reading",
+    "Reading": "reading",
+    "Drift": "reconciliation",
     "sum_": "declarations",
     "table_tag": "declarations",
 }
