@@ -175,6 +175,11 @@ class Register:
         """Its answer was lost: it may take effect at any time."""
         write.state = "lost"
 
+    @property
+    def lost(self) -> bool:
+        """True if nobody knows whether the newest value was written."""
+        return bool(self._writes) and self._writes[-1].state == "lost"
+
     def settle(self, value: str, at: float) -> None:
         """The database holds ``value``, and no write was under way when it was asked, before ``at``.
 
@@ -182,7 +187,7 @@ class Register:
             ValueError: neither the last acknowledged value nor a lost one after it.
         """
         newest = self._newest_known()
-        if not self._writes or self._writes[-1].state != "lost":
+        if not self.lost:
             if value != newest:
                 raise ValueError(f"{self.subject}: the database holds {value}; {newest} was acknowledged")
             return

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tailrace.embedded import free_port
@@ -36,10 +36,18 @@ class ServerProcess:
         environment: what it finds beside this process's own environment.
         logs: folder for its log.
         ready: path that answers below 500 once it can serve.
+        arguments: more of uvicorn's own.
     """
 
     def __init__(
-        self, name: str, app: str, environment: Mapping[str, str], logs: Path, *, ready: str = "/readyz"
+        self,
+        name: str,
+        app: str,
+        environment: Mapping[str, str],
+        logs: Path,
+        *,
+        ready: str = "/readyz",
+        arguments: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.app = app
@@ -48,6 +56,7 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = logs / f"{name}.log"
         self._ready = Request("ready", ready)
+        self._arguments = tuple(arguments)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -74,15 +83,8 @@ class ServerProcess:
         """
         command = [sys.executable, "-m", "tailrace_services.prove.child", str(os.getpid()), self.app]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--loop", "uvloop", "--http", "httptools"]
-        command += [
-            "--no-access-log",
-            "--log-level",
-            "warning",
-            "--backlog",
-            "2048",
-            "--timeout-graceful-shutdown",
-            "5",
-        ]
+        command += ["--no-access-log", "--log-level", "warning", "--backlog", "2048"]
+        command += ["--timeout-graceful-shutdown", "5", *self._arguments]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,

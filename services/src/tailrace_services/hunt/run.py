@@ -1,0 +1,202 @@
+"""One hunt from beginning to end. Touches: processes, databases, the network."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tailrace.embedded import PostgresServer, ValkeyServer
+from tailrace.settings import FreshnessSettings
+from tailrace.verify.client import Connections, Request
+from tailrace_services.hunt.actors import Browser, Field, SqlClient, api_writer, reader, sql_writer
+from tailrace_services.hunt.faults import Faults, Victims, timetable
+from tailrace_services.hunt.observation import ENDPOINTS, observe, target
+from tailrace_services.hunt.probe import probe
+from tailrace_services.hunt.report import HuntReport
+from tailrace_services.hunt.settling import Settler
+from tailrace_services.hunt.sql_clients import DirectClient, PsqlClient
+from tailrace_services.hunt.world import World
+from tailrace_services.prove.processes import ServerProcess
+from tailrace_services.prove.stage import PACKAGE, READY, environment, provider_process
+from tailrace_services.prove.subject import load_people
+from tailrace_services.up.voice_dashboard_data import VoiceDashboardData, prepare_voice_dashboard
+from tailrace_services.voice_dashboard.connection import open_connection
+
+__all__ = ["Plan", "hunt"]
+
+SLACK = 0.05
+"""Seconds added to the freshness bound for what lies between a server's clock and this one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to hunt. ``faults`` are spread over ``seconds``; ``variables`` go over the servers' environment."""
+
+    seconds: float = 60.0
+    servers: int = 3
+    api_writers: int = 8
+    sql_writers: int = 7
+    psql_writers: int = 1
+    readers: int = 64
+    users: int = 64
+    probes: int = 2
+    read_think: float = 0.15
+    write_think: float = 0.20
+    faults: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 1
+
+
+Told = Callable[[str, float], None]
+
+
+async def hunt(
+    postgres: PostgresServer, valkey: ValkeyServer, plan: Plan, told: Told = lambda what, share: None
+) -> HuntReport:
+    """Hunt on servers that may be broken, which must be this hunt's own.
+
+    Raises:
+        ServerFailedError: a server does not start.
+    """
+    told("data", 0.0)
+    data = await prepare_voice_dashboard(postgres.url("tailrace_hunt"), scale="small")
+    told("data", 1.0)
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(_servers(postgres, valkey, data, plan))
+        connections = [
+            (server.name, await stack.enter_async_context(Connections(server.url, timeout=30.0))) for server in servers
+        ]
+        world, last_call = await _world(data.url, plan)
+        faults = Faults(Victims(postgres, valkey, servers, data.url), asyncio.get_running_loop().time)
+        field_ = Field(world, connections, Random(plan.seed), faults.calm)  # noqa: S311 - no secrets
+        await _calibrate(field_)
+        told("hunt", 0.0)
+        settler = Settler(field_, data.url, last_call)
+        await _run(stack, field_, settler, faults, plan, _moment(data), postgres, told)
+        return await _report(field_, settler, faults, plan)
+
+
+@asynccontextmanager
+async def _servers(
+    postgres: PostgresServer, valkey: ValkeyServer, data: VoiceDashboardData, plan: Plan
+) -> AsyncIterator[list[ServerProcess]]:
+    async with AsyncExitStack() as stack:
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-hunt-")))
+        simulator = provider_process(logs)
+        stack.push_async_callback(simulator.stop)
+        await simulator.start()
+        url = postgres.url("tailrace_hunt")
+        variables = environment(url, valkey.url, simulator.url, _moment(data), "hunt") | dict(plan.variables)
+        servers = [
+            ServerProcess(f"server {number}", f"{PACKAGE}:app", variables, logs, ready=READY)
+            for number in range(plan.servers)
+        ]
+        for server in servers:
+            stack.push_async_callback(server.stop)
+            await server.start()
+        yield servers
+
+
+def _moment(data: VoiceDashboardData) -> str:
+    assert data.dataset is not None  # it was generated just now
+    return data.dataset.anchor.isoformat()
+
+
+async def _world(url: str, plan: Plan) -> tuple[World, int]:
+    """Users with two or more agents, and few enough calls that reads are about caches rather than rows."""
+    people = [person for person in await load_people(url) if len(person.agents) >= 2]
+    chosen = sorted(people, key=lambda person: person.calls)[: plan.users + plan.probes]
+    async with open_connection(url) as connection:
+        rows = await connection.fetch("SELECT id, name FROM agents WHERE is_active")
+        last_call = await connection.fetchval("SELECT max(id) FROM calls")
+    names: dict[int, str] = {row["id"]: row["name"] for row in rows}
+    agents = {person.id: {agent: names[agent] for agent in person.agents} for person in chosen}
+    bound = FreshnessSettings().bound + SLACK
+    return World(agents, {person.id: person.key for person in chosen}, bound), last_call
+
+
+async def _calibrate(field_: Field) -> None:
+    """What every answer shows before anybody writes."""
+    for user in field_.world.users.values():
+        browser = Browser(field_, user, "calibration")
+        agents = sorted(user.names)
+        for endpoint in ENDPOINTS:
+            for agent in agents if endpoint == "agent" else agents[:1]:
+                response = await browser.send(0, Request(endpoint, target(endpoint, agent)))
+                if response.status != 200:
+                    raise RuntimeError(f"{endpoint} of user {user.id}: {response.status} {response.body[:300]!r}")
+                field_.world.calibrate(user, observe(endpoint, response.json()))
+
+
+async def _run(
+    stack: AsyncExitStack,
+    field_: Field,
+    settler: Settler,
+    faults: Faults,
+    plan: Plan,
+    moment: str,
+    postgres: PostgresServer,
+    told: Told,
+) -> None:
+    url = settler.url
+    direct = [DirectClient(url) for _ in range(plan.sql_writers + plan.probes)]
+    for client in direct:
+        stack.push_async_callback(client.aclose)
+    clients: list[SqlClient] = [*direct[: plan.sql_writers]]
+    clients += [PsqlClient(postgres.psql_path, url) for _ in range(plan.psql_writers)]
+    probed = list(field_.world.users.values())[-plan.probes :] if plan.probes else []
+    for user in probed:
+        user.closed = True  # to everybody but the probe
+    works: list[Coroutine[Any, Any, None]] = [settler.run()]
+    works += [reader(field_, number, plan.read_think) for number in range(plan.readers)]
+    works += [api_writer(field_, number, plan.write_think) for number in range(plan.api_writers)]
+    works += [sql_writer(field_, client, moment, plan.write_think) for client in clients]
+    works += [
+        probe(field_, user, direct[plan.sql_writers + number] if number % 2 else None)
+        for number, user in enumerate(probed)
+    ]
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)
+        group.create_task(_time(field_, plan, told))
+        await faults.run(timetable(plan.seconds, plan.faults), told=lambda name: told(f"hunt: {name}", 0.0))
+
+
+async def _time(field_: Field, plan: Plan, told: Told) -> None:
+    began = field_.now()
+    while field_.now() < began + plan.seconds:
+        await asyncio.sleep(0.25)
+        told("hunt", min(1.0, (field_.now() - began) / plan.seconds))
+    field_.over.set()
+
+
+async def _report(field_: Field, settler: Settler, faults: Faults, plan: Plan) -> HuntReport:
+    """The last word is the database's: every acknowledged write is in it, and nothing that was refused."""
+    unsettled = 0
+    for user in field_.world.users.values():
+        unsettled += not await settler.settle(user)
+    world = field_.world
+    return HuntReport(
+        seconds=plan.seconds,
+        bound=world.bound - SLACK,
+        slack=SLACK,
+        users=len(world.users),
+        checked=world.checked,
+        reads=field_.reads,
+        writes=field_.writes,
+        outcomes=field_.outcomes,
+        errors=field_.errors,
+        calm_errors=field_.calm_errors,
+        violations=world.violations,
+        findings=world.findings,
+        visibility=field_.visibility,
+        disturbed_visibility=field_.disturbed_visibility,
+        faults=faults.log,
+        unsettled=unsettled,
+    )

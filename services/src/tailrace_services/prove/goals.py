@@ -1,0 +1,64 @@
+"""Whether a proof reached what was asked of the service and what is aimed for here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tailrace.verify.statistics import percentile
+from tailrace_services.prove.conditions import Crowd, Outage, Soak
+from tailrace_services.prove.load import MixResult
+from tailrace_services.prove.report import Goal
+from tailrace_services.prove.subject import Endpoint
+from tailrace_services.prove.timing import Timing
+
+__all__ = ["crowd_goals", "growth_goal", "mix_goals", "outage_goals", "soak_goal", "timing_goals"]
+
+
+def timing_goals(endpoint: Endpoint, timing: Timing) -> Iterator[Goal]:
+    """p95 with cold caches against what was asked; cold and warm against what is aimed for."""
+    cold, warm = timing.cold_p95 * 1000, timing.warm_p95 * 1000
+    yield _below(f"{endpoint.name}, asked (cold)", endpoint.asked, cold, "ms")
+    if endpoint.cold is not None:
+        yield _below(f"{endpoint.name}, cold", endpoint.cold, cold, "ms")
+    if endpoint.warm is not None:
+        yield _below(f"{endpoint.name}, warm", endpoint.warm, warm, "ms")
+
+
+def mix_goals(result: MixResult, write_share: float) -> Iterator[Goal]:
+    """Hit ratio and errors under the mix with writes."""
+    ratio = result.hit_ratio() or 0.0
+    name = f"hit ratio, {write_share:.0%} writes"
+    yield Goal(f"{name}, asked", "> 80 %", f"{ratio:.1%}", ratio > 0.80)
+    yield Goal(name, "> 95 %", f"{ratio:.1%}", ratio > 0.95)
+    errors, requests = result.load.errors.total(), result.load.requests
+    yield Goal("errors under the mix", "0", f"{errors} of {requests:,}", errors == 0)
+
+
+def outage_goals(outage: Outage) -> Iterator[Goal]:
+    """Agents with the provider down: quick, 200 and degraded."""
+    yield _below("agents, provider down, cold", 50, outage.p95 * 1000, "ms")
+    fine = outage.statuses == {200: outage.samples} and outage.degraded == outage.samples
+    yield Goal("provider down: 200 and degraded", "all", f"{outage.degraded} of {outage.samples}", fine)
+
+
+def crowd_goals(crowd: Crowd) -> Iterator[Goal]:
+    """A crowd is answered in time and without an error."""
+    yield _below(f"{crowd.users} users at once", 2000, crowd.p95 * 1000, "ms")
+    errors = sum(crowd.errors.values())
+    yield Goal(f"{crowd.users} users at once: errors", "0", f"{errors} of {crowd.requests:,}", errors == 0)
+
+
+def growth_goal(fewer: Sequence[float], more: Sequence[float], names: str) -> Goal:
+    """How much slower a cold overview is with more rows: the ratio of the p95s of two sets of seconds."""
+    ratio = percentile(more, 0.95) / percentile(fewer, 0.95)
+    return Goal(f"cold overview, {names}", "< 1.5x", f"{ratio:.2f}x", ratio < 1.5)
+
+
+def soak_goal(soak: Soak) -> Goal:
+    """Memory after warm-up and at the end."""
+    measured = f"{soak.growth:+.1%} ({soak.before / 2**20:.0f} to {soak.after / 2**20:.0f} MB)"
+    return Goal(f"memory over {soak.seconds:.0f} s", "< 2 % growth", measured, soak.growth < 0.02)
+
+
+def _below(name: str, wanted: float, measured: float, unit: str) -> Goal:
+    return Goal(name, f"< {wanted:g} {unit}", f"{measured:.2f} {unit}", measured < wanted)
