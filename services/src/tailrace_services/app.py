@@ -156,7 +156,10 @@ class ServicesApp:
 
 
 def create_app() -> ServicesApp:
-    """All services of :data:`SERVICES`, optimised and baseline, configured from the environment."""
+    """All services of :data:`SERVICES`, optimised and baseline, configured from the environment.
+
+    An application factory: ``uvicorn --factory tailrace_services.app:create_app``.
+    """
     mounted = []
     for service in SERVICES:
         module = importlib.import_module(service.module)
@@ -164,11 +167,3 @@ def create_app() -> ServicesApp:
         before = f"/{service.name}/baseline"
         mounted.append(Mounted(before, f"{service.title}, as it was", module.baseline_app, gates_readiness=False))
     return ServicesApp(mounted)
-
-
-def __getattr__(name: str) -> Any:
-    """``tailrace_services.app:app`` for servers that take a module's attribute; made at the first use."""
-    if name == "app":
-        globals()["app"] = create_app()
-        return globals()["app"]
-    raise AttributeError(name)

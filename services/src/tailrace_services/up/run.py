@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tailrace.embedded import free_port, port_is_free, process
-from tailrace.errors import EmbeddedServerError
+from tailrace.errors import EmbeddedServerError, TailraceError
 from tailrace.settings import load_settings
 from tailrace_services.settings import ServicesSettings, load_services_settings
 from tailrace_services.up.announcement import announcement
@@ -25,7 +25,7 @@ from tailrace_services.up.supervisor import PythonProcess, Supervisor, leftovers
 from tailrace_services.up.terminal import Terminal
 from tailrace_services.up.voice_dashboard_data import VoiceDashboardData, prepare_voice_dashboard
 
-__all__ = ["Options", "run"]
+__all__ = ["NotServingError", "Options", "run"]
 
 READY_TIMEOUT = 60.0
 """Seconds within which the workers must serve."""
@@ -64,6 +64,12 @@ def run(options: Options) -> None:
             return  # asked to stop, and stopped
 
 
+class NotServingError(TailraceError):
+    """The services do not come up."""
+
+    code = "not_serving"
+
+
 class _Up:
     """One run of ``up``."""
 
@@ -75,7 +81,7 @@ class _Up:
         self._terminal = Terminal()
         self._supervisor = Supervisor(self._terminal.say)
         self._mark = "tailrace-" + hashlib.sha256(os.fsencode(options.home)).hexdigest()[:16]
-        self._processes: list[PythonProcess] = []
+        self._processes: list[tuple[str, PythonProcess]] = []
         self._state = Run(pid=os.getpid())
         self._ground: Ground | None = None
 
@@ -94,7 +100,7 @@ class _Up:
                 raise
 
     def _pids(self) -> list[int]:
-        kept = [*self._processes]
+        kept = [each for _, each in self._processes]
         servers = [self._ground.postgres, self._ground.valkey] if self._ground else []
         return [each.pid for each in (*kept, *servers) if each is not None and each.pid is not None]
 
@@ -159,7 +165,7 @@ class _Up:
 
     def _keep(self, stack: ExitStack, name: str, kept: PythonProcess) -> None:
         stack.callback(kept.stop)
-        self._processes.append(kept)
+        self._processes.append((name, kept))
         kept.start()
         self._supervisor.keep(name, kept)
 
@@ -167,12 +173,14 @@ class _Up:
         """Until ``/readyz`` says so.
 
         Raises:
-            EmbeddedServerError: a worker does not stay up, or is not ready in time.
+            NotServingError: something does not stay up, or is not ready in time.
         """
         deadline = time.monotonic() + READY_TIMEOUT
         answer = "no answer"
         while time.monotonic() < deadline:
-            self._supervisor.look()
+            for name, kept in self._processes:
+                if not kept.running:
+                    raise NotServingError(f"{name} does not start: see above for why")
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
                 connection.request("GET", "/readyz")
@@ -184,7 +192,7 @@ class _Up:
             except (OSError, http.client.HTTPException) as error:
                 answer = str(error) or type(error).__name__
             time.sleep(0.05)
-        raise EmbeddedServerError(f"the services were not ready within {READY_TIMEOUT:.0f} s: {answer}")
+        raise NotServingError(f"the services were not ready within {READY_TIMEOUT:.0f} s: {answer}")
 
     def _announcement(self, data: VoiceDashboardData) -> str:
         dataset = data.dataset

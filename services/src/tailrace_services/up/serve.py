@@ -23,10 +23,11 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--app", default="tailrace_services.app:app")
+    parser.add_argument("--app", default="tailrace_services.app:create_app", help="an application factory")
     options = parser.parse_args()
     configuration = uvicorn.Config(
         options.app,
+        factory=True,
         loop="uvloop",
         http="httptools",
         lifespan="on",
