@@ -27,6 +27,7 @@ class Exchange:
     """What is known of one request. Made per request; never shared between requests.
 
     Attributes:
+        headers: of the request, by lower-case name, read once.
         request_id: "" until the request context has given one.
         path: as the client asked for it, with ``root_path``.
         path_params: of the matched route; empty until a route is known.
@@ -38,11 +39,11 @@ class Exchange:
     """
 
     __slots__ = (
-        "_headers",
         "_trace",
         "cache",
         "disconnected",
         "error",
+        "headers",
         "identity",
         "method",
         "path",
@@ -73,15 +74,8 @@ class Exchange:
         self.status = 0
         self.response_bytes = 0
         self.disconnected = False
-        self._headers: dict[bytes, bytes] | None = None
+        self.headers = read_headers(scope.get("headers", ()))
         self._trace: TraceContext | None = None
-
-    @property
-    def headers(self) -> dict[bytes, bytes]:
-        """The request's header fields by lower-case name, read once."""
-        if self._headers is None:
-            self._headers = read_headers(self.scope.get("headers", []))
-        return self._headers
 
     def header(self, name: str) -> str | None:
         """One header field of the request, None when absent. ``name`` in any case."""

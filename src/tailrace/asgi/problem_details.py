@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -204,11 +204,11 @@ class ProblemDetailsMiddleware:
             return
         started = complete = False
 
-        async def send_noting(message: Message) -> None:
+        def send_noting(message: Message) -> Awaitable[None]:
             nonlocal started, complete
             started = True
             complete = message["type"] != "http.response.start" and not message.get("more_body", False)
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, send_noting)

@@ -60,10 +60,10 @@ class ReadYourWritesMiddleware:
         if HEADER in headers or COOKIE in headers.get(b"cookie", b""):
             await self._catch_up(reads, headers)
 
-        async def send_token(message: Message) -> None:
+        def send_token(message: Message) -> Awaitable[None]:
             if reads.wrote and message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *self._token(reads, scope)]}
-            await send(message)
+            return send(message)
 
         context = current_reads.set(reads)
         try:

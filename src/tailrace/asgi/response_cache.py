@@ -12,7 +12,7 @@ A response belongs to one identity unless its route is shared. Responses that se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 
 from tailrace.asgi.cache_key import parsed_query, response_key, sorted_query, vary_digest
@@ -22,7 +22,7 @@ from tailrace.asgi.recording import ResponseFailed
 from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.stored_response import NOT_STORED, StoredHead
 from tailrace.asgi.storing import not_modified, refuses_stored
-from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tailrace.cache import Answer, Cache
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.cache_control import CacheControl, parse_cache_control
@@ -285,13 +285,12 @@ def _cache_status(answer: Answer) -> bytes:
 
 
 def _adding(send: Send, cache_status: bytes) -> Send:
-    async def send_with_status(message: dict[str, object]) -> None:
+    def send_with_status(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            headers: list[Header] = [*message.get("headers", ()), (b"cache-status", cache_status)]  # type: ignore[misc]
-            message = {**message, "headers": headers}
-        await send(message)
+            message = {**message, "headers": [*message.get("headers", ()), (b"cache-status", cache_status)]}
+        return send(message)
 
-    return send_with_status  # type: ignore[return-value]
+    return send_with_status
 
 
 def _without_body(exchange: Exchange, send: Send) -> Send:
@@ -299,12 +298,12 @@ def _without_body(exchange: Exchange, send: Send) -> Send:
     if exchange.method != "HEAD":
         return send
 
-    async def send_head(message: dict[str, object]) -> None:
+    def send_head(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.body":
             message = {**message, "body": b""}
-        await send(message)
+        return send(message)
 
-    return send_head  # type: ignore[return-value]
+    return send_head
 
 
 async def _send_failed(failed: ResponseFailed, *, own: bool, exchange: Exchange, send: Send) -> None:

@@ -12,11 +12,9 @@ from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.cache import Cache
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
-
     from tailrace.db import Database
 else:  # resolved at run time by FastAPI, and SQLAlchemy is an optional dependency
-    AsyncSession = Database = Any
+    Database = Any
 
 __all__ = [
     "SCOPE_KEY",
@@ -62,8 +60,8 @@ CacheDependency = Annotated[Cache, Depends(_cache)]
 DatabaseDependency = Annotated[Database, Depends(_database)]
 """The application's database."""
 
-SessionDependency = Annotated[AsyncSession, Depends(_session, scope="function")]
-"""A session, closed before the response is sent, so that nothing it does comes after the client has been told."""
+SessionDependency = Annotated[Any, Depends(_session, scope="function")]
+"""An ``AsyncSession``, closed before the response is sent: nothing it does comes after the client has been told."""
 
 RequestDependency = Annotated[Exchange, Depends(_request)]
 """The request as the layers see it: id, trace, identity."""

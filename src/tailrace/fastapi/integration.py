@@ -282,7 +282,8 @@ class Tailrace:
 
     async def _metrics(self) -> tuple[int, bytes, bytes]:
         self.metrics.settle()
-        self.metrics.record_store(self.store.name, self.store.statistics())
+        held = self.store.statistics()
+        self.metrics.record_store(self.store.name, entries=held.entries, size=held.bytes, evictions=held.evictions)
         measure_process(self.metrics)
         return as_metrics(exposition(self.metrics.families.values(), worker=str(os.getpid())))
 

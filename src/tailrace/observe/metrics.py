@@ -14,7 +14,6 @@ from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE, Metric
-from tailrace.stores import StoreStatistics
 
 __all__ = ["MAX_SERIES", "Family", "Metrics", "fan_out"]
 
@@ -85,11 +84,11 @@ class Metrics:
         """The family of the metric ``name``."""
         return self.families[name]
 
-    def record_store(self, name: str, figures: StoreStatistics) -> None:
-        """Take over what a store says of itself."""
-        self["tailrace.store.entries"].set((name,), figures.entries)
-        self["tailrace.store.bytes"].set((name,), figures.bytes)
-        self["tailrace.store.evictions"].set((name,), figures.evictions)
+    def record_store(self, name: str, *, entries: int, size: int, evictions: int) -> None:
+        """Take over what a store says of itself; ``size`` in bytes."""
+        self["tailrace.store.entries"].set((name,), entries)
+        self["tailrace.store.bytes"].set((name,), size)
+        self["tailrace.store.evictions"].set((name,), evictions)
 
     def settle(self) -> None:
         """Bring gauges that change with time alone up to date; called before figures are shown."""
