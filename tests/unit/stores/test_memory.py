@@ -62,11 +62,16 @@ class AgainstDictionary(RuleBasedStateMachine):
     def add(self, items: dict[str, bytes], ttl: float) -> None:
         held = run(self.store.add(items, ttl))
         for (key, value), seen in zip(items.items(), held, strict=True):
-            if self.truth(key) is None or (not self.exact and seen == value):
+            truth = self.truth(key)
+            if truth is None:
                 assert seen == value
                 self.remember(key, value, ttl)
+            elif self.exact or seen != value:
+                assert seen == truth
             else:
-                assert seen == self.truth(key)
+                # Held all along, or evicted and added anew: it ends with the longer of the two lives at the latest.
+                _, deadline = self.model[key]
+                self.remember(key, value, max(ttl, deadline - self.clock.monotonic()))
 
     @rule(wanted=st.lists(keys, max_size=5))
     def get(self, wanted: list[str]) -> None:
