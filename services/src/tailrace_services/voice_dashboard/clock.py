@@ -17,7 +17,7 @@ class FrozenClock(SystemClock):
     def __init__(self, moment: datetime) -> None:
         self._now = moment.timestamp()
 
-    def now(self) -> float:  # type: ignore[override]  # a static method of the system's clock
+    def now(self) -> float:
         """The frozen moment, seconds since 1970."""
         return self._now
 

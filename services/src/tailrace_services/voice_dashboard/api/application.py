@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from tailrace.clock import Clock
+from tailrace_services.voice_dashboard.api.authentication import Authenticator
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard
 from tailrace_services.voice_dashboard.api.errors import install_error_handlers
-from tailrace_services.voice_dashboard.api.routes import build_routes
+from tailrace_services.voice_dashboard.api.routes import Mark, build_routes, unmarked
 
 __all__ = ["MAX_BODY_BYTES", "new_application", "serve"]
 
@@ -34,6 +35,13 @@ def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
     return app
 
 
-def serve(app: FastAPI, dashboard: Dashboard, clock: Clock) -> None:
-    """Let ``app`` answer ``/api/...`` by ``dashboard`` at ``clock``'s time."""
-    app.include_router(build_routes(dashboard, clock))
+def serve(
+    app: FastAPI,
+    dashboard: Dashboard,
+    clock: Clock,
+    *,
+    authenticator: Authenticator | None = None,
+    mark: Mark = unmarked,
+) -> None:
+    """Let ``app`` answer ``/api/...`` by ``dashboard`` at ``clock``'s time; the rest as ``build_routes``."""
+    app.include_router(build_routes(dashboard, clock, authenticator, mark))

@@ -7,6 +7,7 @@ learns which users there are. Only who proves to be a user learns that the accou
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -24,6 +25,9 @@ SCHEMES = (
     HTTPBearer(auto_error=False, description="a token from `POST /api/auth/token`"),
 )
 """Both ways in, for OpenAPI. Neither decides anything: :class:`Authenticator` does."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in lower case and values, as ASGI has them."""
 
 NOBODY = "0" * 64
 """Stands in for the stored hash of a user that does not exist; it is no key's SHA-256 that anyone can find."""
@@ -53,28 +57,29 @@ class Authenticator:
         Raises:
             RequestError: 401 for a missing, repeated or wrong credential, 403 for a user who is switched off.
         """
-        keys = request.headers.getlist("x-api-key")
-        authorizations = request.headers.getlist("authorization")
-        if len(keys) + len(authorizations) != 1:
+        return (await self.account(request.scope["headers"])).user_id
+
+    async def account(self, headers: Headers, *, by_key_alone: bool = False) -> Account:
+        """The active user whose credential is among ``headers``; with ``by_key_alone``, tokens do not count.
+
+        Raises: as a call.
+        """
+        keys = [value for name, value in headers if name == b"x-api-key"]
+        tokens = [value for name, value in headers if name == b"authorization"]
+        if len(keys) + len(tokens) != 1 or (by_key_alone and not keys):
             # Two credentials could name two users; which of them counts must not depend on who reads the headers.
             raise _unauthorized()
-        account = await self._by_key(keys[0]) if keys else await self._by_token(authorizations[0])
+        account = await self._by_key(keys[0].decode("latin-1")) if keys else await self._by_token(tokens[0])
         if not account.is_active:
             raise RequestError("this account is switched off", status=403, code="ACCOUNT_INACTIVE")
-        return account.user_id
+        return account
 
     async def exchange(self, request: Request) -> str:
-        """A token for the user whose API key ``request`` carries.
+        """A token for the user whose API key ``request`` carries; a token is not exchanged for another.
 
-        Raises:
-            RequestError: as for a call; a token is not exchanged for another.
+        Raises: as a call.
         """
-        keys = request.headers.getlist("x-api-key")
-        if len(keys) != 1:
-            raise _unauthorized()
-        account = await self._by_key(keys[0])
-        if not account.is_active:
-            raise RequestError("this account is switched off", status=403, code="ACCOUNT_INACTIVE")
+        account = await self.account(request.scope["headers"], by_key_alone=True)
         secret = await self._dashboard.token_secret()
         return issue_token(account.user_id, account.key_hash, secret, self._clock.now())
 
@@ -86,8 +91,8 @@ class Authenticator:
             raise _unauthorized()
         return account
 
-    async def _by_token(self, authorization: str) -> Account:
-        scheme, _, token = authorization.partition(" ")
+    async def _by_token(self, authorization: bytes) -> Account:
+        scheme, _, token = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             raise _unauthorized()
         claims = read_token(token.strip(), await self._dashboard.token_secret(), self._clock.now())

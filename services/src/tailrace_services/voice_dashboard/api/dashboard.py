@@ -10,7 +10,7 @@ from tailrace.errors import RequestError, TailraceError
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.schemas import AgentRow, CallRow, CreditBalance, LeadRow
 
-__all__ = ["Account", "Dashboard", "NoAnswerError", "agent_not_found", "call_not_found"]
+__all__ = ["Account", "Dashboard", "NoAnswerError", "Reply", "agent_not_found", "call_not_found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,19 @@ class Account:
     user_id: int
     key_hash: str
     is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The body of a read, as JSON, ready to send.
+
+    Attributes:
+        body: one shape for every implementation.
+        max_age: seconds for which it may be kept when that is shorter than usual; 0: not at all.
+    """
+
+    body: bytes
+    max_age: int | None = None
 
 
 class NoAnswerError(Exception):
@@ -37,7 +50,7 @@ class NoAnswerError(Exception):
 
 
 class Dashboard(Protocol):
-    """Answers for one user at one moment. Reads give the body as JSON, whole and in one shape for every implementation.
+    """Answers for one user at one moment.
 
     ``user_id`` is always an authenticated, active user. What belongs to another user does not exist: every method that
     takes an id raises ``RequestError`` (404) for it. Database trouble is raised as ``TailraceError``.
@@ -51,23 +64,23 @@ class Dashboard(Protocol):
         """What bearer tokens are signed with; the same in every process that serves this database."""
         ...
 
-    async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> bytes:
+    async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:
         """An ``Overview``. With ``only_cached``, ``RequestError`` 504 ``CACHE_MISS`` rather than calculating one."""
         ...
 
-    async def analytics(self, user_id: int, days: int, now: datetime) -> bytes:
+    async def analytics(self, user_id: int, days: int, now: datetime) -> Reply:
         """An ``Analytics`` of ``days`` UTC days, today included."""
         ...
 
-    async def agents(self, user_id: int, now: datetime) -> bytes:
+    async def agents(self, user_id: int, now: datetime) -> Reply:
         """An ``AgentList``."""
         ...
 
-    async def agent(self, user_id: int, agent_id: int, now: datetime) -> bytes:
+    async def agent(self, user_id: int, agent_id: int, now: datetime) -> Reply:
         """An ``AgentView``."""
         ...
 
-    async def configuration(self, user_id: int, agent_id: int, now: datetime) -> bytes:
+    async def configuration(self, user_id: int, agent_id: int, now: datetime) -> Reply:
         """An ``AgentConfigurationAnswer``."""
         ...
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from tailrace.asgi import ErrorShape, Problem
 from tailrace.errors import (
     BulkheadFullError,
     CircuitOpenError,
@@ -30,7 +31,7 @@ from tailrace.errors import (
 from tailrace_services.voice_dashboard.api.dashboard import NoAnswerError
 from tailrace_services.voice_dashboard.api.schemas import ErrorBody, ErrorDetail
 
-__all__ = ["error_response", "install_error_handlers"]
+__all__ = ["SHAPE", "error_response", "install_error_handlers"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,19 @@ def _tailrace_error(error: TailraceError, last_known: bytes | None = None) -> Re
         retry_attempts=getattr(error, "retries", 0),
         headers=headers,
     )
+
+
+def _rendered(problem: Problem) -> dict[str, Any]:
+    """A failure outside the routes, in a layer around them, in the same body."""
+    code = problem.code.upper()
+    if isinstance(problem.error, TailraceError) and not isinstance(problem.error, RequestError):
+        code = next((CODES[kind][1] for kind in type(problem.error).__mro__ if kind in CODES), "INTERNAL_ERROR")
+    detail = ErrorDetail(code=code, message=MESSAGES.get(code, problem.detail))
+    return ErrorBody(error=detail).model_dump(mode="json", by_alias=True)
+
+
+SHAPE = ErrorShape(_rendered, "application/json", ErrorBody.model_json_schema(by_alias=True), ErrorBody.__name__)
+"""The same body for failures in the layers around the application."""
 
 
 def _where(location: tuple[Any, ...]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
@@ -16,12 +17,14 @@ from starlette.exceptions import HTTPException
 from tailrace.clock import Clock
 from tailrace_services.voice_dashboard.api import schemas
 from tailrace_services.voice_dashboard.api.authentication import SCHEMES, Authenticator
-from tailrace_services.voice_dashboard.api.dashboard import Dashboard
+from tailrace_services.voice_dashboard.api.dashboard import Dashboard, Reply
 from tailrace_services.voice_dashboard.api.requests import LARGEST_ID, AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.tokens import TOKEN_TTL
 from tailrace_services.voice_dashboard.api.windows import MAX_DAYS
 
-__all__ = ["build_routes"]
+__all__ = ["Mark", "build_routes"]
+
+Endpoint = Callable[..., Any]
 
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 Days = Annotated[int, Query(ge=1, le=MAX_DAYS, description="UTC days, today included")]
@@ -54,6 +57,13 @@ def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
+def _reply(reply: Reply) -> Response:
+    response = Response(reply.body, media_type="application/json")
+    if reply.max_age is not None:
+        response.headers["cache-control"] = f"private, max-age={reply.max_age}" if reply.max_age else "no-store"
+    return response
+
+
 async def _json_only(request: Request) -> None:
     """Refuse a body that is not declared as JSON: 415 rather than a puzzling validation error."""
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -61,48 +71,71 @@ async def _json_only(request: Request) -> None:
         raise HTTPException(415, "send the body as application/json")
 
 
-def build_routes(dashboard: Dashboard, clock: Clock) -> APIRouter:
-    """All of the service's routes, answered by ``dashboard`` at ``clock``'s time."""
-    authenticator = Authenticator(dashboard, clock)
+Mark = Callable[[str, Endpoint], Endpoint]
+"""Given a read's name (overview, analytics, agents, agent, configuration) and its endpoint, gives the endpoint back,
+marked as the implementation wishes."""
+
+
+def unmarked(_name: str, endpoint: Endpoint) -> Endpoint:
+    """No read is special."""
+    return endpoint
+
+
+def build_routes(
+    dashboard: Dashboard, clock: Clock, authenticator: Authenticator | None = None, mark: Mark = unmarked
+) -> APIRouter:
+    """All of the service's routes, answered by ``dashboard`` at ``clock``'s time.
+
+    Args:
+        authenticator: in place of a new one.
+        mark: called for each read's endpoint.
+    """
+    authenticator = authenticator or Authenticator(dashboard, clock)
 
     def now() -> datetime:
         return datetime.fromtimestamp(clock.now(), UTC)
 
     router = APIRouter(prefix="/api", dependencies=[Security(scheme) for scheme in SCHEMES])
     caller = Depends(authenticator)
-    _add_dashboard(router, dashboard, caller, now)
-    _add_agents(router, dashboard, caller, now)
+    _add_dashboard(router, dashboard, caller, now, mark)
+    _add_agents(router, dashboard, caller, now, mark)
     _add_agent_writes(router, dashboard, caller, now)
     _add_call_writes(router, dashboard, caller, now)
     _add_account(router, dashboard, authenticator, caller)
     return router
 
 
-def _add_dashboard(router: APIRouter, dashboard: Dashboard, caller: Any, now: Callable[[], datetime]) -> None:
+def _add_dashboard(
+    router: APIRouter, dashboard: Dashboard, caller: Any, now: Callable[[], datetime], mark: Mark
+) -> None:
     @router.get("/dashboard/overview", response_model=schemas.Overview, responses=_failures(504), tags=["dashboard"])
+    @partial(mark, "overview")
     async def overview(request: Request, user_id: int = caller) -> Response:
         """Key figures of the last 30 days, credits, agents and the newest calls."""
         only_cached = "only-if-cached" in request.headers.get("cache-control", "").lower()
-        return _json(await dashboard.overview(user_id, now(), only_cached=only_cached))
+        return _reply(await dashboard.overview(user_id, now(), only_cached=only_cached))
 
     @router.get("/dashboard/analytics", response_model=schemas.Analytics, responses=_failures(), tags=["dashboard"])
+    @partial(mark, "analytics")
     async def analytics(user_id: int = caller, days: Days = 7) -> Response:
         """Figures by day, by hour and by agent."""
-        return _json(await dashboard.analytics(user_id, days, now()))
+        return _reply(await dashboard.analytics(user_id, days, now()))
 
 
-def _add_agents(router: APIRouter, dashboard: Dashboard, caller: Any, now: Callable[[], datetime]) -> None:
+def _add_agents(router: APIRouter, dashboard: Dashboard, caller: Any, now: Callable[[], datetime], mark: Mark) -> None:
     @router.get("/agents", response_model=schemas.AgentList, responses=_failures(502, 504), tags=["agents"])
+    @partial(mark, "agents")
     async def agents(user_id: int = caller) -> Response:
         """The agents with their figures and their configurations at the voice provider."""
-        return _json(await dashboard.agents(user_id, now()))
+        return _reply(await dashboard.agents(user_id, now()))
 
     @router.get(
         "/agents/{agent_id}", response_model=schemas.AgentView, responses=_failures(404, 502, 504), tags=["agents"]
     )
+    @partial(mark, "agent")
     async def agent(agent_id: Id, user_id: int = caller) -> Response:
         """One agent."""
-        return _json(await dashboard.agent(user_id, agent_id, now()))
+        return _reply(await dashboard.agent(user_id, agent_id, now()))
 
     @router.get(
         "/agents/{agent_id}/configuration",
@@ -110,9 +143,10 @@ def _add_agents(router: APIRouter, dashboard: Dashboard, caller: Any, now: Calla
         responses=_failures(404, 502, 504),
         tags=["agents"],
     )
+    @partial(mark, "configuration")
     async def configuration(agent_id: Id, user_id: int = caller) -> Response:
         """One agent's configuration at the voice provider."""
-        return _json(await dashboard.configuration(user_id, agent_id, now()))
+        return _reply(await dashboard.configuration(user_id, agent_id, now()))
 
 
 def _add_agent_writes(router: APIRouter, dashboard: Dashboard, caller: Any, now: Callable[[], datetime]) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from tailrace.clock import Clock
 from tailrace.errors import RequestError
 from tailrace_services.voice_dashboard.api import records
-from tailrace_services.voice_dashboard.api.dashboard import Account
+from tailrace_services.voice_dashboard.api.dashboard import Account, Reply
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.schemas import AgentRow, CallRow, CreditBalance, LeadRow
 from tailrace_services.voice_dashboard.baseline.agents import (
@@ -49,32 +49,32 @@ class BaselineDashboard:
         """Made at the start: tokens are good in this process only."""
         return self._secret
 
-    async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> bytes:
+    async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:
         """Calculated every time."""
         if only_cached:
             raise RequestError("the answer is not in the cache", status=504, code="CACHE_MISS")
         async with self._sessions.begin() as session:
-            return (await calculate_overview(self._cache, session, user_id, now)).json_bytes()
+            return Reply((await calculate_overview(self._cache, session, user_id, now)).json_bytes())
 
-    async def analytics(self, user_id: int, days: int, now: datetime) -> bytes:
+    async def analytics(self, user_id: int, days: int, now: datetime) -> Reply:
         """Calculated every time."""
         async with self._sessions.begin() as session:
-            return (await calculate_analytics(session, user_id, days, now)).json_bytes()
+            return Reply((await calculate_analytics(session, user_id, days, now)).json_bytes())
 
-    async def agents(self, user_id: int, now: datetime) -> bytes:
+    async def agents(self, user_id: int, now: datetime) -> Reply:
         """Calculated and fetched every time; holds a database connection while it waits for the provider."""
         async with self._sessions.begin() as session:
-            return (await calculate_agents(session, self._provider, user_id, now)).json_bytes()
+            return Reply((await calculate_agents(session, self._provider, user_id, now)).json_bytes())
 
-    async def agent(self, user_id: int, agent_id: int, now: datetime) -> bytes:
+    async def agent(self, user_id: int, agent_id: int, now: datetime) -> Reply:
         """Calculated and fetched every time."""
         async with self._sessions.begin() as session:
-            return (await calculate_agent(session, self._provider, user_id, agent_id, now)).json_bytes()
+            return Reply((await calculate_agent(session, self._provider, user_id, agent_id, now)).json_bytes())
 
-    async def configuration(self, user_id: int, agent_id: int, now: datetime) -> bytes:
+    async def configuration(self, user_id: int, agent_id: int, now: datetime) -> Reply:
         """Fetched every time."""
         async with self._sessions.begin() as session:
-            return (await calculate_configuration(session, self._provider, user_id, agent_id)).json_bytes()
+            return Reply((await calculate_configuration(session, self._provider, user_id, agent_id)).json_bytes())
 
     async def credits(self, user_id: int) -> CreditBalance:
         """One row by primary key."""

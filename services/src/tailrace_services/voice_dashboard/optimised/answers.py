@@ -1,7 +1,7 @@
-"""Cached answers of one service: keys, lives and what is left when an answer cannot be calculated.
+"""How answers are calculated and kept. Touches: the cache.
 
-Touches: the cache. Every key holds the user; every answer names what it depends on, so a write ends exactly the answers
-it changes, and one that depends on time alone lives a minute.
+Every key holds the user; every answer names what it depends on, so a write ends exactly the answers it changes, and one
+that depends on time alone lives a minute.
 """
 
 from __future__ import annotations
@@ -10,15 +10,21 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from tailrace.cache import Answer, Cache, CachePolicy, Computed, Uncacheable
+from tailrace.cache import Answer, Cache, CachePolicy
 from tailrace.errors import DatabaseError, DatabaseTimeoutError
 from tailrace_services.voice_dashboard.api.dashboard import NoAnswerError
 
-__all__ = ["Answers", "Kind"]
+__all__ = ["LIFE", "Answers", "Kind"]
+
+LIFE = 60.0
+"""Seconds for which an answer that moves with time alone is kept. Writes end it at once."""
 
 LAST_KNOWN = 5_000
 """Most answers kept for when the database does not answer."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,68 +32,70 @@ class Kind:
     """A kind of answer.
 
     Args:
-        policy: how it is cached.
+        name: part of keys; names it in messages.
         timeout: seconds that calculating one may take.
     """
 
-    policy: CachePolicy
+    name: str
     timeout: float
+
+    def key(self, user_id: int, *rest: object) -> str:
+        """Names one answer: whose it is, and what else it depends on."""
+        return ":".join(["voice-dashboard", self.name, f"user={user_id}", *map(str, rest)])
 
 
 class Answers:
-    """Reads through the cache.
+    """Calculates answers in bounded time, keeps the last of each for bad days."""
 
-    Args:
-        cache: shared by the service's processes.
-        era: part of every key; another one where answers are calculated for another moment than the present.
-    """
-
-    def __init__(self, cache: Cache, era: str = "") -> None:
-        self._cache = cache
-        self._prefix = f"voice-dashboard{era}"
+    def __init__(self) -> None:
         self._last: OrderedDict[str, bytes] = OrderedDict()
 
-    def _key(self, kind: Kind, user_id: int, *rest: object) -> str:
-        return ":".join([self._prefix, kind.policy.name, f"user={user_id}", *map(str, rest)])
-
-    def peek(self, kind: Kind, tags: tuple[str, ...], user_id: int, *rest: object) -> Answer | None:
-        """The answer if this process holds a fresh one."""
-        return self._cache.peek(self._key(kind, user_id, *rest), policy=kind.policy, depends_on=tags)
-
-    async def read(
+    async def read_through(
         self,
+        cache: Cache,
         kind: Kind,
+        policy: CachePolicy,
         tags: tuple[str, ...],
-        compute: Callable[[], Awaitable[bytes | Computed | Uncacheable]],
-        user_id: int,
-        *rest: object,
+        calculate: Callable[[], Awaitable[bytes]],
+        key: str,
     ) -> Answer:
-        """The answer for ``user_id``, cached or calculated.
+        """The answer named ``key``, from the cache or calculated.
 
         Args:
             tags: what it depends on.
-            compute: calculates it.
-            rest: what else it depends on, as part of the key.
 
         Raises:
             NoAnswerError: the database did not answer, or not in time; carries the last known answer.
-            RequestError: as ``compute`` raises it.
         """
-        key = self._key(kind, user_id, *rest)
-
-        async def limited() -> bytes | Computed | Uncacheable:
-            try:
-                async with asyncio.timeout(kind.timeout):
-                    return await compute()
-            except TimeoutError:
-                raise DatabaseTimeoutError(f"{kind.policy.name} was not ready in {kind.timeout} seconds") from None
-
+        limited = lambda: self._within(kind, calculate)  # noqa: E731
         try:
-            answer = await self._cache.read_through(key, limited, policy=kind.policy, depends_on=tags)
+            answer = await cache.read_through(key, limited, policy=policy, depends_on=tags)
         except DatabaseError as error:
             raise NoAnswerError(error, self._last.get(key)) from error
         self._remember(key, answer.value)
         return answer
+
+    async def calculate(
+        self, kind: Kind, calculate: Callable[[], Awaitable[T]], key: str, body: Callable[[T], bytes]
+    ) -> T:
+        """What ``calculate`` gives, kept by others; ``body`` finds the JSON in it.
+
+        Raises:
+            NoAnswerError: as ``read_through``.
+        """
+        try:
+            found = await self._within(kind, calculate)
+        except DatabaseError as error:
+            raise NoAnswerError(error, self._last.get(key)) from error
+        self._remember(key, body(found))
+        return found
+
+    async def _within(self, kind: Kind, calculate: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(kind.timeout):
+                return await calculate()
+        except TimeoutError:
+            raise DatabaseTimeoutError(f"{kind.name} was not ready in {kind.timeout} seconds") from None
 
     def _remember(self, key: str, value: bytes) -> None:
         self._last[key] = value

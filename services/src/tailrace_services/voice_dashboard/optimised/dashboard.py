@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tailrace.cache import Answer, Cache, CachePolicy, Computed, Uncacheable
+from tailrace.cache import Answer, CachePolicy, Uncacheable
 from tailrace.clock import Clock
 from tailrace.db import Database
 from tailrace.errors import RequestError
+from tailrace.fastapi import Tailrace
 from tailrace_services.voice_dashboard.api import figures, records
-from tailrace_services.voice_dashboard.api.dashboard import Account, NoAnswerError
+from tailrace_services.voice_dashboard.api.dashboard import Account, NoAnswerError, Reply
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.schemas import (
     AgentRow,
@@ -28,56 +30,80 @@ from tailrace_services.voice_dashboard.api.schemas import (
 from tailrace_services.voice_dashboard.model import User
 from tailrace_services.voice_dashboard.optimised.agents import AgentReader
 from tailrace_services.voice_dashboard.optimised.analytics import read_analytics
-from tailrace_services.voice_dashboard.optimised.answers import Answers, Kind
+from tailrace_services.voice_dashboard.optimised.answers import LIFE, Answers, Kind
+from tailrace_services.voice_dashboard.optimised.archive import DatabaseArchive
 from tailrace_services.voice_dashboard.optimised.overview import read_overview
 from tailrace_services.voice_dashboard.optimised.rollups import (
     account_tags,
-    agent_tags,
-    analytics_tags,
     overview_tags,
 )
 from tailrace_services.voice_dashboard.provider.client import VoiceProvider
+from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
 __all__ = ["OptimisedDashboard"]
 
 T = TypeVar("T")
 
-LIFE = 60.0
-"""Seconds for which an answer that moves with time alone is kept. Writes end it at once."""
-
-DEGRADED_LIFE = 1.0
+DEGRADED_LIFE = 1
 """Seconds for which agents without the provider's word are kept: soon asked again, yet not by every request."""
 
-OVERVIEW = Kind(CachePolicy("overview", LIFE, warm=True), timeout=5.0)
-ANALYTICS = Kind(CachePolicy("analytics", LIFE, warm=True), timeout=10.0)
-AGENTS = Kind(CachePolicy("agents", LIFE), timeout=5.0)
-AGENT = Kind(CachePolicy("agent", LIFE), timeout=5.0)
+OVERVIEW = Kind("overview", timeout=5.0)
+OVERVIEWS = CachePolicy("overview", LIFE, warm=True)
+ANALYTICS = Kind("analytics", timeout=10.0)
+AGENTS = Kind("agents", timeout=5.0)
+AGENT = Kind("agent", timeout=5.0)
 ACCOUNTS = CachePolicy("account", ttl=600.0)
 
 SECRET = text("SELECT secret FROM tailrace.installation")
 
 
 class OptimisedDashboard:
-    """``Dashboard`` on Tailrace.
+    """``Dashboard`` on Tailrace. It answers while ``running``.
+
+    Analytics and agents are calculated here and kept by the response cache in front of the routes; the overview, which
+    says how old it is, is kept here.
 
     Args:
-        database: with the objects that ``objects()`` declares.
-        cache: kept fresh by that database.
-        provider: the voice provider's client.
+        tailrace: its database has the objects that ``objects()`` declares.
+        provider: how to talk to the voice provider.
         clock: the service's time, which a comparison may freeze.
-        wall: the machine's time, for ages.
-        era: part of every cache key.
     """
 
-    def __init__(
-        self, database: Database, cache: Cache, provider: VoiceProvider, *, clock: Clock, wall: Clock, era: str = ""
-    ) -> None:
-        self._database = database
-        self._cache = cache
+    def __init__(self, tailrace: Tailrace, provider: VoiceProviderSettings, clock: Clock) -> None:
+        self._tailrace = tailrace
+        self._provider_settings = provider
         self._clock = clock
-        self._answers = Answers(cache, era)
-        self._agents = AgentReader(database, provider, wall)
+        self._answers = Answers()
+        self._agents: AgentReader | None = None
         self._secret: bytes | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Between Tailrace's start and its stop."""
+        tailrace = self._tailrace
+        async with VoiceProvider(
+            self._provider_settings,
+            cache=tailrace.cache,
+            archive=DatabaseArchive(self._database),
+            clock=tailrace.clock,
+            observer=tailrace.observer,
+        ) as provider:
+            self._agents = AgentReader(self._database, provider, tailrace.clock)
+            try:
+                yield
+            finally:
+                self._agents = None
+
+    @property
+    def _database(self) -> Database:
+        database = self._tailrace.database
+        assert database is not None
+        return database
+
+    @property
+    def _reader(self) -> AgentReader:
+        assert self._agents is not None
+        return self._agents
 
     def _now(self) -> datetime:
         """The moment to calculate for: an answer may be calculated in the background, long after a request came."""
@@ -88,9 +114,9 @@ class OptimisedDashboard:
     async def account(self, user_id: int) -> Account | None:
         """From the cache; a change of the user's row is known at once."""
         key, tags = f"voice-dashboard:account:user={user_id}", account_tags(user_id)
-        answer = self._cache.peek(key, policy=ACCOUNTS, depends_on=tags)
+        answer = self._tailrace.cache.peek(key, policy=ACCOUNTS, depends_on=tags)
         if answer is None:
-            answer = await self._cache.read_through(
+            answer = await self._tailrace.cache.read_through(
                 key, lambda: self._read_account(user_id), policy=ACCOUNTS, depends_on=tags
             )
         if not answer.value:
@@ -113,64 +139,62 @@ class OptimisedDashboard:
 
     # --- reads -------------------------------------------------------------------------------------------------------
 
-    async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> bytes:
+    async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:
         """A hit is the stored JSON with a few fresh bytes at its end: nothing is parsed or serialised."""
-        tags = overview_tags(user_id)
-        answer = self._answers.peek(OVERVIEW, tags, user_id)
+        key, tags = OVERVIEW.key(user_id), overview_tags(user_id)
+        answer = self._tailrace.cache.peek(key, policy=OVERVIEWS, depends_on=tags)
         if answer is None and only_cached:
             raise RequestError("the answer is not in the cache", status=504, code="CACHE_MISS")
         if answer is None:
             try:
-                answer = await self._answers.read(OVERVIEW, tags, lambda: self._overview(user_id), user_id)
+                answer = await self._answers.read_through(
+                    self._tailrace.cache, OVERVIEW, OVERVIEWS, tags, lambda: self._overview(user_id), key
+                )
             except NoAnswerError as error:
                 if error.last_known is not None:
-                    error.last_known = _with_cache_info(Answer(error.last_known, "stale", 0.0, 0.0, 0.0))
+                    error.last_known = self._last_known(error.last_known)
                 raise
-        return _with_cache_info(answer)
+        return Reply(_with_cache_info(answer))
 
     async def _overview(self, user_id: int) -> bytes:
         now = self._now()
         content = await read_overview(self._database, user_id, now)
         return now.isoformat().encode() + b"\n" + content.json_bytes()
 
-    async def analytics(self, user_id: int, days: int, now: datetime) -> bytes:
+    def _last_known(self, value: bytes) -> bytes:
+        made = datetime.fromisoformat(value.partition(b"\n")[0].decode()).timestamp()
+        return _with_cache_info(Answer(value, "stale", made, max(0.0, self._clock.now() - made), 0.0))
+
+    async def analytics(self, user_id: int, days: int, now: datetime) -> Reply:
         """Partial answers are given, not kept."""
-        tags = analytics_tags(user_id)
-        answer = self._answers.peek(ANALYTICS, tags, user_id, days)
-        if answer is None:
-            answer = await self._answers.read(ANALYTICS, tags, lambda: self._analytics(user_id, days), user_id, days)
-        return answer.value
 
-    async def _analytics(self, user_id: int, days: int) -> bytes | Uncacheable:
-        analytics = await read_analytics(self._database, user_id, days, self._now())
-        body = analytics.json_bytes()
-        return Uncacheable(body) if analytics.partial else body
+        async def calculate() -> Reply:
+            analytics = await read_analytics(self._database, user_id, days, self._now())
+            return Reply(analytics.json_bytes(), 0 if analytics.partial else None)
 
-    async def agents(self, user_id: int, now: datetime) -> bytes:
+        return await self._answers.calculate(ANALYTICS, calculate, ANALYTICS.key(user_id, days), _body)
+
+    async def agents(self, user_id: int, now: datetime) -> Reply:
         """Degraded answers are kept for a second."""
-        tags = agent_tags(user_id)
-        answer = self._answers.peek(AGENTS, tags, user_id)
-        if answer is None:
-            answer = await self._answers.read(AGENTS, tags, lambda: self._all_agents(user_id), user_id)
-        return answer.value
 
-    async def _all_agents(self, user_id: int) -> bytes | Computed:
-        agents = await self._agents.all(user_id, self._now())
-        return _life(agents.json_bytes(), agents.degraded)
+        async def calculate() -> Reply:
+            agents = await self._reader.all(user_id, self._now())
+            return Reply(agents.json_bytes(), DEGRADED_LIFE if agents.degraded else None)
 
-    async def agent(self, user_id: int, agent_id: int, now: datetime) -> bytes:
+        return await self._answers.calculate(AGENTS, calculate, AGENTS.key(user_id), _body)
+
+    async def agent(self, user_id: int, agent_id: int, now: datetime) -> Reply:
         """Degraded answers are kept for a second."""
-        tags = agent_tags(user_id)
-        answer = await self._answers.read(AGENT, tags, lambda: self._one_agent(user_id, agent_id), user_id, agent_id)
-        return answer.value
 
-    async def _one_agent(self, user_id: int, agent_id: int) -> bytes | Computed:
-        agent = await self._agents.one(user_id, agent_id, self._now())
-        return _life(agent.json_bytes(), agent.degraded)
+        async def calculate() -> Reply:
+            agent = await self._reader.one(user_id, agent_id, self._now())
+            return Reply(agent.json_bytes(), DEGRADED_LIFE if agent.degraded else None)
 
-    async def configuration(self, user_id: int, agent_id: int, now: datetime) -> bytes:
+        return await self._answers.calculate(AGENT, calculate, AGENT.key(user_id, agent_id), _body)
+
+    async def configuration(self, user_id: int, agent_id: int, now: datetime) -> Reply:
         """The provider's client caches what it says; whose the agent is, is read every time."""
-        return (await self._agents.configuration(user_id, agent_id)).json_bytes()
+        return Reply((await self._reader.configuration(user_id, agent_id)).json_bytes())
 
     async def credits(self, user_id: int) -> CreditBalance:
         """One row by primary key."""
@@ -203,8 +227,8 @@ class OptimisedDashboard:
         return await self._database.run(work)
 
 
-def _life(body: bytes, degraded: bool) -> bytes | Computed:
-    return Computed(body, DEGRADED_LIFE) if degraded else body
+def _body(reply: Reply) -> bytes:
+    return reply.body
 
 
 def _with_cache_info(answer: Answer) -> bytes:

@@ -1,0 +1,52 @@
+"""The service as web applications, configured from the environment. Touches: the environment, once."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from tailrace.settings import Settings, load_settings
+from tailrace_services.settings import database_url, load_services_settings
+from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
+from tailrace_services.voice_dashboard.clock import service_clock
+from tailrace_services.voice_dashboard.optimised.application import create_app
+from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
+
+__all__ = ["SERVICE", "app_from_environment", "baseline_app_from_environment", "create_app", "create_baseline_app"]
+
+SERVICE = "voice_dashboard"
+
+
+def app_from_environment() -> FastAPI:
+    """The optimised service on its own database.
+
+    Raises:
+        SettingsError: one line for every setting that is missing or wrong.
+    """
+    services = load_services_settings()
+    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(SERVICE))})
+    if services.fixed_now is not None:
+        settings = _for_moment(settings, int(services.fixed_now.timestamp()))
+    provider = VoiceProviderSettings(base_url=services.provider_url, api_key=services.provider_api_key)
+    return create_app(settings, provider=provider, clock=service_clock(services.fixed_now))
+
+
+def baseline_app_from_environment() -> FastAPI:
+    """The original on its own copy of the data.
+
+    Raises:
+        SettingsError: one line for every setting that is missing or wrong.
+    """
+    services = load_services_settings()
+    return create_baseline_app(
+        database_url(SERVICE, baseline=True),
+        provider_url=services.provider_url,
+        provider_key=services.provider_api_key.get_secret_value(),
+        clock=service_clock(services.fixed_now),
+    )
+
+
+def _for_moment(settings: Settings, seconds: int) -> Settings:
+    """With keys of its own in the cache: answers for another moment than the present are nobody else's."""
+    namespace = f"{settings.cache.namespace[:20]}-{seconds:x}"
+    return settings.model_copy(update={"cache": settings.cache.model_copy(update={"namespace": namespace})})
