@@ -140,14 +140,14 @@ class UpstreamClient:
         if request.method != "GET" or body:
             return await call.run()
         key = (request.target, request.headers)
+        until = began + seconds / 2  # with less than half of the own time to go, a call under way is not joined
+
+        def shared() -> Awaitable[UpstreamResponse]:
+            return self._coalescing.call(key, call.run, deadline=deadline, until=until)
+
         if not self._coalescing.flying(key):
-            return await self._coalescing.call(key, call.run, deadline=deadline)  # ``run`` keeps to the time itself
-        return await with_timeout(
-            lambda: self._coalescing.call(key, call.run, deadline=deadline),
-            seconds,
-            clock=self._clock,
-            what=self.name,
-        )
+            return await shared()  # ``run`` keeps to the time itself
+        return await with_timeout(shared, seconds, clock=self._clock, what=self.name)
 
     async def aclose(self) -> None:
         """End what is under way and close the connections. Idempotent."""

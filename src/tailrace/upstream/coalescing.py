@@ -1,8 +1,7 @@
 """Identical calls made at the same time share one. Touches: the event loop.
 
-The shared call lives as long as anyone waits for it: when the last one leaves, it is cancelled. A caller whose
-deadline lies later than that of the call under way does not join it, because it would inherit a timeout that is not
-its own.
+The shared call lives as long as anyone waits for it: when the last one leaves, it is cancelled. A caller with much more
+time than the call under way has left does not join it, because it would inherit a timeout that is not its own.
 """
 
 from __future__ import annotations
@@ -39,14 +38,15 @@ class Coalescing(Generic[T]):
         """True if a call under ``key`` is under way."""
         return key in self._flights
 
-    async def call(self, key: Hashable, work: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+    async def call(self, key: Hashable, work: Callable[[], Awaitable[T]], *, deadline: float, until: float) -> T:
         """Await the call under ``key``, or begin it by ``work()``.
 
         Args:
             deadline: monotonic seconds at which ``work`` gives up by itself.
+            until: monotonic seconds; a call under way that gives up before this is not joined.
         """
         flight = self._flights.get(key)
-        if flight is not None and flight.deadline < deadline:
+        if flight is not None and flight.deadline < until:
             return await work()
         if flight is None:
             flight = self._begin(key, work, deadline)
