@@ -1,6 +1,6 @@
 """What Tailrace keeps in the service's own database, declared in Python beside the queries that read it.
 
-- `Watch`: changes of a table are written to an outbox in the writing transaction, so that no cached answer outlives them.
+- `Watch`: changes of a table are noted in an outbox in the writing transaction, so no cached answer outlives them.
 - `Rollup`: a summary table kept exact in the writing transaction; `count`, `sum_`, `avg`.
 - `Index`: built without stopping writers.
 - `plan`, `apply`: compare and bring the database to what is declared. `reconcile`: find and repair drift.
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tailrace.schema.applier import apply as apply
     from tailrace.schema.applier import plan as plan
+    from tailrace.schema.applier import ready_rollups as ready_rollups
+    from tailrace.schema.applier import status as status
     from tailrace.schema.backfill import Progress as Progress
     from tailrace.schema.connection import Patience as Patience
     from tailrace.schema.declarations import Declaration as Declaration
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
     from tailrace.schema.declarations import count as count
     from tailrace.schema.declarations import sum_ as sum_
     from tailrace.schema.declarations import table_tag as table_tag
+    from tailrace.schema.loading import load_declarations as load_declarations
     from tailrace.schema.planner import Plan as Plan
     from tailrace.schema.planner import Step as Step
-    from tailrace.schema.applier import ready_rollups as ready_rollups
     from tailrace.schema.reading import Reading as Reading
     from tailrace.schema.reading import read as read
     from tailrace.schema.reading import rollup_table as rollup_table
@@ -55,6 +57,8 @@ _HOME = {
     "plan": "applier",
     "read": "reading",
     "ready_rollups": "applier",
+    "status": "applier",
+    "load_declarations": "loading",
     "reconcile": "reconciliation",
     "rollup_table": "reading",
     "Reading": "reading",
@@ -63,7 +67,7 @@ _HOME = {
     "table_tag": "declarations",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0605
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,13 +4,15 @@ Everything can be run again at any time: what is there already costs a look at t
 run left is finished or made anew. Two runs at once queue on an advisory lock.
 """
 
+
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from importlib.resources import files
+from typing import Any
 
-from tailrace.errors import DatabaseTimeoutError
 from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, prepare
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
@@ -20,7 +22,7 @@ from tailrace.schema.planner import Plan, Step, make_plan
 from tailrace.schema.sql_text import identifier, qualified
 from tailrace.schema.triggers import TableTriggers
 
-__all__ = ["apply", "plan", "ready_rollups"]
+__all__ = ["apply", "plan", "ready_rollups", "record", "status"]
 
 
 async def plan(database: Database, objects: Iterable[Declaration]) -> Plan:
@@ -86,10 +88,20 @@ async def apply(
         return found
 
 
-async def ready_rollups(connection: Connection) -> frozenset[str]:
-    """``schema.name`` of the rollups that may be read."""
-    rows = await connection.fetch("SELECT name FROM tailrace.objects WHERE kind = 'rollup' AND state = 'ready'")
-    return frozenset(row["name"] for row in rows)
+async def ready_rollups(database: Database) -> frozenset[str]:
+    """``schema.name`` of the rollups that may be read: built, kept by triggers, not abandoned."""
+    return frozenset(o["name"] for o in await status(database) if o["kind"] == "rollup" and o["state"] == "ready")
+
+
+async def status(database: Database) -> list[dict[str, Any]]:
+    """Everything Tailrace keeps: ``kind, name, state, definition_hash, changed_at``; empty before the first apply."""
+    async with connect(database) as connection:
+        if not await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL"):
+            return []
+        rows = await connection.fetch(
+            "SELECT kind, name, state, definition_hash, changed_at FROM tailrace.objects ORDER BY kind, name"
+        )
+    return [dict(row) for row in rows]
 
 
 class _Run:

@@ -16,6 +16,8 @@ outlive, waits until the build ends.
 A crash leaves the state ``building``; the next apply drops the table and starts again.
 """
 
+
+
 from __future__ import annotations
 
 import asyncio
@@ -122,18 +124,18 @@ class Backfill:
             f"sum({identifier(s.column)})::{s.sql_type} AS {identifier(s.column)}" for s in self.rollup.stored
         )
         total = await connection.fetchval(
-            f"WITH made AS (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) "  # noqa: S608
+            f"WITH made AS (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) "
             f"SELECT count(*) FROM made"
         )
         await connection.execute("SET work_mem = '128MB'")
         await connection.execute(
-            f"CREATE UNLOGGED TABLE {merging} AS SELECT row_number() OVER (ORDER BY {keys}) AS tailrace_row, * "  # noqa: S608
+            f"CREATE UNLOGGED TABLE {merging} AS SELECT row_number() OVER (ORDER BY {keys}) AS tailrace_row, * "
             f"FROM (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) g"
         )
         await connection.execute(f"CREATE UNIQUE INDEX ON {merging} (tailrace_row)")
         for start in range(0, total, MERGE_ROWS):
             piece = (
-                f"SELECT {keys}, {measures} FROM {merging} "  # noqa: S608
+                f"SELECT {keys}, {measures} FROM {merging} "
                 f"WHERE tailrace_row > {start} AND tailrace_row <= {start + MERGE_ROWS} ORDER BY tailrace_row"
             )
             await connection.execute(add(self.rollup, piece))
@@ -150,7 +152,7 @@ async def prepare(connection: Connection, rollup: Rollup) -> None:
     await connection.execute(f"DROP TABLE IF EXISTS {table_name(rollup)}, {staging}, {merging}")
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(rollup.schema)}")
     await connection.execute(create_table(rollup))
-    await connection.execute(f"CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {table_name(rollup)} WITH NO DATA")  # noqa: S608
+    await connection.execute(f"CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {table_name(rollup)} WITH NO DATA")
 
 
 async def blocks_of(connection: Connection, rollup: Rollup) -> int:

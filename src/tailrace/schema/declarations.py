@@ -371,7 +371,7 @@ def _unqualified(expression: Expression, table: Table) -> Expression:
             return name
         return None
 
-    replaced: Expression = visitors.replacement_traverse(expression, {}, bare)
+    replaced: Expression = visitors.replacement_traverse(expression, {}, bare)  # type: ignore[call-overload]
     return replaced
 
 

@@ -285,9 +285,10 @@ def _raw_expressions(rollup: Rollup) -> dict[str, ColumnElement[Any]]:
 
 
 def _raw_sum(stored: StoredMeasure) -> ColumnElement[Any]:
-    figure = func.count() if stored.counts and stored.value is None else None
-    if figure is None:
-        assert stored.value is not None
+    figure: Any
+    if stored.value is None:
+        figure = func.count()
+    else:
         figure = func.count(stored.value) if stored.counts else func.sum(stored.value)
     filtered = figure if stored.where is None else figure.filter(stored.where)
     return func.coalesce(filtered, 0)

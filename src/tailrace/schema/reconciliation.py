@@ -9,6 +9,8 @@ one snapshot, may be added at any later moment, in short transactions and in key
 advisory lock keeps a second repair from adding it twice, and ACCESS SHARE on the tables, held to the end, keeps TRUNCATE out.
 """
 
+
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +118,7 @@ class _Check:
     async def _aggregate(self) -> None:
         await self.connection.execute("SET LOCAL work_mem = '128MB'")
         await self.connection.execute(
-            f"CREATE TEMP TABLE tailrace_live ON COMMIT DROP AS SELECT * FROM {table_name(self.rollup)} WITH NO DATA"  # noqa: S608
+            f"CREATE TEMP TABLE tailrace_live ON COMMIT DROP AS SELECT * FROM {table_name(self.rollup)} WITH NO DATA"
         )
         blocks = await blocks_of(self.connection, self.rollup)
         for first, last in chunks(blocks):
@@ -129,11 +131,13 @@ class _Check:
         """Keep the differing keys, numbered in key order; returns how many."""
         keys, measures = _lists(self.rollup)
         names = [identifier(stored.column) for stored in self.rollup.stored]
-        sums = ", ".join(f"sum({identifier(s.column)})::{s.sql_type} AS {identifier(s.column)}" for s in self.rollup.stored)
+        sums = ", ".join(
+            f"sum({identifier(s.column)})::{s.sql_type} AS {identifier(s.column)}" for s in self.rollup.stored
+        )
         minus = ", ".join(f"-{name}" for name in names)
         differs = " OR ".join(f"sum({name}) <> 0" for name in names)
         await self.connection.execute(
-            f"CREATE TEMP TABLE tailrace_drift ON COMMIT DROP AS "  # noqa: S608
+            f"CREATE TEMP TABLE tailrace_drift ON COMMIT DROP AS "
             f"SELECT row_number() OVER (ORDER BY {keys}) AS tailrace_row, g.* FROM (SELECT {keys}, {sums} FROM ("
             f"SELECT {keys}, {measures} FROM pg_temp.tailrace_live UNION ALL "
             f"SELECT {keys}, {minus} FROM {table_name(self.rollup)}) u GROUP BY {keys} HAVING {differs}) g"
@@ -144,7 +148,7 @@ class _Check:
     async def _drifting(self, start: int, number: int) -> list[dict[str, Any]]:
         keys, measures = _lists(self.rollup)
         rows = await self.connection.fetch(
-            f"SELECT {keys}, {measures} FROM pg_temp.tailrace_drift "  # noqa: S608
+            f"SELECT {keys}, {measures} FROM pg_temp.tailrace_drift "
             "WHERE tailrace_row > $1 AND tailrace_row <= $2 ORDER BY tailrace_row",
             start, start + number,
         )  # fmt: skip
@@ -164,7 +168,7 @@ class _Check:
             await with_patience(self.patience, write)
             self._tell("repair", min(start + MERGE_ROWS, total), total, "rows")
         zero = " AND ".join(f"{identifier(stored.column)} = 0" for stored in self.rollup.stored)
-        await self.keeper.execute(f"DELETE FROM {table_name(self.rollup)} WHERE {zero}")  # noqa: S608
+        await self.keeper.execute(f"DELETE FROM {table_name(self.rollup)} WHERE {zero}")
 
     def _tell(self, phase: str, done: int, total: int, unit: str) -> None:
         if self.report is not None:

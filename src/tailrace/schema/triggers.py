@@ -38,6 +38,8 @@ Two transactions of several statements each can still deadlock on rollup rows as
 ends one of them with 40P01. Nothing fires under ``session_replication_role = replica``.
 """
 
+
+
 from __future__ import annotations
 
 import hashlib

@@ -1,0 +1,23 @@
+"""The typer application: global behaviour of every command. Errors become one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import typer
+
+from tailrace.cli.schema import schema
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="tailrace",
+    help="Makes a slow PostgreSQL-backed Python API fast, and proves it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(schema, name="schema")
+
+
+@app.callback()
+def root() -> None:
+    """Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is left to do."""
