@@ -67,12 +67,16 @@ def agent_summary(agent_id: str) -> dict[str, Any]:
     }
 
 
+def _parameters(tool: str) -> dict[str, Any]:
+    return {"system_tool_type": tool} | ({"transfers": []} if tool == "transfer_to_number" else {})
+
+
 def _agent(agent_id: str) -> dict[str, Any]:
     numbers = _numbers(agent_id)
     summary = agent_summary(agent_id)
     purpose = _PURPOSES[numbers[0] % len(_PURPOSES)]
     tools = [
-        {"type": "system", "name": name, "description": "", "params": {"system_tool_type": name}}
+        {"type": "system", "name": name, "description": "", "params": _parameters(name)}
         for position, name in enumerate(_TOOLS)
         if numbers[4] >> position & 1
     ]
