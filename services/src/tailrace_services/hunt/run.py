@@ -99,7 +99,7 @@ async def _servers(
         ]
         for server in servers:
             stack.push_async_callback(server.stop)
-            await server.start()
+        await asyncio.gather(*(server.start() for server in servers))
         yield servers
 
 
@@ -178,9 +178,7 @@ async def _time(field_: Field, plan: Plan, told: Told) -> None:
 
 async def _report(field_: Field, settler: Settler, faults: Faults, plan: Plan) -> HuntReport:
     """The last word is the database's: every acknowledged write is in it, and nothing that was refused."""
-    unsettled = 0
-    for user in field_.world.users.values():
-        unsettled += not await settler.settle(user)
+    settled = await asyncio.gather(*(settler.settle(user) for user in field_.world.users.values()))
     world = field_.world
     return HuntReport(
         seconds=plan.seconds,
@@ -198,5 +196,5 @@ async def _report(field_: Field, settler: Settler, faults: Faults, plan: Plan) -
         visibility=field_.visibility,
         disturbed_visibility=field_.disturbed_visibility,
         faults=faults.log,
-        unsettled=unsettled,
+        unsettled=settled.count(False),
     )

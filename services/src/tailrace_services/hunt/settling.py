@@ -35,6 +35,7 @@ class Settler:
         self._field = field
         self.url = url
         self._last_call = last_call
+        self._connections = asyncio.Semaphore(4)
 
     async def run(self) -> None:
         """Settle whoever needs it, until the hunt is over."""
@@ -55,7 +56,8 @@ class Settler:
             else:
                 return False
             await asyncio.sleep(GRACE)
-            return await self._ask(user)
+            async with self._connections:
+                return await self._ask(user)
         except UNAVAILABLE:
             return False
         finally:

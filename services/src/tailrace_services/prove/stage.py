@@ -5,6 +5,7 @@ Touches: processes, databases, the store.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -100,7 +101,7 @@ async def stage(databases: Databases, valkey_url: str) -> AsyncIterator[Stage]:
         reference = ServerProcess("reference", factory, variables, logs, ready=READY, arguments=["--factory"])
         for server in (optimised, baseline, reference):
             stack.push_async_callback(server.stop)
-            await server.start()
+        await asyncio.gather(*(server.start() for server in (optimised, baseline, reference)))
         provider = Provider(simulator.url)
         stack.callback(provider.close)
         site = await _site(stack, databases, valkey_url, namespace, optimised, baseline, reference)
