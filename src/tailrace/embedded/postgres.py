@@ -155,8 +155,11 @@ class PostgresServer(EmbeddedServer):
         return len(lines) >= 8 and lines[7].strip() == "ready"
 
     def _reason(self, said: str) -> str:
-        found = re.findall(r"(?:FATAL|PANIC|[Ee]rror):\s*(.+)", said)
-        return (found or said.strip().splitlines() or ["no reason given"])[-1].strip()
+        found = re.findall(r"(?:LOG|FATAL|PANIC|[Ee]rror):\s*(.+)", said) or said.strip().splitlines()
+        # Of a wrong configuration the last line says only that it is wrong, the one before it what.
+        while len(found) > 1 and found[-1].endswith("contains errors"):
+            found.pop()
+        return (found or ["no reason given"])[-1].strip()
 
     def _processes(self) -> list[int]:
         """The postmaster, by its argument, and its children, by the cluster's name in their titles."""
