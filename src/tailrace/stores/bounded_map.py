@@ -2,8 +2,8 @@
 
 What both the memory store and the local copies of the tiered store are made of. A deadline that has passed is
 noticed when its key is asked for, and by a patrol: every write looks at the ``PATROL`` entries that nobody looked at
-for longest. There is no timer and no sweep over everything, so no pause; entries that have been replaced leave the
-patrol as it passes them, which keeps its queue below twice the number of entries.
+for longest. There is no timer and no sweep over everything, so no pause. Entries replaced or removed leave the
+patrol as it passes them: a write adds one and looks at two, so its queue cannot outgrow the entries for long.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ class Link:
         self._name = name
         self._observer = observer
         self._listener = listener
-        self._tls = tls
+        # Reading the authorities takes milliseconds: once, and not while requests wait for a new connection.
+        self._tls = (tls or ssl.create_default_context()) if address.tls else None
         self._draw = draw
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -99,8 +100,8 @@ class Link:
         self._closed = False
         self.epoch: str | None = None
         """The primary's replication id; None while not connected."""
-        self.usable = False
-        """True while connected and nothing is overdue."""
+        self.trusted = False
+        """True while connected, nothing is overdue, and pushes are known to keep up."""
 
     @property
     def tried(self) -> bool:
@@ -181,15 +182,14 @@ class Link:
 
     async def _open(self) -> tuple[Connection, str]:
         make = functools.partial(
-            Connection, timeout=self._settings.timeout, on_push=self._hear, on_change=self._changed
+            Connection, timeout=self._settings.connect_timeout, on_push=self._hear, on_change=self._changed
         )
         loop, address = asyncio.get_running_loop(), self._address
         connection: Connection
         if address.path is not None:
             _, connection = await loop.create_unix_connection(make, address.path)
         else:
-            tls = (self._tls or ssl.create_default_context()) if address.tls else None
-            _, connection = await loop.create_connection(make, address.host, address.port, ssl=tls)
+            _, connection = await loop.create_connection(make, address.host, address.port, ssl=self._tls)
         try:
             return connection, await self._introduce(connection)
         except BaseException:
@@ -236,9 +236,10 @@ class Link:
             self._failed(connection.reason)
             return False
         self._lost.clear()
+        connection.limit(self._settings.timeout)
         self._connection = connection
         self.epoch = epoch
-        self.usable = connection.usable
+        self.trusted = connection.trusted
         self._tried.set()
         self._report(connected=True)
         return True
@@ -251,7 +252,7 @@ class Link:
         connection = self._connection
         if connection is None:
             return
-        self.usable = connection.usable
+        self.trusted = connection.trusted
         if connection.closed:
             self._connection = None
             self.epoch = None

@@ -53,13 +53,14 @@ def pack(command: Sequence[str | bytes | int]) -> bytes:
 
 
 class _Call:
-    __slots__ = ("deadline", "expected", "future", "replies")
+    __slots__ = ("deadline", "expected", "future", "replies", "stalls")
 
-    def __init__(self, future: asyncio.Future[list[Any]], expected: int, deadline: float) -> None:
+    def __init__(self, future: asyncio.Future[list[Any]], expected: int, deadline: float, stalls: int) -> None:
         self.future = future
         self.expected = expected
         self.replies: list[Any] = []
         self.deadline = deadline
+        self.stalls = stalls
 
 
 class Connection(asyncio.Protocol):
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
     Args:
         timeout: seconds a call may take.
         on_push: receives each push message, as a list.
-        on_change: called when the connection stalls, recovers, or is lost, after ``usable`` and ``closed`` are set.
+        on_change: called after ``usable``, ``trusted`` or ``closed`` has changed.
     """
 
     def __init__(
@@ -87,11 +88,17 @@ class Connection(asyncio.Protocol):
         self._pending: deque[_Call] = deque()
         self._expired = 0
         self._outgoing: list[bytes] = []
+        self._queued = 0
+        self._stalls = 0
         self._timer: asyncio.TimerHandle | None = None
         self._full = False
         self._lenient = False
         self.usable = False
         """True while calls are taken: connected and nothing overdue."""
+        self.trusted = False
+        """True while pushes are known to keep up: false from a stall until a call made after it has been answered.
+
+        The first bytes after a stall may be old ones, with the pushes that matter still behind them."""
         self.closed = False
         self.reason = "not connected"
         """Why calls are not taken, for messages."""
@@ -108,24 +115,32 @@ class Connection(asyncio.Protocol):
         """
         if not self.usable:
             raise StoreUnavailableError(self.reason)
-        if self._full or len(self._pending) >= MOST_CALLS:
+        if self._full or self._queued > WRITE_BUFFER or len(self._pending) >= MOST_CALLS:
             raise StoreUnavailableError("too much waits for the store already")
         loop = self._loop
-        call = _Call(loop.create_future(), replies, loop.time() + self._timeout)
+        call = _Call(loop.create_future(), replies, loop.time() + self._timeout, self._stalls)
         self._pending.append(call)
         if not self._outgoing:
             loop.call_soon(self._flush)
         self._outgoing.append(payload)
+        self._queued += len(payload)
         if self._timer is None:
             self._timer = loop.call_at(call.deadline, self._check_time)
         return call.future
+
+    def limit(self, timeout: float) -> None:
+        """From now on a call may take ``timeout`` seconds; to be set only while none waits."""
+        self._timeout = timeout
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def close(self, reason: str) -> None:
         """Fail every call that waits, and let go. Idempotent."""
         if self.closed:
             return
         self.closed = True
-        self.usable = False
+        self.usable = self.trusted = False
         self.reason = reason
         if self._timer is not None:
             self._timer.cancel()
@@ -143,7 +158,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        self.usable = True
+        self.usable = self.trusted = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.close("the connection was lost")
@@ -176,6 +191,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.closed:
             return
         self.writes += 1
+        self._queued = 0
         outgoing, self._outgoing = self._outgoing, []
         self._transport.write(b"".join(outgoing))
 
@@ -193,6 +209,9 @@ class Connection(asyncio.Protocol):
             self._expired -= 1
         if not call.future.done():
             call.future.set_result(call.replies)
+        if not self.trusted and call.stalls == self._stalls:
+            self.trusted = True
+            self._on_change()
 
     def _check_time(self) -> None:
         """One timer for all calls: fail those overdue, give up on a silent server, look again for the next."""
@@ -222,7 +241,8 @@ class Connection(asyncio.Protocol):
         if self._expired < len(self._pending):
             due = min(give_up, self._pending[self._expired].deadline)
         self._timer = self._loop.call_at(due, self._check_time)
-        if overdue and self.usable:
-            self.usable = False
+        if overdue:
+            self._stalls += 1
+            self.usable = self.trusted = False
             self.reason = "the store did not answer in time"
             self._on_change()

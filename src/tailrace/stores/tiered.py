@@ -9,7 +9,7 @@ connection, in the order in which the server made them. Hence the rules, on whic
    held only if no push for its key was processed since the read left, and the read itself registered the key for the
    next.
 2. *The server cannot push what it did not see.* Whatever ends the connection drops every copy and every token at
-   once. While a call is overdue, nothing is answered from copies.
+   once. From a call that is overdue until one made later has been answered, nothing is answered from copies.
 3. *Own writes* take the copy and the tokens before they are sent: no read that left earlier can put the old
    value back after the write has returned. A read that leaves later reads the new value, and the push that the write
    causes precedes its reply.
@@ -109,7 +109,7 @@ class TieredStore:
 
     def peek(self, keys: Sequence[str]) -> list[bytes | None] | None:
         """The values if this process holds a copy of all. Cost: about 0.1 us a key."""
-        if not self._link.usable:
+        if not self._link.trusted:
             return None
         now = self._monotonic()
         find = self._copies.entries.get
