@@ -153,6 +153,8 @@ class UpstreamSettings(Room):
     """Longest such wait, in seconds."""
     breaker_failures: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of failed attempts in the window that opens the breaker."""
+    breaker_consecutive: Count = 20
+    """This many failures without a success between them open the breaker, whatever the share."""
     breaker_slow_call: Seconds | None = None
     """Seconds from which an attempt is slow; None: none is."""
     breaker_slow_calls: Annotated[float, Field(gt=0, le=1)] = 0.8

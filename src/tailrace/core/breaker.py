@@ -31,6 +31,9 @@ class BreakerPolicy:
     minimum_calls: int = 10
     """Fewer calls than this in the window never open the circuit."""
     failure_rate: float = 0.5
+    consecutive: int | None = None
+    """This many failures without a success between them open the circuit, whatever the window holds: after a busy
+    healthy time, an outage would else be noticed only when the successes have left it. None: not looked at."""
     slow_call: float | None = None
     """A call that takes this long is slow; None: none ever is."""
     slow_rate: float = 0.8
@@ -40,6 +43,8 @@ class BreakerPolicy:
     def __post_init__(self) -> None:
         if self.window <= 0 or self.open_for <= 0 or min(self.buckets, self.minimum_calls, self.trials) < 1:
             raise ValueError("a breaker needs window > 0, open_for > 0 and buckets, minimum_calls, trials >= 1")
+        if self.consecutive is not None and self.consecutive < 1:
+            raise ValueError("a breaker's consecutive failures are 1 or more")
         if not (0 < self.failure_rate <= 1 and 0 < self.slow_rate <= 1):
             raise ValueError("a breaker's rates lie in 0..1, above 0")
 
@@ -73,6 +78,7 @@ class Breaker:
     _opened_at: float = 0.0
     _trials_out: int = 0
     _trials_well: int = 0
+    _in_a_row: int = 0
     _buckets: list[_Bucket] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +134,7 @@ class Breaker:
     def _enter(self, state: CircuitState, now: float) -> None:
         self._state = state
         self._generation += 1
-        self._trials_out = self._trials_well = 0
+        self._trials_out = self._trials_well = self._in_a_row = 0
         if state == "open":
             self._opened_at = now
         elif state == "closed":
@@ -145,8 +151,14 @@ class Breaker:
         bucket.calls += 1
         bucket.failed += outcome == "failed"
         bucket.slow += slow
+        if outcome == "failed":
+            self._in_a_row += 1
+        elif outcome == "ok":
+            self._in_a_row = 0
 
     def _broken(self, now: float) -> bool:
+        if self.policy.consecutive is not None and self._in_a_row >= self.policy.consecutive:
+            return True
         oldest = self._slot(now) - self.policy.buckets
         recent = [bucket for bucket in self._buckets if bucket.slot > oldest]
         calls = sum(bucket.calls for bucket in recent)

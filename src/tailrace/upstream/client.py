@@ -277,6 +277,7 @@ def _breaker_policy(settings: UpstreamSettings) -> BreakerPolicy:
         window=settings.breaker_window,
         minimum_calls=settings.breaker_minimum_calls,
         failure_rate=settings.breaker_failures,
+        consecutive=settings.breaker_consecutive,
         slow_call=settings.breaker_slow_call,
         slow_rate=settings.breaker_slow_calls,
         open_for=settings.breaker_open,

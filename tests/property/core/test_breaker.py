@@ -8,7 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tailrace.core.breaker import Admission, Breaker, BreakerPolicy
 
-POLICY = BreakerPolicy(window=8, buckets=4, minimum_calls=3, failure_rate=0.5, slow_call=2.0, open_for=4, trials=2)
+POLICY = BreakerPolicy(
+    window=8, buckets=4, minimum_calls=3, failure_rate=0.5, consecutive=4, slow_call=2.0, open_for=4, trials=2
+)
 BUCKET = POLICY.window / POLICY.buckets
 
 
@@ -25,6 +27,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.results: list[tuple[float, bool, bool]] = []
         self.under_way: list[tuple[Admission, int]] = []
         self.well = 0
+        self.in_a_row = 0
 
     @rule(seconds=st.sampled_from([0.125, 0.5, 1.0, 2.0, 4.0, 8.0]))
     def time_passes(self, seconds: float) -> None:
@@ -55,6 +58,7 @@ class BreakerMachine(RuleBasedStateMachine):
             self.trial_ended(outcome, slow)
         elif outcome != "abandoned" or slow:
             self.results.append((self.now, outcome == "failed", slow))
+            self.in_a_row = self.in_a_row + 1 if outcome == "failed" else 0 if outcome == "ok" else self.in_a_row
             if self.broken():
                 self.enter("open")
 
@@ -72,10 +76,12 @@ class BreakerMachine(RuleBasedStateMachine):
         recent = [entry for entry in self.results if entry[0] // BUCKET > oldest]
         failed, slow = sum(entry[1] for entry in recent), sum(entry[2] for entry in recent)
         enough = len(recent) >= POLICY.minimum_calls
-        return enough and (failed >= 0.5 * len(recent) or slow >= POLICY.slow_rate * len(recent))
+        return self.in_a_row >= 4 or (
+            enough and (failed >= 0.5 * len(recent) or slow >= POLICY.slow_rate * len(recent))
+        )
 
     def enter(self, state: str) -> None:
-        self.state, self.changed_at, self.well = state, self.now, 0
+        self.state, self.changed_at, self.well, self.in_a_row = state, self.now, 0, 0
         self.life += 1
 
     @invariant()

@@ -44,6 +44,18 @@ def test_the_failure_rate_opens() -> None:
     assert breaker.state == "open"
 
 
+def test_an_outage_after_a_busy_healthy_time_is_noticed() -> None:
+    """Failures in a row open the circuit although the window is full of successes; a success between them resets."""
+    breaker = Breaker(BreakerPolicy(consecutive=5))
+    for _ in range(1000):
+        call(breaker, "ok", 0.0)
+    for outcome in ("failed", "failed", "failed", "failed", "ok", "failed", "failed", "failed", "failed", "abandoned"):
+        call(breaker, outcome, 0.0)  # type: ignore[arg-type]
+    assert breaker.state == "closed"
+    call(breaker, "failed", 0.0)
+    assert breaker.state == "open"
+
+
 def test_old_failures_are_forgotten() -> None:
     """Failures that left the window count no more."""
     breaker = Breaker(POLICY)
@@ -147,7 +159,16 @@ def test_callers_who_leave_early_say_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"window": 0}, {"buckets": 0}, {"trials": 0}, {"failure_rate": 0}, {"slow_rate": 1.5}, {"open_for": -1}]
+    "wrong",
+    [
+        {"window": 0},
+        {"buckets": 0},
+        {"trials": 0},
+        {"consecutive": 0},
+        {"failure_rate": 0},
+        {"slow_rate": 1.5},
+        {"open_for": -1},
+    ],
 )
 def test_senseless_policies_are_refused(wrong: dict[str, float]) -> None:
     """A policy that could never open or never close says so at once."""

@@ -62,15 +62,15 @@ def connect(simulator: RunningSimulator) -> Connect:
 
 async def test_fifty_agents_come_at_once(connect: Connect, simulator: RunningSimulator) -> None:
     """All are asked for together, within the bound, and come in the order asked."""
-    simulator.set(latency_ms=50)
-    async with connect() as provider:
+    simulator.set(latency_ms=1000)
+    async with connect(patience=20.0) as provider:
         answers = await provider.configurations(AGENTS)
     assert list(answers) == AGENTS
     assert all(not answer.degraded and answer.payload for answer in answers.values())
     assert {name: answer.payload["agent_id"] for name, answer in answers.items() if answer.payload} == {
         name: name for name in AGENTS
     }
-    assert 40 <= simulator.control()["peak_in_flight"] <= 64
+    assert simulator.control()["peak_in_flight"] == 50
 
 
 async def test_more_agents_than_slots_all_come(connect: Connect, simulator: RunningSimulator) -> None:
@@ -97,8 +97,8 @@ async def test_what_is_current_is_not_asked_for_again(
 
 async def test_callers_share_a_fetch(connect: Connect, simulator: RunningSimulator) -> None:
     """Ten requests for the same agents make one call for each agent."""
-    simulator.set(latency_ms=50)
-    async with connect() as provider:
+    simulator.set(latency_ms=500)
+    async with connect(patience=20.0) as provider:
         await asyncio.gather(*[provider.configurations(AGENTS[:5]) for _ in range(10)])
     assert simulator.served == 5
 
@@ -273,8 +273,8 @@ async def test_the_archive_outlives_the_process(connect: Connect, simulator: Run
 
 async def test_a_caller_that_leaves_stops_nobody_else(connect: Connect, simulator: RunningSimulator) -> None:
     """A cancelled request ends at once; the fetches it began serve the others."""
-    simulator.set(latency_ms=200)
-    async with connect() as provider:
+    simulator.set(latency_ms=500)
+    async with connect(patience=20.0) as provider:
         leaving = asyncio.create_task(provider.configurations(AGENTS[:5]))
         await wait_until(lambda: provider.fetching == 5)
         staying = asyncio.create_task(provider.configurations(AGENTS[:5]))

@@ -28,6 +28,7 @@ def _upstream() -> UpstreamSettings:
         breaker_window=10.0,
         breaker_minimum_calls=10,
         breaker_failures=0.5,
+        breaker_consecutive=20,
         breaker_open=5.0,
         max_response_bytes=1024 * 1024,
     )
