@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +15,14 @@ class Proxy:
     """Between a client and a server on this machine.
 
     ``delay``: seconds that each piece of the server's output is held back, in order. ``silent``: nothing passes either
-    way and nobody is told, as when a cable is pulled; what came meanwhile passes once it ends.
+    way and nobody is told, as when a cable is pulled; what came meanwhile passes once it ends. It listens on a free
+    port, or on the Unix socket ``path``, and encrypts its side of the line with ``tls``.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, path: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.delay = 0.0
+        self._path = path
+        self._tls = tls
         self._target = port
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -49,7 +54,10 @@ class Proxy:
             writer.transport.abort()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        if self._path is not None:
+            self._server = await asyncio.start_unix_server(self._accept, self._path)
+        else:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(

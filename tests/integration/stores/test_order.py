@@ -13,8 +13,9 @@ import hiredis
 import pytest
 from tests.waiting import wait_until
 
+from tailrace.errors import StoreUnavailableError
 from tailrace.settings import ValkeySettings
-from tailrace.stores import TieredStore
+from tailrace.stores import TieredStore, link
 
 PUSH_A = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n"
 PUSH_ALL = b">2\r\n$10\r\ninvalidate\r\n_\r\n"
@@ -75,6 +76,12 @@ class ToldServer:
                 else:
                     self.heard.append(tuple(command))
         writer.close()
+
+
+@pytest.fixture(autouse=True)
+def no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what a test sends is on the line, however long the machine takes."""
+    monkeypatch.setattr(link, "HEARTBEAT", 3600.0)
 
 
 @pytest.fixture
@@ -245,3 +252,35 @@ async def test_calls_of_one_turn_leave_in_one_write(store: TieredStore, server: 
     assert server.writes == before + 1
     server.say(*[NONE, GONE] * 50)
     await asyncio.gather(*calls)
+
+
+async def test_after_a_stall_copies_wait_for_a_fresh_answer(server: ToldServer) -> None:
+    """When an overdue server speaks again, its first bytes may be old: copies wait for the answer to a later call."""
+    store = TieredStore(await server.start(), valkey=ValkeySettings(timeout=2.0))
+    try:
+        assert await store.connect()
+        task = await read_a(store, server)
+        server.say(VALUE, FOREVER)
+        await task
+        assert store.peek(["a"]) == [b"old"]
+        with pytest.raises(StoreUnavailableError):
+            await store.fence()
+        assert store.peek(["a"]) is None
+        server.say(PONG)
+
+        async def taken() -> bool:
+            fence = asyncio.ensure_future(store.fence())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return not fence.done() or fence.exception() is None
+
+        await wait_until(taken)
+        assert store.peek(["a"]) is None, "the reply was the overdue one"
+        server.say(PUSH_A, PONG)
+        await wait_until(lambda: store.statistics().entries == 0)
+        task = await read_a(store, server)
+        server.say(VALUE, FOREVER)
+        assert await task == [b"old"]
+        assert store.peek(["a"]) == [b"old"]
+    finally:
+        await store.aclose()

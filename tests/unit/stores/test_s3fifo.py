@@ -60,7 +60,7 @@ def test_a_value_written_again_keeps_its_standing() -> None:
         use(cache, "hot")
         put(cache, f"scan{number}")
     put(cache, "hot")
-    for number in range(80):
+    for number in range(150):
         put(cache, f"more{number}")
     assert "hot" in cache.entries
 
