@@ -55,7 +55,7 @@ def _reachable_copy(distribution: str, parts: list[Path], identity: Identity) ->
         return target
     try:
         base.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if closed := closed_folder(target / "bin", identity):
+        if closed := closed_folder(target, identity):
             raise EmbeddedServerError(
                 f"user {identity.name} cannot pass through {closed}: set TAILRACE_HOME to a folder outside it"
             )

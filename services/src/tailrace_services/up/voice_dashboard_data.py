@@ -17,6 +17,7 @@ from tailrace_services.voice_dashboard.generator import (
     SCALES,
     DatasetConflictError,
     GeneratedDataset,
+    Scale,
     generate,
     loaded_dataset,
 )
@@ -136,7 +137,8 @@ async def _ensure_baseline(place: _Place, report: Report, dataset: GeneratedData
     else:
         await place.server.create(place.baseline_name)
         await migrate(place.baseline_url)
-        await generate(place.baseline_url, SCALES[dataset.scale], dataset.seed, dataset.anchor)
+        scale = Scale(dataset.scale, dataset.calls, dataset.users)
+        await generate(place.baseline_url, scale, dataset.seed, dataset.anchor)
     report("copy for the baseline", 1, 1)
 
 
