@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from tailrace.clock import Clock, SystemClock
 from tailrace.errors import UpstreamError
 from tailrace.verify.http1 import MalformedResponseError, Response, ResponseParser
 
@@ -61,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and how it went. Times by the event loop's clock, in seconds; ``due`` is when it should have begun."""
+    """A request and how it went. Times in monotonic seconds; ``due`` is when it should have begun."""
 
     request: Request
     due: float
@@ -158,14 +159,16 @@ class Connections:
     Args:
         base_url: ``http://host:port`` with an optional path that is put before every target.
         timeout: seconds for each request, and for opening a connection.
+        clock: what exchanges are timed by. Not the event loop's own: uvloop's stands still while callbacks run.
     """
 
-    def __init__(self, base_url: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, base_url: str, *, timeout: float = 30.0, clock: Clock | None = None) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise ValueError(f"not an http address: {base_url}")
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
+        self.clock = clock or SystemClock()
         self._prefix = parts.path.rstrip("/")
         self._host, self._netloc = parts.hostname, parts.netloc.rpartition("@")[2]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
@@ -211,7 +214,7 @@ class Connections:
 
     async def exchange(self, request: Request, *, due: float | None = None, timeout: float | None = None) -> Exchange:
         """Send and time; failures come back as values."""
-        clock = asyncio.get_running_loop().time
+        clock = self.clock.monotonic
         started = clock()
         begun = started if due is None else due
         try:

@@ -106,13 +106,13 @@ async def closed_loop(
 
     The answers under way at the end are awaited and counted.
     """
-    loop = asyncio.get_running_loop()
-    result, began = LoadResult(), loop.time()
+    clock = connections.clock.monotonic
+    result, began = LoadResult(), clock()
     end = began + duration
 
     async def user(number: int) -> None:
         turn = 0
-        while loop.time() < end:
+        while clock() < end:
             exchange = await connections.exchange(next_request(number, turn))
             turn += 1
             result.add(exchange)
@@ -126,7 +126,7 @@ async def closed_loop(
     async with asyncio.TaskGroup() as group:
         for number in range(users):
             group.create_task(user(number))
-    result.duration = loop.time() - began
+    result.duration = clock() - began
     return result
 
 
@@ -143,8 +143,8 @@ async def open_loop(
     Args:
         limit: most requests under way; beyond it requests wait, and their latency shows it.
     """
-    loop = asyncio.get_running_loop()
-    result, began, slots = LoadResult(), loop.time(), asyncio.Semaphore(limit)
+    clock = connections.clock.monotonic
+    result, began, slots = LoadResult(), clock(), asyncio.Semaphore(limit)
 
     async def one(request: Request, moment: float) -> None:
         try:
@@ -157,10 +157,10 @@ async def open_loop(
 
     async with asyncio.TaskGroup() as group:
         for request, offset in zip(requests, due, strict=False):
-            pause = began + offset - loop.time()
+            pause = began + offset - clock()
             if pause > 0:
                 await asyncio.sleep(pause)
             await slots.acquire()
             group.create_task(one(request, began + offset))
-    result.duration = loop.time() - began
+    result.duration = clock() - began
     return result

@@ -87,3 +87,9 @@ def test_cache_status_is_read(value: str, outcome: str) -> None:
     """RFC 9211: the last member is the cache nearest to the client."""
     assert cache_outcome(response({}, 200, f"Cache-Status: {value}")) == outcome
     assert cache_outcome(response({})) is None
+
+
+def test_an_answer_may_say_itself_whence_it_came() -> None:
+    """Without Cache-Status, cacheInfo tells."""
+    body = b'{"kpis":{},"cacheInfo":{"status":"miss","age":0.0}}'
+    assert cache_outcome(Response(200, b"HTTP/1.1 200 OK", body)) == "miss"

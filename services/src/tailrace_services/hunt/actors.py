@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ class Field:
 
     def now(self) -> float:
         """Seconds by the one clock of the hunt."""
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
     def failed(self, what: str) -> None:
         """Count an error; one while everything runs is counted apart."""
@@ -99,7 +100,7 @@ class Browser:
         ended = self._field.now()
         self._field.reads += 1
         if response.status != 200:
-            self._field.failed(f"read {response.status}")
+            self._field.failed(f"read {_error(response)}")
             return None
         self._field.outcomes[cache_outcome(response) or "none"] += 1
         trace = Trace(self._field.servers[server][0], endpoint, response.header("cache-status") or "-")
@@ -116,7 +117,7 @@ class Browser:
             return "refused" if error.kind == "connect" else "lost"
         if response.status < 300:
             return "acknowledged"
-        self._field.failed(f"write {response.status}")
+        self._field.failed(f"write {_error(response)}")
         return "refused" if response.status < 500 else "lost"
 
     async def record_call(self, server: int, agent: int) -> Outcome:
@@ -216,6 +217,14 @@ async def _roll_back(field: Field, client: SqlClient, user: User, agent: int, mo
     )
     field.world.end_rename(user, agent, write, "refused", field.now(), client.name)
     field.writes["sql rolled back"] += 1
+
+
+def _error(response: Response) -> str:
+    """Status and code of an answer that is none."""
+    try:
+        return f"{response.status} {response.json()['error']['code']}"
+    except (ValueError, KeyError, TypeError):
+        return str(response.status)
 
 
 def _insert(user: int, agent: int, moment: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ async def hunt(
             (server.name, await stack.enter_async_context(Connections(server.url, timeout=30.0))) for server in servers
         ]
         world, last_call = await _world(data.url, plan)
-        faults = Faults(Victims(postgres, valkey, servers, data.url), asyncio.get_running_loop().time)
+        faults = Faults(Victims(postgres, valkey, servers, data.url), time.monotonic)
         field_ = Field(world, connections, Random(plan.seed), faults.calm)  # noqa: S311 - no secrets
         await _calibrate(field_)
         told("hunt", 0.0)

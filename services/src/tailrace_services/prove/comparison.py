@@ -101,19 +101,19 @@ async def compare_under_writes(
     comparers: int = 2,
 ) -> None:
     """Writers and comparers on the same people, each person held by one of them at a time, for ``seconds``."""
-    loop = asyncio.get_running_loop()
+    clock = site.optimised.clock.monotonic
     desks = [_Desk(person) for person in people if person.agents]
-    end = loop.time() + seconds
+    end = clock() + seconds
 
     async def write(number: int) -> None:
-        while loop.time() < end:
+        while clock() < end:
             desk = random.choice(desks)
             async with desk.lock:
                 await desk.write(site, random, by_sql=number % 2 == 1)
                 verdicts.writes += 1
 
     async def compare() -> None:
-        while loop.time() < end:
+        while clock() < end:
             # Those that were written to since they were last compared are the interesting ones.
             desk = random.choice([desk for desk in desks if desk.dirty] or desks)
             async with desk.lock:
@@ -141,7 +141,7 @@ class _Desk:
         self.dirty = True
         if by_sql:
             await sql_write(site.execute, self.person, random, site.now)
-            self.raw_write = asyncio.get_running_loop().time()
+            self.raw_write = site.optimised.clock.monotonic()
             # psql may have deleted any of them.
             self.calls.clear()
             return
@@ -156,7 +156,7 @@ class _Desk:
 
     async def compare(self, site: Site, verdicts: Verdicts) -> None:
         """Own writes must show at once; what psql wrote, within the bound."""
-        clock = asyncio.get_running_loop().time
+        clock = site.optimised.clock.monotonic
         self.dirty = False
         for endpoint in _askable(site.endpoints, self.person):
             request = ask(endpoint, self.person)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,15 +63,15 @@ async def outage(stage: Stage, endpoint: Endpoint, person: Person, samples: int 
     The first requests find out (their time is ``first`` at worst) until the circuit breaker opens; then ``samples`` are
     timed. Afterwards the provider is up again.
     """
-    site, loop = stage.site, asyncio.get_running_loop()
+    site, clock = stage.site, stage.site.optimised.clock.monotonic
     request = ask(endpoint, person)
     await stage.provider.behave(outage="reset")
     try:
-        began, first = loop.time(), 0.0
+        began, first = clock(), 0.0
         while True:
             took, _, _ = await _cold(site, request)
             first = max(first, took)
-            if took < 0.1 or loop.time() - began > 30:
+            if took < 0.1 or clock() - began > 30:
                 break
         times, degraded, statuses = [], 0, Counter[int]()
         for _ in range(samples):
