@@ -74,12 +74,6 @@ def _parameters(tool: str) -> dict[str, Any]:
 def _agent(agent_id: str) -> dict[str, Any]:
     numbers = _numbers(agent_id)
     summary = agent_summary(agent_id)
-    purpose = _PURPOSES[numbers[0] % len(_PURPOSES)]
-    tools = [
-        {"type": "system", "name": name, "description": "", "params": _parameters(name)}
-        for position, name in enumerate(_TOOLS)
-        if numbers[4] >> position & 1
-    ]
     return {
         "agent_id": agent_id,
         "name": summary["name"],
@@ -91,15 +85,7 @@ def _agent(agent_id: str) -> dict[str, Any]:
                 "keywords": [],
             },
             "turn": {"turn_timeout": float(5 + numbers[5] % 10), "silence_end_call_timeout": -1.0},
-            "tts": {
-                "model_id": _TTS_MODELS[numbers[6] % len(_TTS_MODELS)],
-                "voice_id": summary["voice_id"],
-                "agent_output_audio_format": "pcm_16000",
-                "optimize_streaming_latency": 3,
-                "stability": round(0.3 + numbers[7] % 50 / 100, 2),
-                "speed": round(0.9 + numbers[8] % 20 / 100, 2),
-                "similarity_boost": round(0.6 + numbers[9] % 30 / 100, 2),
-            },
+            "tts": _speech(numbers),
             "conversation": {
                 "text_only": False,
                 "max_duration_seconds": 300 + 60 * (numbers[10] % 10),
@@ -107,27 +93,49 @@ def _agent(agent_id: str) -> dict[str, Any]:
             },
             "language_presets": {},
             "vad": {"background_voice_detection": False},
-            "agent": {
-                "first_message": f"Hello, this is {purpose.lower()}. How can I help you today?",
-                "language": _LANGUAGES[numbers[11] % len(_LANGUAGES)],
-                "dynamic_variables": {"dynamic_variable_placeholders": {}},
-                "prompt": {
-                    "prompt": f"You handle {purpose.lower()} calls. Be brief, be kind, and confirm every number twice.",
-                    "llm": _LLMS[numbers[12] % len(_LLMS)],
-                    "temperature": round(numbers[13] % 10 / 10, 1),
-                    "max_tokens": -1,
-                    "tool_ids": [],
-                    "mcp_server_ids": [],
-                    "knowledge_base": [],
-                    "tools": tools,
-                },
-            },
+            "agent": _behaviour(numbers),
         },
         "metadata": {"created_at_unix_secs": _CREATED, "updated_at_unix_secs": summary["updated_at_unix_secs"]},
         "platform_settings": {"archived": False},
         "phone_numbers": [],
         "access_info": _access(),
         "tags": summary["tags"],
+    }
+
+
+def _speech(numbers: list[int]) -> dict[str, Any]:
+    return {
+        "model_id": _TTS_MODELS[numbers[6] % len(_TTS_MODELS)],
+        "voice_id": _voice(numbers),
+        "agent_output_audio_format": "pcm_16000",
+        "optimize_streaming_latency": 3,
+        "stability": round(0.3 + numbers[7] % 50 / 100, 2),
+        "speed": round(0.9 + numbers[8] % 20 / 100, 2),
+        "similarity_boost": round(0.6 + numbers[9] % 30 / 100, 2),
+    }
+
+
+def _behaviour(numbers: list[int]) -> dict[str, Any]:
+    purpose = _PURPOSES[numbers[0] % len(_PURPOSES)].lower()
+    tools = [
+        {"type": "system", "name": name, "description": "", "params": _parameters(name)}
+        for position, name in enumerate(_TOOLS)
+        if numbers[4] >> position & 1
+    ]
+    return {
+        "first_message": f"Hello, this is {purpose}. How can I help you today?",
+        "language": _LANGUAGES[numbers[11] % len(_LANGUAGES)],
+        "dynamic_variables": {"dynamic_variable_placeholders": {}},
+        "prompt": {
+            "prompt": f"You handle {purpose} calls. Be brief, be kind, and confirm every number twice.",
+            "llm": _LLMS[numbers[12] % len(_LLMS)],
+            "temperature": round(numbers[13] % 10 / 10, 1),
+            "max_tokens": -1,
+            "tool_ids": [],
+            "mcp_server_ids": [],
+            "knowledge_base": [],
+            "tools": tools,
+        },
     }
 
 
