@@ -1,0 +1,100 @@
+"""Two processes' caches on one Valkey: one computation between them, and none held up for long by a dead one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tailrace.cache import Cache, CachePolicy, Uncacheable
+from tailrace.settings import CacheSettings
+from tailrace.stores import Store, TieredStore, ValkeyStore
+
+POLICY = CachePolicy("shared", ttl=60)
+
+
+@pytest.fixture(params=[ValkeyStore, TieredStore])
+async def caches(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterator[tuple[Cache, Cache]]:
+    """Two caches with connections of their own, with and without copies in the process."""
+    stores: list[Store] = [request.param(valkey_url), request.param(valkey_url)]
+    settings = CacheSettings(lease=0.5)
+    made = [Cache(store, settings=settings) for store in stores]
+    for store in stores:
+        assert await store.connect()
+    yield made[0], made[1]
+    for cache, store in zip(made, stores, strict=True):
+        await cache.aclose()
+        await store.aclose()
+
+
+class Computation:
+    """Counts how often it ran; takes as long as it is told."""
+
+    def __init__(self, turns: int = 200) -> None:
+        self.runs = 0
+        self.turns = turns
+
+    async def __call__(self) -> bytes:
+        self.runs += 1
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return b"value"
+
+
+async def test_a_thousand_cold_readers_on_two_processes_compute_once(caches: tuple[Cache, Cache]) -> None:
+    """One process computes under a lease, the other takes what it stored."""
+    compute = Computation()
+    reads = [caches[n % 2].read_through("k", compute, policy=POLICY, depends_on=["t"]) for n in range(1000)]
+    answers = await asyncio.gather(*reads)
+    assert compute.runs == 1
+    assert {answer.value for answer in answers} == {b"value"}
+    assert sum(answer.status == "miss" for answer in answers) == 1
+
+
+async def test_a_bump_on_one_process_ends_the_answer_on_the_other(caches: tuple[Cache, Cache]) -> None:
+    """After a fence at the latest."""
+    one, two = caches
+    compute = Computation(0)
+    for _ in range(2):
+        await one.read_through("k", compute, policy=POLICY, depends_on=["t"])
+        await two.read_through("k", compute, policy=POLICY, depends_on=["t"])
+    assert compute.runs == 1
+    await one.invalidate(["t"])
+    await two.store.fence()
+    assert (await two.read_through("k", compute, policy=POLICY, depends_on=["t"])).status == "miss"
+    assert compute.runs == 2
+
+
+async def test_a_process_that_dies_while_computing_delays_by_its_lease_only(caches: tuple[Cache, Cache]) -> None:
+    """The other one answers its client, and stores what it computed."""
+    one, two = caches
+    started = asyncio.Event()
+
+    async def never() -> bytes:
+        started.set()
+        await asyncio.Event().wait()
+        return b""
+
+    dying = asyncio.create_task(one.read_through("k", never, policy=POLICY, depends_on=["t"]))
+    await started.wait()
+    await one.store.aclose()  # it can no longer give its lease back, as if it had been killed
+    compute = Computation(0)
+    async with asyncio.timeout(10):
+        answer = await two.read_through("k", compute, policy=POLICY, depends_on=["t"])
+    assert answer.value == b"value"
+    assert (await two.read_through("k", compute, policy=POLICY, depends_on=["t"])).status == "hit"
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+
+
+async def test_what_is_not_kept_makes_nobody_wait_for_ever(caches: tuple[Cache, Cache]) -> None:
+    """The lease is given back after a computation that stores nothing, so the other process goes on."""
+
+    async def private() -> Uncacheable:
+        return Uncacheable(b"mine")
+
+    reads = [cache.read_through("k", private, policy=POLICY, depends_on=["t"]) for cache in caches]
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*reads)
+    assert [answer.value for answer in answers] == [b"mine", b"mine"]

@@ -1,0 +1,231 @@
+"""Sessions, transactions and their repetition on a real server, directly and through PgBouncer."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from socket import create_connection, socket
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tailrace.db import Database
+from tailrace.errors import (
+    ConflictError,
+    ConstraintError,
+    DatabaseTimeoutError,
+    DatabaseUnavailableError,
+    PoolTimeoutError,
+)
+from tailrace.events import (
+    ConnectionCheckedIn,
+    ConnectionCheckedOut,
+    Event,
+    PoolMeasured,
+    StatementFinished,
+    TransactionRetried,
+)
+from tailrace.settings import DatabaseSettings
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A database with one small table."""
+    made = Database(database_url, settings=DatabaseSettings(pool_size=3, max_overflow=0, pool_timeout=0.2))
+    await made.run(lambda s: s.execute(text("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)")))
+    await made.run(lambda s: s.execute(text("INSERT INTO t SELECT generate_series(1, 2)")))
+    yield made
+    await made.aclose()
+
+
+async def test_run_commits_and_returns(database: Database) -> None:
+    """What the work returned, after its commit."""
+    await database.run(lambda s: s.execute(text("UPDATE t SET n = 7 WHERE id = 1")))
+    assert (await database.fetch(text("SELECT n FROM t WHERE id = 1")))[0].n == 7
+
+
+async def test_a_failure_rolls_back(database: Database) -> None:
+    """Nothing of a transaction whose work raised is kept."""
+
+    async def work(session: AsyncSession) -> None:
+        await session.execute(text("UPDATE t SET n = 7"))
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError):
+        await database.run(work)
+    assert (await database.fetch(text("SELECT sum(n) AS n FROM t")))[0].n == 0
+
+
+async def test_deadlocks_are_repeated_until_both_commit(database: Database) -> None:
+    """Two transactions that lock in opposite orders both succeed, and the one that lost ran twice."""
+    events: list[Event] = []
+    database._observer = events.append
+    both = asyncio.Barrier(2)
+    met = False
+
+    async def work(session: AsyncSession, first: int, second: int) -> None:
+        nonlocal met
+        await session.execute(text("UPDATE t SET n = n + 1 WHERE id = :id"), {"id": first})
+        if not met:
+            await both.wait()
+            met = True
+        await session.execute(text("UPDATE t SET n = n + 1 WHERE id = :id"), {"id": second})
+
+    await asyncio.gather(
+        database.run(lambda s: work(s, 1, 2)),
+        database.run(lambda s: work(s, 2, 1)),
+    )
+    rows = await database.fetch(text("SELECT n FROM t"))
+    assert [row.n for row in rows] == [2, 2]
+    assert TransactionRetried("default", 1, ConflictError.code) in events
+
+
+async def test_a_lost_connection_is_repeated_before_the_commit_and_never_during_it(database: Database) -> None:
+    """Where nobody can tell whether it was committed, the caller is told."""
+    runs = 0
+
+    async def killed_at_work(session: AsyncSession) -> None:
+        nonlocal runs
+        runs += 1
+        await session.execute(text("UPDATE t SET n = n + 1 WHERE id = 1"))
+        if runs == 1:
+            await terminate(database, session)
+
+    await database.run(killed_at_work)
+    assert runs == 2
+    assert (await database.fetch(text("SELECT n FROM t WHERE id = 1")))[0].n == 1
+
+    async def killed_before_commit(session: AsyncSession) -> None:
+        nonlocal runs
+        runs += 1
+        await session.execute(text("UPDATE t SET n = n + 1 WHERE id = 1"))
+        session.sync_session.commit = killing_commit(session)  # type: ignore[method-assign]
+
+    def killing_commit(session: AsyncSession):  # type: ignore[no-untyped-def]
+        from sqlalchemy.util import await_only
+
+        original = session.sync_session.commit
+
+        def commit() -> None:
+            await_only(terminate_without_asking(database, session))
+            original()
+
+        return commit
+
+    runs = 0
+    with pytest.raises(DatabaseUnavailableError):
+        await database.run(killed_before_commit)
+    assert runs == 1
+
+
+async def terminate(database: Database, session: AsyncSession) -> None:
+    """Kill the session's server process and meet the loss by a statement."""
+    await terminate_without_asking(database, session)
+    await session.execute(text("SELECT 1"))
+
+
+async def terminate_without_asking(database: Database, session: AsyncSession) -> None:
+    raw = (await (await session.connection()).get_raw_connection()).driver_connection
+    assert raw is not None
+    await database.fetch(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": raw.get_server_pid()})
+
+
+async def test_constraints_are_named(database: Database) -> None:
+    """The client's mistake, with the constraint's name and no values."""
+    with pytest.raises(ConstraintError) as caught:
+        await database.run(lambda s: s.execute(text("INSERT INTO t VALUES (1)")))
+    assert (caught.value.kind, caught.value.constraint) == ("unique", "t_pkey")
+
+
+async def test_a_dry_pool_fails_fast_and_says_so(database: Database) -> None:
+    """A request that finds no connection gets an error in the time set, not a hang."""
+    async with database.engine.connect(), database.engine.connect(), database.engine.connect():
+        with pytest.raises(PoolTimeoutError):
+            await database.fetch(text("SELECT 1"))
+    await database.ping()
+
+
+async def test_a_statement_that_takes_too_long_is_cancelled(database_url: str) -> None:
+    """By the server, at the time set."""
+    database = Database(database_url, settings=DatabaseSettings(statement_timeout=0.1, retries=0))
+    with pytest.raises(DatabaseTimeoutError):
+        await database.fetch(text("SELECT pg_sleep(60)"))
+    await database.aclose()
+
+
+async def test_an_unreachable_server_is_unavailable() -> None:
+    """With neither address nor password in the message."""
+    with closing(socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    database = Database(f"postgresql://u:hidden@127.0.0.1:{port}/d", settings=DatabaseSettings(retries=0))
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        await database.ping()
+    assert "hidden" not in str(caught.value)
+    await database.aclose()
+
+
+async def test_figures_of_the_pool_are_events(database_url: str) -> None:
+    """Waits, holds, use and statements, when somebody watches."""
+    events: list[Event] = []
+    database = Database(database_url, settings=DatabaseSettings(pool_size=2, max_overflow=1), observer=events.append)
+    await database.ping()
+    await database.aclose()
+    kinds = {type(event) for event in events}
+    assert {ConnectionCheckedOut, ConnectionCheckedIn, PoolMeasured, StatementFinished} <= kinds
+    assert all(event.limit == 3 for event in events if isinstance(event, PoolMeasured))
+    assert any(event.operation == "SELECT" for event in events if isinstance(event, StatementFinished))
+
+
+@pytest.fixture
+def pgbouncer(database_url: str, server_folder: Path) -> Iterator[str]:
+    """PgBouncer in transaction mode with a single server connection, so that every leak shows."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
+    address = urlsplit(database_url)
+    with closing(socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    name = address.path[1:]
+    folder = server_folder / f"pgbouncer-{port}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n{name} = host={address.hostname} port={address.port} "
+        f"user={address.username} password={address.password}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\nunix_socket_dir =\n"
+        "pool_mode = transaction\ndefault_pool_size = 1\n"
+    )
+    running = subprocess.Popen([program, "-u", "nobody", "-q", str(configuration)], stderr=subprocess.DEVNULL)
+    try:
+        while running.poll() is None:
+            try:
+                create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except ConnectionRefusedError:
+                continue
+        yield f"postgresql://{address.username}@127.0.0.1:{port}/{name}"
+    finally:
+        running.terminate()
+        running.wait()
+
+
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg"])
+async def test_pgbouncer_in_transaction_mode_works(pgbouncer: str, driver: str) -> None:
+    """Many concurrent transactions over one server connection, with the statement timeout in force."""
+    url = pgbouncer.replace("postgresql", driver, 1)
+    settings = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retries=0)
+    database = Database(url, settings=settings)
+    rows = await asyncio.gather(*[database.fetch(text("SELECT CAST(:n AS int) AS n"), {"n": n}) for n in range(40)])
+    assert [found[0].n for found in rows] == list(range(40))
+    with pytest.raises(DatabaseTimeoutError):
+        await database.run(lambda session: session.execute(text("SELECT pg_sleep(60)")))
+    await database.aclose()
