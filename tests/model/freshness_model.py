@@ -74,8 +74,8 @@ class World:
 
 def put(w: World, i: int, **changes: object) -> World:
     """The world after process ``i`` changed."""
-    processes = tuple(replace(p, **changes) if n == i else p for n, p in enumerate(w.processes))  # type:
-    ignore[arg-type] return replace(w, processes=processes)
+    processes = tuple(replace(p, **changes) if n == i else p for n, p in enumerate(w.processes))  # type: ignore
+    return replace(w, processes=processes)
 
 
 def bump(w: World, broken: str | None) -> World:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.model.freshness_model import BROKEN, Process, World, explore
 
 TWO_READERS = (Process(relays=False), Process(relays=False))
