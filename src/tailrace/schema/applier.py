@@ -4,8 +4,6 @@ Everything can be run again at any time: what is there already costs a look at t
 run left is finished or made anew. Two runs at once queue on an advisory lock.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence

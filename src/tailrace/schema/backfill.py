@@ -16,8 +16,6 @@ outlive, waits until the build ends.
 A crash leaves the state ``building``; the next apply drops the table and starts again.
 """
 
-
-
 from __future__ import annotations
 
 import asyncio
@@ -124,8 +122,7 @@ class Backfill:
             f"sum({identifier(s.column)})::{s.sql_type} AS {identifier(s.column)}" for s in self.rollup.stored
         )
         total = await connection.fetchval(
-            f"WITH made AS (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) "
-            f"SELECT count(*) FROM made"
+            f"WITH made AS (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) SELECT count(*) FROM made"
         )
         await connection.execute("SET work_mem = '128MB'")
         await connection.execute(

@@ -29,6 +29,9 @@ T = TypeVar("T")
 ADVISORY_LOCK = 0x7461696C72616365
 """Held by whoever changes Tailrace's objects in a database ("tailrace" in ASCII)."""
 
+ASK_AGAIN = 0.1
+"""Seconds between two attempts to get it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -104,9 +107,14 @@ def _explained(error: asyncpg.PostgresError) -> str:
 
 
 @asynccontextmanager
-async def exclusive(connection: Connection) -> AsyncIterator[None]:
-    """Be the only one in this database who changes Tailrace's objects; others wait. Costs 2 round trips."""
-    await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+async def exclusive(connection: Connection, clock: Clock | None = None) -> AsyncIterator[None]:
+    """Be the only one in this database who changes Tailrace's objects; others ask again until it is their turn.
+
+    A statement that waited for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for old snapshots:
+    holder and waiter would deadlock. So nobody waits inside the server. Costs 2 round trips when it is free.
+    """
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
+        await (clock or SystemClock()).sleep(ASK_AGAIN)
     try:
         yield
     finally:

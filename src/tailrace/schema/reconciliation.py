@@ -9,8 +9,6 @@ one snapshot, may be added at any later moment, in short transactions and in key
 advisory lock keeps a second repair from adding it twice, and ACCESS SHARE on the tables, held to the end, keeps TRUNCATE out.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

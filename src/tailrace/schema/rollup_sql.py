@@ -5,8 +5,6 @@ A contribution is a SELECT that yields key columns and measures; adding it to th
 backfill, repair, raw edges of a window) is a different set of rows with a sign.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence

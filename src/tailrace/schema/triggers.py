@@ -38,8 +38,6 @@ Two transactions of several statements each can still deadlock on rollup rows as
 ends one of them with 40P01. Nothing fires under ``session_replication_role = replica``.
 """
 
-
-
 from __future__ import annotations
 
 import hashlib
@@ -237,7 +235,8 @@ class TableTriggers:
 
     def _truncate(self) -> list[str]:
         tags = [tag for watch in self.watches for tag in (watch.tag, f"{watch.tag}:*")]
-        tags += [f"{watch.tag}:*" for watch, _, _ in self.through]
+        # A foreign key makes TRUNCATE cascade, and then the child has a trigger of its own.
+        tags += [f"{watch.tag}:*" for watch, _, guaranteed in self.through if not guaranteed]
         body = []
         if tags:
             body.append(

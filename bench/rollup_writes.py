@@ -1,0 +1,153 @@
+"""What watching and rolling up costs a writer: single-row inserts, bare, with the outbox, with two rollups.
+
+Three databases with the same tables and indexes on one server that syncs its log at commit (PostgreSQL's default), 8 clients
+of pgbench, rounds interleaved so that a busy machine hits all three alike; ratios are medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+from sqlalchemy import Column, DateTime, ForeignKey, Index, Integer, MetaData, Numeric, Table, Text, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tailrace.embedded import PostgresServer
+from tailrace.schema import Declaration, Rollup, Watch, apply, count, sum_
+
+__all__ = ["main"]
+
+CLIENTS = 8
+USERS = 1000
+
+metadata = MetaData()
+Table("users", metadata, Column("id", Integer, primary_key=True))
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("agent_id", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("duration_minutes", Numeric(10, 2), nullable=False),
+    Column("credits_used", Numeric(12, 4), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+Index("calls_user", calls.c.user_id, calls.c.created_at)
+Index("calls_agent", calls.c.agent_id, calls.c.created_at)
+
+FIGURES = {
+    "calls": count(),
+    "successful_calls": count(where=calls.c.status == "completed"),
+    "duration_minutes": sum_(calls.c.duration_minutes),
+    "credits_used": sum_(calls.c.credits_used),
+}
+WATCH = Watch(calls, key="user_id")
+ROLLUPS = [
+    Rollup(
+        "agent_analytics",
+        calls,
+        {"user_id": calls.c.user_id, "agent_id": calls.c.agent_id},
+        time=calls.c.created_at,
+        grain="hour",
+        measures=FIGURES,
+    ),
+    Rollup("calls_by_day", calls, {"user_id": calls.c.user_id}, time=calls.c.created_at, grain="day", measures=FIGURES),
+]
+VARIANTS: dict[str, list[Declaration]] = {"bare": [], "outbox": [WATCH], "rollups": [WATCH, *ROLLUPS]}
+INSERT = """
+\\set user {user}
+\\set agent random(0, 4)
+INSERT INTO calls (user_id, agent_id, status, duration_minutes, credits_used, created_at)
+VALUES (:user, :user * 10 + :agent, 'completed', 2.5, 0.5, now());
+"""
+KEYS = {"spread": f"random_zipfian(1, {USERS}, 1.1)", "one key": "1"}
+
+
+async def prepare(url: str, declared: list[Declaration]) -> None:
+    """Tables, users and, if anything is declared, Tailrace's objects."""
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1), poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        await connection.execute(text(f"INSERT INTO users SELECT generate_series(1, {USERS})"))
+    await engine.dispose()
+    if declared:
+        await apply(url, declared)
+
+
+def measure(server: PostgresServer, name: str, script: Path, seconds: int) -> float:
+    """Transactions a second of one round."""
+    pgbench = Path(server.psql_path).with_name("pgbench")
+    command = [
+        str(pgbench),
+        "-n",
+        "-M",
+        "prepared",
+        "-c",
+        str(CLIENTS),
+        "-j",
+        "2",
+        "-T",
+        str(seconds),
+        "-f",
+        str(script),
+    ]
+    done = subprocess.run([*command, server.url(name)], check=True, capture_output=True, text=True)
+    found = re.search(r"tps = ([0-9.]+)", done.stdout)
+    if found is None:
+        raise RuntimeError(done.stdout + done.stderr)
+    return float(found.group(1))
+
+
+def run(seconds: int, rounds: int) -> list[dict[str, object]]:
+    """Rows of ``group, name, metric, value, unit, ratio_to_bare``."""
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-bench-"))
+    folder.chmod(0o711)
+    rows: list[dict[str, object]] = []
+    with PostgresServer(folder / "postgres", settings={"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server:
+        for name, declared in VARIANTS.items():
+            server.create_database(name)
+            asyncio.run(prepare(server.url(name), declared))
+        for keys, user in KEYS.items():
+            script = folder / "insert.sql"
+            script.write_text(INSERT.format(user=user))
+            figures: dict[str, list[float]] = {name: [] for name in VARIANTS}
+            for _ in range(rounds):
+                for name in VARIANTS:
+                    figures[name].append(measure(server, name, script, seconds))
+            for name, values in figures.items():
+                ratio = statistics.median(v / b for v, b in zip(values, figures["bare"], strict=True))
+                rows.append(
+                    {"group": f"single-row inserts, 8 clients, {keys}", "name": name, "metric": "throughput",
+                     "value": round(statistics.median(values)), "unit": "tps", "ratio_to_bare": round(ratio, 2)}
+                )  # fmt: skip
+    shutil.rmtree(folder)
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> list[dict[str, object]]:
+    """Measure, print a table, and return the rows."""
+    parser = argparse.ArgumentParser(prog="rollup_writes", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=4, help="length of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args(arguments if arguments is not None else [])
+    rows = run(chosen.seconds, chosen.rounds)
+    if chosen.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            print(f"{row['group']:45} {row['name']:8} {row['value']:>7} {row['unit']}  {row['ratio_to_bare']}")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The small service with everything declared, and connections to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tailrace.schema import apply
+from tests.integration.schema.world import OBJECTS, make_tables
+
+
+@pytest.fixture
+async def tables_url(database_url: str) -> str:
+    """A database with the service's tables and nothing of Tailrace's."""
+    await make_tables(database_url)
+    return database_url
+
+
+@pytest.fixture
+async def kept_url(tables_url: str) -> str:
+    """A database with everything applied."""
+    await apply(tables_url, OBJECTS)
+    return tables_url
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A plain connection, as psql has one."""
+    opened = await asyncpg.connect(database_url)
+    yield opened
+    await opened.close()
