@@ -58,6 +58,7 @@ class EmbeddedServer(ABC):
         """
         if self.running:
             return self
+        self.kill()  # what is left of a server that ended by itself
         self._folder.open()
         try:
             self._replace_orphan()

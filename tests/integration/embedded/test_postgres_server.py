@@ -57,6 +57,16 @@ def test_nothing_committed_is_lost_by_a_kill(server: PostgresServer) -> None:
     assert rows(server) == before
 
 
+def test_server_that_ended_by_itself_is_started_again(server: PostgresServer) -> None:
+    """Whoever looks after it need not have ended it."""
+    before = rows(server)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    assert process.wait_until(lambda: not server.running, 10)
+    server.start()
+    assert rows(server) == before
+
+
 def test_kill_takes_every_process(server: PostgresServer) -> None:
     """No backend survives its postmaster to hold on to shared memory."""
     sleeping = subprocess.Popen(

@@ -60,5 +60,6 @@ class Terminal:
         self._progress.update(self._tasks[key], completed=done if total else 1, total=max(total, 1))
         if done >= total and key not in self._finished:
             self._finished.add(key)
-            if not self._console.is_terminal:
+            # Steps of a moment are not worth a line.
+            if total > 1 and not self._console.is_terminal:
                 self.say(f"  {phase}: {total:,} in {time.monotonic() - began:.1f} s")
