@@ -22,6 +22,7 @@ from tailrace.embedded import PostgresServer, ValkeyServer
 from tailrace_services.hunt.faults import LONG, SHORT
 from tailrace_services.hunt.report import HuntReport, print_report
 from tailrace_services.hunt.run import Plan, Told, hunt
+from tailrace_services.prove.processes import clean_up_on_sigterm
 
 __all__ = ["app", "own_servers", "plan_of"]
 
@@ -45,6 +46,7 @@ def command(
 ) -> None:
     """Hunt for stale answers: 3 servers, 16 writers, 64 readers, while parts are killed, paused and restarted."""
     console = Console()
+    clean_up_on_sigterm()
     plan = plan_of(SHORT_SECONDS if short else seconds, short=short, calm=calm, self_check=self_check, seed=seed)
     with own_servers() as (postgres, valkey), _progress(console) as told:
         report = uvloop.run(hunt(postgres, valkey, plan, told))

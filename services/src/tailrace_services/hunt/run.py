@@ -47,8 +47,8 @@ class Plan:
     readers: int = 64
     users: int = 64
     probes: int = 2
-    read_think: float = 0.15
-    write_think: float = 0.20
+    read_think: float = 0.25
+    write_think: float = 0.30
     faults: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     seed: int = 1

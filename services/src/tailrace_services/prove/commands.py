@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from tailrace_services.prove.databases import Databases, prepare
+from tailrace_services.prove.processes import clean_up_on_sigterm
 from tailrace_services.prove.report import Proof, print_proof
 from tailrace_services.prove.run import PHASES, Effort, prove, prove_growth
 from tailrace_services.prove.subject import SERVICE
@@ -26,6 +27,9 @@ from tailrace_services.prove.timing import Budget
 from tailrace_services.up.ground import Ground, ground
 
 __all__ = ["app"]
+
+TABLE_WIDTH = 104
+"""Columns; in a narrower terminal lines wrap, and no figure is cut short."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -80,6 +84,8 @@ def command(
     """Measure baseline and optimised side by side on the same rows, and compare their answers."""
     del service  # there is one so far; the option names it in scripts
     console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    clean_up_on_sigterm()
     effort = Effort(users=users, budget=dataclasses.replace(Budget(), cutoff=cutoff))
     phases = [phase.value for phase in only] if only is not None else list(PHASES)
     if soak and only is None:

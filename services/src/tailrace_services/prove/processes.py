@@ -13,7 +13,7 @@ from tailrace.embedded import free_port
 from tailrace.errors import TailraceError
 from tailrace.verify.client import Connections, ExchangeFailedError, Request
 
-__all__ = ["ServerFailedError", "ServerProcess", "resident_bytes"]
+__all__ = ["ServerFailedError", "ServerProcess", "clean_up_on_sigterm", "resident_bytes"]
 
 START_TIMEOUT = 60.0
 """Seconds within which a server must be ready."""
@@ -139,6 +139,11 @@ class ServerProcess:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
+def clean_up_on_sigterm() -> None:
+    """From now on SIGTERM ends this process as Ctrl-C does: everything it started is stopped, what it wrote removed."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def resident_bytes(pid: int) -> int:
