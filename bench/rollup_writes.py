@@ -1,14 +1,12 @@
 """What watching and rolling up costs a writer: single-row inserts, bare, with the outbox, with two rollups.
 
-Three databases with the same tables and indexes on one server that syncs its log at commit (PostgreSQL's default), 8 clients
-of pgbench, rounds interleaved so that a busy machine hits all three alike; ratios are medians over the rounds.
+Three databases with the same tables and indexes on one server that syncs its log at commit (PostgreSQL's default), 8
+clients of pgbench, rounds interleaved so that a busy machine hits all alike; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import re
 import shutil
 import statistics
@@ -20,6 +18,7 @@ from sqlalchemy import Column, DateTime, ForeignKey, Index, Integer, MetaData, N
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from bench import Measurement
 from tailrace.embedded import PostgresServer
 from tailrace.schema import Declaration, Rollup, Watch, apply, count, sum_
 
@@ -107,11 +106,11 @@ def measure(server: PostgresServer, name: str, script: Path, seconds: int) -> fl
     return float(found.group(1))
 
 
-def run(seconds: int, rounds: int) -> list[dict[str, object]]:
-    """Rows of ``group, name, metric, value, unit, ratio_to_bare``."""
+def run(seconds: int, rounds: int) -> list[Measurement]:
+    """Throughput of each variant, with keys spread and with one hot key."""
     folder = Path(tempfile.mkdtemp(prefix="tailrace-bench-"))
     folder.chmod(0o711)
-    rows: list[dict[str, object]] = []
+    rows: list[Measurement] = []
     with PostgresServer(folder / "postgres", settings={"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server:
         for name, declared in VARIANTS.items():
             server.create_database(name)
@@ -125,29 +124,13 @@ def run(seconds: int, rounds: int) -> list[dict[str, object]]:
                     figures[name].append(measure(server, name, script, seconds))
             for name, values in figures.items():
                 ratio = statistics.median(v / b for v, b in zip(values, figures["bare"], strict=True))
-                rows.append(
-                    {"group": f"single-row inserts, 8 clients, {keys}", "name": name, "metric": "throughput",
-                     "value": round(statistics.median(values)), "unit": "tps", "ratio_to_bare": round(ratio, 2)}
-                )  # fmt: skip
+                group = f"single-row inserts, 8 clients, {keys}"
+                middle = round(statistics.median(values))
+                rows.append(Measurement(group, name, "throughput", middle, "tps", round(ratio, 2)))
     shutil.rmtree(folder)
     return rows
 
 
-def main(arguments: list[str] | None = None) -> list[dict[str, object]]:
-    """Measure, print a table, and return the rows."""
-    parser = argparse.ArgumentParser(prog="rollup_writes", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=4, help="length of a round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args(arguments if arguments is not None else [])
-    rows = run(chosen.seconds, chosen.rounds)
-    if chosen.json:
-        print(json.dumps(rows, indent=2))
-    else:
-        for row in rows:
-            print(f"{row['group']:45} {row['name']:8} {row['value']:>7} {row['unit']}  {row['ratio_to_bare']}")
-    return rows
-
-
-if __name__ == "__main__":
-    main()
+def main() -> list[Measurement]:
+    """Both kinds of keys, 5 rounds of 4 seconds each: two minutes."""
+    return run(seconds=4, rounds=5)

@@ -139,7 +139,7 @@ class _Run:
                 await holder.execute("ROLLBACK")
 
     async def _switch(self, steps: Sequence[Step], holder: Connection) -> str:
-        """A's transaction of `backfill`; B is ``holder``. Returns the exported snapshot, or nothing if none is needed."""
+        """A's transaction of `backfill`; B is ``holder``. Returns the exported snapshot, if one is needed."""
         if holder.is_in_transaction():
             await holder.execute("ROLLBACK")
         tables = sorted({name for step in steps for name in _locked_tables(step)})
@@ -166,10 +166,10 @@ class _Run:
         kept = {function.trigger for function in target.functions()}
         for row in await self._own_triggers(target.sql_name):
             if row["tgname"] not in kept:
-                # Dropping a trigger locks out readers too; an empty function stops it for now, and dropping comes later.
+                # Dropping a trigger locks out readers too: an empty function stops it for now.
                 await self.connection.execute(
-                    f"CREATE OR REPLACE FUNCTION {qualified('tailrace', row['proname'])}() RETURNS trigger LANGUAGE plpgsql AS "
-                    "$$ BEGIN RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END $$"
+                    f"CREATE OR REPLACE FUNCTION {qualified('tailrace', row['proname'])}() RETURNS trigger "
+                    "LANGUAGE plpgsql AS $$ BEGIN RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END $$"
                 )
         for function in target.functions():
             for text in function.create(target.sql_name):

@@ -116,6 +116,6 @@ def refuse_unfit(catalogue: Catalogue, tables: Iterable[Table]) -> None:
         if kind != "r":
             what = {"p": "partitioned", "partition": "a partition", "inherits": "part of an inheritance tree"}
             raise SchemaError(
-                f"{name} is {what.get(kind, 'not an ordinary table')}: writes may reach its rows without firing its statement "
-                "triggers, so it can be neither watched nor rolled up"
+                f"{name} is {what.get(kind, 'not an ordinary table')}: writes may reach its rows without firing its "
+                "statement triggers, so it can be neither watched nor rolled up"
             )

@@ -77,7 +77,7 @@ async def connect(database: Database, *, lock_timeout: float | None = None) -> A
         connection.terminate() if connection.is_in_transaction() else await connection.close()
 
 
-class translated:
+class translated:  # noqa: N801 - reads as a verb where it is used
     """Turn asyncpg's errors into Tailrace's."""
 
     def __enter__(self) -> None:

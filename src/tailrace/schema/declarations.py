@@ -88,8 +88,8 @@ class Watch:
             column = self._key_column(key)
             if not isinstance(column.type, (Integer, String, Uuid)) or isinstance(column.type, sqltypes.CHAR):
                 raise SchemaError(
-                    f"{self.tag}: {column.name} cannot be a key of tags: only integers, strings and UUIDs have one text "
-                    "form in Python and PostgreSQL alike"
+                    f"{self.tag}: {column.name} cannot be a key of tags: only integers, strings and UUIDs have one "
+                    "text form in Python and PostgreSQL alike"
                 )
 
     @property
@@ -138,7 +138,7 @@ def sum_(of: Any, *, where: Any = None) -> Measure:
 
 
 def avg(of: Any, *, where: Any = None) -> Measure:
-    """The mean of ``of``, kept as a sum and a count (columns ``<name>_sum``, ``<name>_count``), NULL when there is none."""
+    """The mean of ``of``, kept as a sum and a count (``<name>_sum``, ``<name>_count``); NULL when there is none."""
     _refuse_inexact(of)
     return Measure("avg", of, where)
 

@@ -131,8 +131,8 @@ def _check_join(catalogue: Catalogue, rollup: Rollup) -> list[str]:
     child, parent = (f"{schema_of(t)}.{t.name}" for t in (rollup.source, link.parent))
     if (child, link.column, parent) not in catalogue.guaranteed:
         raise SchemaError(
-            f"rollup {rollup.name}: {child}.{link.column} needs a foreign key to {parent}.{link.parent_column} that is valid "
-            "and not deferrable; without it a parent could appear after its rows and nothing would notice"
+            f"rollup {rollup.name}: {child}.{link.column} needs a foreign key to {parent}.{link.parent_column} that is "
+            "valid and not deferrable; without it a parent could appear after its rows and nothing would notice"
         )
     if (child, link.column) in catalogue.leading_columns:
         return []

@@ -5,7 +5,7 @@
     rows = (await session.execute(figures.statement, figures.parameters)).all()
 
 The statement is a UNION ALL of the window's pieces, each a range of an index, summed. It always has the same pieces,
-empty ones included (an empty range costs a few microseconds), so its text depends on what is asked and not on the time: it
+empty ones included (an empty range costs a few microseconds), so its text depends on what is asked, not on the time: it
 is built and compiled once, and the server keeps its plan.
 
 One statement sees one snapshot: rollup and raw rows agree, because the triggers wrote both in one transaction.
@@ -98,13 +98,14 @@ def read(
         start: beginning of the window, with a time zone.
         end: its end.
         where: dimension -> value, None, or a list, tuple or set of values. Name the dimensions that lead the key.
-        group_by: dimensions, ``date`` or ``hour``, in the order of the result's columns. Groups without rows are absent;
-            with no grouping there is always one row.
+        group_by: dimensions, ``date`` or ``hour``, in the order of the result's columns. Groups without rows are
+            absent; with no grouping there is always one row.
         measures: which, and in which order; by default all of the first level's.
         bounds: which ends belong to the window.
 
     Returns:
-        A statement with columns ``group_by`` then ``measures``. A rollup may be read only when it is ready (`ready_rollups`).
+        A statement with columns ``group_by`` then ``measures``. Read a rollup only when it is ready
+        (`ready_rollups`).
 
     Raises:
         SchemaError: the levels do not hold the same figures, or lack what is asked for.

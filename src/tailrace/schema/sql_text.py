@@ -118,7 +118,8 @@ def refuse_unstable(text: str, where: str) -> None:
     found = _UNSTABLE.search(_QUOTED.sub("''", text))
     if found:
         raise SchemaError(
-            f"{where} uses {found.group(0).rstrip('( ')}: its value changes while the row stays, so PostgreSQL refuses it "
-            "in an index predicate (42P17) and no trigger could keep a rollup right. Compare with a constant, or leave "
+            f"{where} uses {found.group(0).rstrip('( ')}: its value changes while the row stays, so PostgreSQL refuses "
+            "it in an index predicate (42P17) and no trigger could keep a rollup right. Compare with a "
+            "constant, or leave "
             "the time out and put it into the query."
         )

@@ -38,6 +38,8 @@ Two transactions of several statements each can still deadlock on rollup rows as
 ends one of them with 40P01. Nothing fires under ``session_replication_role = replica``.
 """
 
+# ruff: noqa: S608 - statements are made here; every name in them went through sql_text.identifier
+
 from __future__ import annotations
 
 import hashlib
@@ -222,11 +224,10 @@ class TableTriggers:
 
     def _tag_groups(self, event: str) -> list[tuple[str, bool, list[str]]]:
         """(tag of the table, whether to write it, SELECTs of keyed tags) for this event."""
-        groups: list[tuple[str, bool, list[str]]] = []
-        for watch in self.watches:
-            groups.append(
-                (watch.tag, True, [_keyed(watch, key, rows) for key in watch.keys for rows in _EVENT_ROWS[event]])
-            )
+        groups = [
+            (watch.tag, True, [_keyed(watch, key, rows) for key in watch.keys for rows in _EVENT_ROWS[event]])
+            for watch in self.watches
+        ]
         for watch, key, guaranteed in self.through:
             if event == "insert" and guaranteed:
                 continue
@@ -274,8 +275,8 @@ class TableTriggers:
             _refuse_if(rekeyed, f"{self.name}: the key that a rollup joins by cannot be updated", "0A000"),
             _refuse_if(
                 "current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')",
-                f"{self.name}: a column that a rollup uses was updated under a snapshot that cannot show the newest joined "
-                "rows: use READ COMMITTED",
+                f"{self.name}: a column that a rollup uses was updated under a snapshot that cannot show the newest "
+                "joined rows: use READ COMMITTED",
                 "40001",
             ),
             _refuse_if(f"current_setting({literal(_writing(self.table))}, true) = 'on'", _BOTH, "0A000"),
@@ -304,7 +305,8 @@ class TableTriggers:
         return (
             "IF current_setting('transaction_isolation') = 'read committed' THEN\n"
             f"    DELETE FROM {self.departed} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {self.departed}\n"
-            "        WHERE tailrace_xid < pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1000 FOR UPDATE SKIP LOCKED));\n"
+            "        WHERE tailrace_xid < pg_snapshot_xmin(pg_current_snapshot())\n"
+            "        LIMIT 1000 FOR UPDATE SKIP LOCKED));\n"
             "END IF"
         )
 
@@ -362,7 +364,8 @@ def _keyed(watch: Watch, key: str | Through, rows: str) -> str:
     if isinstance(key, str):
         return f"SELECT {_tag(watch.tag, key, f's.{identifier(key)}')} FROM {rows} s"
     parent = TableTriggers(as_table(key.parent)).sql_name
-    look_up = f"SELECT {identifier(key.key)} AS k FROM {parent} WHERE {identifier(key.parent_column)} = s.{identifier(key.column)} LIMIT 1"
+    match = f"{identifier(key.parent_column)} = s.{identifier(key.column)}"
+    look_up = f"SELECT {identifier(key.key)} AS k FROM {parent} WHERE {match} LIMIT 1"
     return f"SELECT {_tag(watch.tag, key.key, 'p.k')} FROM {rows} s CROSS JOIN LATERAL ({look_up}) p"
 
 
@@ -403,7 +406,8 @@ def _tags_statement(groups: Sequence[tuple[str, bool, list[str]]], rows: str) ->
 def _lock_parents(parent: Table, column: str, key: str, event: str) -> str:
     wanted = " UNION ALL ".join(f"SELECT {identifier(column)} FROM {rows}" for rows in _EVENT_ROWS[event])
     table = TableTriggers(parent).sql_name
-    return f"PERFORM 1 FROM {table} p WHERE p.{identifier(key)} = ANY (ARRAY({wanted})) ORDER BY p.{identifier(key)} FOR SHARE"
+    name = f"p.{identifier(key)}"
+    return f"PERFORM 1 FROM {table} p WHERE {name} = ANY (ARRAY({wanted})) ORDER BY {name} FOR SHARE"
 
 
 def _refuse_if(condition: str, message: str, code: str) -> str:

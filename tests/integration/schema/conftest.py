@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from tests.integration.schema.world import OBJECTS, make_tables
 
 from tailrace.schema import apply
-from tests.integration.schema.world import OBJECTS, make_tables
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """plan and apply: idempotent, dry, resumable, alone."""
 
+# ruff: noqa: E501, PT012 - statements stay on one line, and a block may set the scene for the one that fails
+
 from __future__ import annotations
 
 import asyncio
@@ -7,12 +9,12 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
+from tests.integration.schema.world import BY_DAY, OBJECTS, RECENT, ROLLUPS, WATCHES, calls, drift, fill, moment
+from tests.waiting import wait_until
 
 from tailrace.errors import DatabaseTimeoutError, DatabaseUnavailableError, SchemaError
 from tailrace.schema import Index, Patience, Progress, Rollup, Watch, apply, count, plan, ready_rollups, status
 from tailrace.schema.backfill import Backfill
-from tests.integration.schema.world import BY_DAY, OBJECTS, RECENT, ROLLUPS, WATCHES, calls, drift, fill, moment
-from tests.waiting import wait_until
 
 EVERYTHING = """
 SELECT count(*) FROM (SELECT oid FROM pg_class UNION ALL SELECT oid FROM pg_proc UNION ALL SELECT oid FROM pg_trigger

@@ -1,5 +1,7 @@
 """Writers at the same time: exact in the end, and no deadlocks on rollups."""
 
+# ruff: noqa: E501, PT012 - statements stay on one line, and a block may set the scene for the one that fails
+
 from __future__ import annotations
 
 import asyncio
@@ -7,10 +9,10 @@ import random
 
 import asyncpg
 import pytest
-
-from tailrace.schema import reconcile
 from tests.integration.schema.world import OBJECTS, drift, fill, moment
 from tests.waiting import wait_until
+
+from tailrace.schema import reconcile
 
 PASSING = (
     asyncpg.SerializationError,

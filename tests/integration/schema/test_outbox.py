@@ -1,12 +1,14 @@
 """The tags that each kind of write leaves, whoever writes."""
 
+# ruff: noqa: E501 - statements stay on one line
+
 from __future__ import annotations
 
 import asyncpg
 import pytest
+from tests.integration.schema.world import calls, moment, tags_since
 
 from tailrace.schema import Watch, apply
-from tests.integration.schema.world import calls, moment, tags_since
 
 CALL = "INSERT INTO calls (id, user_id, status, created_at) VALUES ($1, $2, 'completed', $3)"
 

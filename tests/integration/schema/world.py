@@ -1,5 +1,7 @@
 """A small service to try schema work on: users, agents, calls and leads, with every kind of rollup."""
 
+# ruff: noqa: E501 - statements stay on one line
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,5 +1,7 @@
 """Random writes of every kind: after each, rollups, windows and the live queries agree."""
 
+# ruff: noqa: E501 - statements stay on one line
+
 from __future__ import annotations
 
 import asyncio
@@ -21,9 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy.dialects import postgresql
+from tests.integration.schema.world import BY_DAY, BY_HOUR, LEADS_BY_DAY, OBJECTS, drift, make_tables
 
 from tailrace.schema import apply, read
-from tests.integration.schema.world import BY_DAY, BY_HOUR, LEADS_BY_DAY, OBJECTS, drift, make_tables
 
 USERS = st.integers(1, 3)
 AGENTS = st.sampled_from([1, 2, 3, None])

@@ -1,5 +1,7 @@
 """What can be declared, and what is refused with a reason."""
 
+# ruff: noqa: E501 - statements stay on one line
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
