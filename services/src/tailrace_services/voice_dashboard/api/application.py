@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from tailrace.clock import Clock
 from tailrace_services.voice_dashboard.api.authentication import Authenticator
+from tailrace_services.voice_dashboard.api.body_limit import BodyLimitMiddleware
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard
 from tailrace_services.voice_dashboard.api.errors import install_error_handlers
 from tailrace_services.voice_dashboard.api.routes import Mark, build_routes, unmarked
@@ -28,10 +29,10 @@ def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
         version="1",
         summary="What a customer's voice agents did: key figures, trends, agents and credits",
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
         separate_input_output_schemas=False,
     )
     install_error_handlers(app)
+    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
     return app
 
 
