@@ -383,24 +383,22 @@ def _derived(watch: Watch, key: Through, event: str) -> str:
 
 def _tags_statement(groups: Sequence[tuple[str, bool, list[str]]], rows: str) -> str | None:
     """One INSERT of every tag, or None when there is none to write."""
-    ctes: list[str] = []
     selects: list[str] = []
-    for number, (tag, own, keyed) in enumerate(groups):
+    for tag, own, keyed in groups:
+        table = [literal(tag)] if own else []
         if not keyed:
             selects.append(f"SELECT {literal(tag)} WHERE EXISTS (SELECT FROM {rows})")
             continue
-        name = f"keys_{number}"
-        union = "\n    UNION ALL ".join(keyed)
-        ctes.append(f"{name} AS MATERIALIZED (SELECT DISTINCT tag FROM (\n    {union}) u LIMIT {MANY_KEYS + 1})")
-        few = f"(SELECT count(*) FROM {name})"
-        selects.append(f"SELECT tag FROM {name} WHERE {few} <= {MANY_KEYS}")
-        selects.append(f"SELECT {literal(f'{tag}:*')} WHERE {few} > {MANY_KEYS}")
-        if own:
-            selects.append(f"SELECT {literal(tag)} WHERE EXISTS (SELECT FROM {rows})")
-    if not selects:
-        return None
-    head = f"WITH {', '.join(ctes)}\n" if ctes else ""
-    return f"INSERT INTO tailrace.outbox (tag)\n{head}" + "\nUNION ALL ".join(selects)
+        union = "\n        UNION ALL ".join(keyed)
+        few = f"{table[0]}::text || k" if own else "k"
+        many = f"ARRAY[{', '.join([*table, literal(f'{tag}:*')])}]"
+        # One pass and no CTE: half the cost for a single row.
+        selects.append(
+            f"SELECT unnest(CASE WHEN cardinality(k) <= {MANY_KEYS} THEN {few} ELSE {many} END)\n"
+            f"FROM (SELECT coalesce(array_agg(tag), '{{}}') AS k FROM (SELECT DISTINCT tag FROM (\n        {union}) u\n"
+            f"    LIMIT {MANY_KEYS + 1}) d) g" + (f" WHERE EXISTS (SELECT FROM {rows})" if own else "")
+        )
+    return "INSERT INTO tailrace.outbox (tag)\n" + "\nUNION ALL ".join(selects) if selects else None
 
 
 def _lock_parents(parent: Table, column: str, key: str, event: str) -> str:
