@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tailrace.errors import TailraceError
 from tailrace.verify.client import Connections
 from tailrace_services.prove.comparison import Verdicts, compare_at_rest, compare_under_writes
 from tailrace_services.prove.load import mix, throughput
@@ -199,7 +200,7 @@ async def test_a_baseline_that_takes_too_long_is_cut_off_and_restarted() -> None
 async def test_a_cache_that_cannot_be_emptied_is_not_called_cold() -> None:
     """Hits are never passed off as cold samples."""
     async with site_of("keeps") as (site, _, _):
-        with pytest.raises(RuntimeError, match="still comes from a cache"):
+        with pytest.raises(TailraceError, match="still comes from a cache"):
             await time_endpoint(site, ENDPOINTS[0], PEOPLE, Budget(cold_samples=1, warm_samples=1))
 
 

@@ -162,11 +162,14 @@ async def _run(
         probe(field_, user, direct[plan.sql_writers + number] if number % 2 else None)
         for number, user in enumerate(probed)
     ]
-    async with asyncio.TaskGroup() as group:
-        for work in works:
-            group.create_task(work)
-        group.create_task(_time(field_, plan, told))
-        await faults.run(timetable(plan.seconds, plan.faults), told=lambda name: told(f"hunt: {name}", 0.0))
+    works.append(_time(field_, plan, told))
+    works.append(faults.run(timetable(plan.seconds, plan.faults), told=lambda name: told(f"hunt: {name}", 0.0)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
 
 
 async def _time(field_: Field, plan: Plan, told: Told) -> None:

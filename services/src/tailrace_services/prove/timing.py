@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tailrace.errors import TailraceError
 from tailrace.verify.client import Exchange, Request
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.answers import cache_outcome
@@ -19,8 +20,10 @@ from tailrace_services.prove.subject import Endpoint, Person, ask
 __all__ = ["Budget", "Timing", "time_endpoint"]
 
 
-class NotAnsweredError(RuntimeError):
+class NotAnsweredError(TailraceError):
     """The optimised service failed a request that was to be timed."""
+
+    code = "not_answered"
 
 
 @dataclass(frozen=True, slots=True)
