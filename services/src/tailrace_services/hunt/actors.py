@@ -43,6 +43,7 @@ class Field:
     outcomes: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     calm_errors: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
     reads: int = 0
     writes: Counter[str] = field(default_factory=Counter)
     visibility: list[float] = field(default_factory=list)

@@ -25,6 +25,9 @@ PAUSE = 2.5
 AFTERSHOCK = 2.0
 """Seconds after a fault in which it is not calm yet."""
 
+GAP = 1.0
+"""Least seconds between two faults."""
+
 SHORT = ("valkey restart", "server kill", "connections dropped", "valkey pause")
 LONG = (
     "valkey restart",
@@ -58,6 +61,7 @@ class Faults:
     clock: Callable[[], float]
     log: list[tuple[float, str]] = field(default_factory=list)
     active: bool = False
+    done: bool = False
     last: float = float("-inf")
     _turn: int = 0
 
@@ -69,7 +73,8 @@ class Faults:
         """Each fault of the timetable (seconds from now, name)."""
         began = self.clock()
         for moment, name in when:
-            await asyncio.sleep(max(0.0, began + moment - self.clock()))
+            # One that took long pushes the next, but never into its own aftermath.
+            await asyncio.sleep(max(0.0, began + moment - self.clock(), self.last + GAP - self.clock()))
             self.active = True
             self.log.append((self.clock() - began, name))
             told(name)
@@ -77,6 +82,7 @@ class Faults:
                 await self._kinds()[name]()
             finally:
                 self.active, self.last = False, self.clock()
+        self.done = True
 
     def _kinds(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {

@@ -80,7 +80,7 @@ async def hunt(
         told("hunt", 0.0)
         settler = Settler(field_, data.url, last_call)
         await _run(stack, field_, settler, faults, plan, _moment(data), postgres, told)
-        return await _report(field_, settler, faults, plan)
+        return await _report(field_, settler, faults)
 
 
 @asynccontextmanager
@@ -162,7 +162,7 @@ async def _run(
         probe(field_, user, direct[plan.sql_writers + number] if number % 2 else None)
         for number, user in enumerate(probed)
     ]
-    works.append(_time(field_, plan, told))
+    works.append(_time(field_, faults, plan, told))
     works.append(faults.run(timetable(plan.seconds, plan.faults), told=lambda name: told(f"hunt: {name}", 0.0)))
     try:
         async with asyncio.TaskGroup() as group:
@@ -172,20 +172,22 @@ async def _run(
         raise failures.exceptions[0] from failures
 
 
-async def _time(field_: Field, plan: Plan, told: Told) -> None:
-    began = field_.now()
-    while field_.now() < began + plan.seconds:
+async def _time(field_: Field, faults: Faults, plan: Plan, told: Told) -> None:
+    """End it when the time is over, every fault has been, and answers were judged for a while after the last."""
+    began, tail = field_.now(), plan.seconds * 0.1
+    while field_.now() < began + plan.seconds or not faults.done or field_.now() < faults.last + tail:
         await asyncio.sleep(0.25)
         told("hunt", min(1.0, (field_.now() - began) / plan.seconds))
+    field_.seconds = field_.now() - began
     field_.over.set()
 
 
-async def _report(field_: Field, settler: Settler, faults: Faults, plan: Plan) -> HuntReport:
+async def _report(field_: Field, settler: Settler, faults: Faults) -> HuntReport:
     """The last word is the database's: every acknowledged write is in it, and nothing that was refused."""
     settled = await asyncio.gather(*(settler.settle(user) for user in field_.world.users.values()))
     world = field_.world
     return HuntReport(
-        seconds=plan.seconds,
+        seconds=field_.seconds,
         bound=world.bound - SLACK,
         slack=SLACK,
         users=len(world.users),

@@ -15,7 +15,7 @@ from tailrace_services.hunt.world import User
 
 __all__ = ["Settler"]
 
-UNAVAILABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+UNAVAILABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 GRACE = 0.5
 """Seconds in which what a killed process had sent reaches the database and begins."""

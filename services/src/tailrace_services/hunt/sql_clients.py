@@ -14,7 +14,13 @@ from tailrace_services.hunt.actors import Outcome, SqlClient
 
 __all__ = ["DirectClient", "PsqlClient"]
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError, OSError)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's word for a connection that ended at an awkward moment
+    OSError,
+)
 
 
 class DirectClient(SqlClient):

@@ -85,8 +85,11 @@ async def outage(stage: Stage, endpoint: Endpoint, person: Person, samples: int 
 
 
 async def crowd(site: Site, users: int, seconds: float, random: Random) -> Crowd:
-    """``users`` at once, each somebody else as far as there are so many, with the mix and its writes."""
-    result = await mix(site, site.people, users=users, seconds=seconds, random=random, warm=False)
+    """``users`` at once, each somebody else as far as there are so many, with the mix and its writes.
+
+    Nobody pauses between two requests, which is harder than people are; everybody has looked once before.
+    """
+    result = await mix(site, site.people, users=users, seconds=seconds, random=random)
     total = result.load.total()
     p95 = percentile(total.latencies, 0.95) if total.latencies else float("inf")
     return Crowd(users, total.requests, p95, dict(total.errors), result.load.requests_per_second)

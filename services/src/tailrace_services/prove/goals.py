@@ -45,7 +45,8 @@ def crowd_goals(crowd: Crowd) -> Iterator[Goal]:
     """A crowd is answered in time and without an error."""
     yield _below(f"{crowd.users} users at once", 2000, crowd.p95 * 1000, "ms")
     errors = sum(crowd.errors.values())
-    yield Goal(f"{crowd.users} users at once: errors", "0", f"{errors} of {crowd.requests:,}", errors == 0)
+    kinds = f" ({', '.join(f'{kind} {count}' for kind, count in crowd.errors.items())})" if errors else ""
+    yield Goal(f"{crowd.users} users at once: errors", "0", f"{errors} of {crowd.requests:,}{kinds}", errors == 0)
 
 
 def growth_goal(fewer: Sequence[float], more: Sequence[float], names: str) -> Goal:

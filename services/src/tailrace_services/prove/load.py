@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,9 +69,7 @@ async def mix(
     browsers = [_Browser(able[number % len(able)], site.endpoints, random) for number in range(users)]
     by_key = {}
     if warm:
-        for browser in browsers:
-            for endpoint in site.endpoints:
-                await site.optimised.exchange(ask(endpoint, browser.person))
+        await _look_once(site, browsers)
     result = MixResult()
 
     def next_request(user: int, _turn: int) -> Request:
@@ -89,6 +88,17 @@ async def mix(
 
     result.load = await closed_loop(site.optimised, next_request, users=users, duration=seconds, watch=watch)
     return result
+
+
+async def _look_once(site: Site, browsers: Sequence[_Browser]) -> None:
+    """Everybody opens every page, a few at a time."""
+    waiting = [ask(endpoint, browser.person) for browser in browsers for endpoint in site.endpoints]
+
+    async def some() -> None:
+        while waiting:
+            await site.optimised.exchange(waiting.pop())
+
+    await asyncio.gather(*(some() for _ in range(8)))
 
 
 class _Browser:

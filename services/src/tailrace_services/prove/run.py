@@ -190,6 +190,9 @@ class _Proving:
         """Many at once."""
         found = await conditions.crowd(self.site, self.effort.crowd_users, self.effort.crowd_seconds, self.random)
         self.goals += goals.crowd_goals(found)
+        self.notes.append(
+            f"{found.users} users at once, none pausing between requests: {found.requests_per_second:,.0f} requests/s"
+        )
 
     async def soak(self, seconds: float) -> None:
         """Memory over a long run."""
