@@ -1,5 +1,5 @@
 # The words a newcomer types. Everything runs in .venv, made from requirements.lock by uv; ARGS goes to the command.
-.PHONY: help up test prove hunt bench lint lock docs clean
+.PHONY: help up test prove hunt bench lint lock clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin

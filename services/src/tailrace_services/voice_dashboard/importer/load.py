@@ -123,9 +123,10 @@ async def import_campaign(
         reader = CampaignReader(CampaignFile(path, max_bytes=max_bytes))
         await _stage(main, reader, progress)
         _check_rows(reader, strict)
-        for connection, name in ((main, "the database"), (twin, "the baseline's database")):
-            if connection and not again:
-                await _check_new(connection, reader, name)
+        if not again:
+            await _check_new(main, reader, "the database")
+            if twin:
+                await _check_new(twin, reader, "the baseline's database")
         progress("calls", 0, reader.imported)
         owner = await _owner(main, reader.file.digest, email)
         agents = await _number(main, owner, ending)
@@ -135,22 +136,28 @@ async def import_campaign(
             await _mirror(main, twin, owner, reader)
         progress("calls", reader.imported, reader.imported)
         (summary,) = await main.fetch(sql.SUMMARY)
-        return ImportReport(
-            file=path.name,
-            digest=reader.file.digest,
-            user_id=owner.id,
-            email=owner.email,
-            api_key=owner.api_key,
-            agents=agents,
-            rows=reader.rows,
-            imported=reader.imported,
-            rejected=reader.rejected,
-            leads=summary["leads"],
-            first_call=summary["first"],
-            last_call=summary["last"],
-            baseline=twin is not None,
-            rejections=tuple(reader.rejections),
-        )
+        return _report(reader, owner, agents, summary, baseline=twin is not None)
+
+
+def _report(
+    reader: CampaignReader, owner: _Owner, agents: int, summary: asyncpg.Record, *, baseline: bool
+) -> ImportReport:
+    return ImportReport(
+        file=reader.file.path.name,
+        digest=reader.file.digest,
+        user_id=owner.id,
+        email=owner.email,
+        api_key=owner.api_key,
+        agents=agents,
+        rows=reader.rows,
+        imported=reader.imported,
+        rejected=reader.rejected,
+        leads=summary["leads"],
+        first_call=summary["first"],
+        last_call=summary["last"],
+        baseline=baseline,
+        rejections=tuple(reader.rejections),
+    )
 
 
 async def _stage(connection: Connection, reader: CampaignReader, progress: Progress) -> None:
