@@ -16,6 +16,10 @@ __all__ = ["SERVICE", "app_from_environment", "baseline_app_from_environment", "
 
 SERVICE = "voice_dashboard"
 
+POOL_TIMEOUT = 10.0
+"""Seconds to wait for a connection, unless the environment says otherwise: after a cold start hundreds of users may
+come at once, and all of their answers are calculated within a few seconds."""
+
 
 def app_from_environment() -> FastAPI:
     """The optimised service on its own database.
@@ -25,6 +29,9 @@ def app_from_environment() -> FastAPI:
     """
     services = load_services_settings()
     settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(SERVICE))})
+    if "pool_timeout" not in settings.database.model_fields_set:
+        patient = settings.database.model_copy(update={"pool_timeout": POOL_TIMEOUT})
+        settings = settings.model_copy(update={"database": patient})
     if services.fixed_now is not None:
         settings = _for_moment(settings, int(services.fixed_now.timestamp()))
     provider = VoiceProviderSettings(base_url=services.provider_url, api_key=services.provider_api_key)

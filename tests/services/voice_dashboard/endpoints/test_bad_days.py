@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
-from tests.services.voice_dashboard.endpoints.conftest import Provider, Service, StartService
+from tests.services.voice_dashboard.endpoints.conftest import NOW, Provider, Service, StartService
 
 from tailrace.embedded import PostgresServer
+from tailrace.settings import FreshnessSettings
 from tailrace_services.voice_dashboard.optimised import analytics as analytics_module
 
 
@@ -98,12 +100,10 @@ async def test_a_late_data_set_is_marked_and_the_others_are_whole(
     optimised: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock on one summary delays what reads it and nothing else; the partial answer is not kept."""
-    monkeypatch.setattr(analytics_module.read_analytics, "__kwdefaults__", {"timeout": 0.7})
+    monkeypatch.setattr(analytics_module, "DATASET_TIMEOUT", 0.7)
     whole = (await optimised.get("/api/dashboard/analytics?days=5", user=6)).json()
     await optimised.sql("UPDATE users SET credits = credits WHERE id = 6")
     await optimised.settled()
-    import asyncpg
-
     connection = await asyncpg.connect(optimised.database_url)
     try:
         async with connection.transaction():
@@ -123,25 +123,42 @@ async def test_a_late_data_set_is_marked_and_the_others_are_whole(
 
 
 async def test_without_the_database_the_last_known_answer_comes_with_the_error(
-    optimised: Service, postgres: PostgresServer
+    start_service: StartService, postgres: PostgresServer
 ) -> None:
-    """503 with ``fallbackData`` for who asked before, without for who did not; afterwards all is as it was."""
-    known = (await optimised.get("/api/dashboard/overview", user=6)).json()
-    await optimised.sql("UPDATE users SET credits = credits WHERE id = 6")
-    await optimised.settled()
-    assert (await optimised.get("/api/billing/credits", user=8)).status_code == 200
-    postgres.stop()
-    try:
-        response = await optimised.get("/api/dashboard/overview", user=6)
-    finally:
-        postgres.start()
-    error = response.json()["error"]
-    assert response.status_code == 503
-    assert int(response.headers["retry-after"]) >= 1
-    assert error["code"] in ("DATABASE_UNAVAILABLE", "PERFORMANCE_TIMEOUT")
-    if error["fallbackData"] is not None:
-        assert error["fallbackData"]["kpis"] == known["kpis"]
-        assert error["fallbackData"]["cacheInfo"]["stale"] is True
+    """503 with ``fallbackData`` for what was asked before, without for what was not; afterwards all is as it was."""
+    # The horizon stays trusted for longer than the outage, so that it is known who asks.
+    patient = FreshnessSettings(bound=60.0, token_ttl=120.0)
+    addresses = ("/api/dashboard/overview", "/api/dashboard/analytics?days=7", "/api/agents")
+    async with start_service("optimised", freshness=patient) as service:
+        known = {path: (await service.get(path, user=6)).json() for path in addresses}
+        await service.sql(
+            "INSERT INTO calls (user_id, agent_id, status, created_at) "
+            "SELECT user_id, id, 'busy', $1 FROM agents WHERE user_id = 6 ORDER BY id LIMIT 1",
+            NOW,
+        )
+        await service.settled()
+        postgres.stop()
+        try:
+            answers = {
+                path: await service.get(path, user=6) for path in (*addresses, "/api/dashboard/analytics?days=8")
+            }
+        finally:
+            postgres.start()
+        for path, response in answers.items():
+            assert response.status_code == 503
+            assert int(response.headers["retry-after"]) >= 1
+            error = response.json()["error"]
+            assert error["code"] == "DATABASE_UNAVAILABLE"
+            fallback = error["fallbackData"]
+            if path not in known:
+                assert fallback is None
+            elif path == addresses[0]:
+                assert fallback["cacheInfo"]["stale"] is True
+                assert {**fallback, "cacheInfo": None} == {**known[path], "cacheInfo": None}
+            else:
+                assert fallback == known[path]
+        after = (await service.get("/api/dashboard/overview", user=6)).json()
+        assert after["conversations"]["busy"] == known[addresses[0]]["conversations"]["busy"] + 1
 
 
 async def test_a_write_is_in_the_next_read_of_everything_it_changes(service: Service) -> None:

@@ -28,8 +28,8 @@ from tailrace.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from tailrace_services.voice_dashboard.api.body import ErrorBody, ErrorDetail
 from tailrace_services.voice_dashboard.api.dashboard import NoAnswerError
-from tailrace_services.voice_dashboard.api.schemas import ErrorBody, ErrorDetail
 
 __all__ = ["SHAPE", "error_response", "install_error_handlers"]
 

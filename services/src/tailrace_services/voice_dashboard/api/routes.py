@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from tailrace.clock import Clock
 from tailrace_services.voice_dashboard.api import schemas
 from tailrace_services.voice_dashboard.api.authentication import SCHEMES, Authenticator
+from tailrace_services.voice_dashboard.api.body import ErrorBody
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard, Reply
 from tailrace_services.voice_dashboard.api.requests import LARGEST_ID, AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.tokens import TOKEN_TTL
@@ -48,9 +49,7 @@ WRITES = (400, 413, 415)
 
 
 def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {
-        status: {"model": schemas.ErrorBody, "description": DESCRIPTIONS[status]} for status in (*ALWAYS, *statuses)
-    }
+    return {status: {"model": ErrorBody, "description": DESCRIPTIONS[status]} for status in (*ALWAYS, *statuses)}
 
 
 def _json(body: bytes, status: int = 200) -> Response:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from tailrace_services.voice_dashboard.api.body import Body
 
 __all__ = [
     "Activity",
@@ -24,7 +25,6 @@ __all__ = [
     "AgentStatus",
     "AgentView",
     "Analytics",
-    "Body",
     "CacheInfo",
     "CallRow",
     "CallStatus",
@@ -34,8 +34,6 @@ __all__ = [
     "Credits",
     "Dataset",
     "DegradedReason",
-    "ErrorBody",
-    "ErrorDetail",
     "HourOutcome",
     "Kpis",
     "LeadCounts",
@@ -56,16 +54,6 @@ DegradedReason = Literal[
 """Why a configuration is missing or old: no answer in time; every attempt failed; refused; not asked for the moment."""
 
 Percent = Annotated[float | None, Field(description="percent, two decimals; null when there is nothing to divide by")]
-
-
-class Body(BaseModel):
-    """Base of every body: frozen, camelCase in JSON."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
-
-    def json_bytes(self) -> bytes:
-        """The body as it is sent."""
-        return self.__pydantic_serializer__.to_json(self, by_alias=True)
 
 
 # --- overview ------------------------------------------------------------------------------------
@@ -314,7 +302,7 @@ class AgentConfigurationAnswer(Body):
     degraded_reason: DegradedReason | None = None
 
 
-# --- writes, billing, tokens, errors -------------------------------------------------------------
+# --- writes, billing, tokens -------------------------------------------------------------
 
 
 class CallRow(Body):
@@ -349,20 +337,3 @@ class Token(Body):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
     expires_in: Annotated[int, Field(description="seconds")]
-
-
-class ErrorDetail(Body):
-    """What went wrong. ``fallbackData`` is the last known answer, if there is one."""
-
-    code: str
-    message: str
-    details: object | None = None
-    fallback_data: object | None = None
-    retry_attempts: Annotated[int, Field(description="how often the service itself tried again")] = 0
-
-
-class ErrorBody(Body):
-    """Every answer that is not 2xx."""
-
-    success: Literal[False] = False
-    error: ErrorDetail

@@ -140,7 +140,7 @@ DATASETS: Mapping[str, Reader] = {
 
 
 async def read_analytics(
-    database: Database, user_id: int, days: int, now: datetime, *, timeout: float = DATASET_TIMEOUT
+    database: Database, user_id: int, days: int, now: datetime, *, timeout: float | None = None
 ) -> Analytics:
     """Analytics of ``user_id`` at ``now``. A data set that is not ready within ``timeout`` seconds is marked partial.
 
@@ -148,9 +148,10 @@ async def read_analytics(
         DatabaseTimeoutError: no data set was ready in time.
         DatabaseError: the database failed otherwise.
     """
+    limit = DATASET_TIMEOUT if timeout is None else timeout
     span = calendar_days(now, days)
     parameters = {**cut(span), "user_id": user_id}
-    parts = await asyncio.gather(*[_within(timeout, name, database, parameters, span) for name in DATASETS])
+    parts = await asyncio.gather(*[_within(limit, name, database, parameters, span) for name in DATASETS])
     datasets = dict(zip(DATASETS, parts, strict=True))
     late = [name for name, part in datasets.items() if part["partial"]]
     if len(late) == len(DATASETS):

@@ -21,8 +21,8 @@ __all__ = ["LIFE", "Answers", "Kind"]
 LIFE = 60.0
 """Seconds for which an answer that moves with time alone is kept. Writes end it at once."""
 
-LAST_KNOWN = 5_000
-"""Most answers kept for when the database does not answer."""
+LAST_KNOWN_BYTES = 32 * 1024 * 1024
+"""Most bytes of answers kept for when the database does not answer; the least recently calculated go first."""
 
 T = TypeVar("T")
 
@@ -49,6 +49,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._last: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
 
     async def read_through(
         self,
@@ -98,7 +99,7 @@ class Answers:
             raise DatabaseTimeoutError(f"{kind.name} was not ready in {kind.timeout} seconds") from None
 
     def _remember(self, key: str, value: bytes) -> None:
+        self._bytes += len(value) - len(self._last.pop(key, b""))
         self._last[key] = value
-        self._last.move_to_end(key)
-        if len(self._last) > LAST_KNOWN:
-            self._last.popitem(last=False)
+        while self._bytes > LAST_KNOWN_BYTES:
+            self._bytes -= len(self._last.popitem(last=False)[1])

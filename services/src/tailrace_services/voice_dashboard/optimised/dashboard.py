@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -29,7 +30,7 @@ from tailrace_services.voice_dashboard.api.schemas import (
 )
 from tailrace_services.voice_dashboard.model import User
 from tailrace_services.voice_dashboard.optimised.agents import AgentReader
-from tailrace_services.voice_dashboard.optimised.analytics import read_analytics
+from tailrace_services.voice_dashboard.optimised.analytics import DATASETS, read_analytics
 from tailrace_services.voice_dashboard.optimised.answers import LIFE, Answers, Kind
 from tailrace_services.voice_dashboard.optimised.archive import DatabaseArchive
 from tailrace_services.voice_dashboard.optimised.overview import read_overview
@@ -74,6 +75,11 @@ class OptimisedDashboard:
         self._provider_settings = provider
         self._clock = clock
         self._answers = Answers()
+        # Each takes a connection for each of its data sets. Half of the pool is left to everybody else, and the data
+        # sets' time limits do not run while a request queues here.
+        pool = tailrace.settings.database
+        at_once = (pool.pool_size + pool.max_overflow) // (2 * len(DATASETS))
+        self._analysing = asyncio.Semaphore(max(1, at_once))
         self._agents: AgentReader | None = None
         self._secret: bytes | None = None
 
@@ -169,7 +175,8 @@ class OptimisedDashboard:
         """Partial answers are given, not kept."""
 
         async def calculate() -> Reply:
-            analytics = await read_analytics(self._database, user_id, days, self._now())
+            async with self._analysing:
+                analytics = await read_analytics(self._database, user_id, days, self._now())
             return Reply(analytics.json_bytes(), 0 if analytics.partial else None)
 
         return await self._answers.calculate(ANALYTICS, calculate, ANALYTICS.key(user_id, days), _body)
