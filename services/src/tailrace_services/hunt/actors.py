@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Literal, Protocol
 
 from tailrace.verify.client import Connections, ExchangeFailedError, Request
 from tailrace.verify.cookies import Cookies
@@ -174,14 +174,17 @@ async def api_writer(field: Field, number: int, think: float) -> None:
                 await browser.read(endpoint, other, agent)
 
 
-class SqlClient:
+class SqlClient(Protocol):
     """Runs statements as an operator would: one transaction each, on a connection or by the ``psql`` binary."""
 
-    name = "psql"
+    @property
+    def name(self) -> str:
+        """What it is called in stories."""
+        ...
 
     async def run(self, statements: str) -> Outcome:
         """Run them as one transaction; how it ended as far as a client can know."""
-        raise NotImplementedError
+        ...
 
 
 async def sql_writer(field: Field, client: SqlClient, moment: str, think: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
-from tailrace_services.hunt.actors import Outcome, SqlClient
+from tailrace_services.hunt.actors import Outcome
 
 __all__ = ["DirectClient", "PsqlClient"]
 
@@ -23,7 +23,7 @@ LOST = (
 )
 
 
-class DirectClient(SqlClient):
+class DirectClient:
     """A connection of its own, made again when it is lost."""
 
     name = "sql"
@@ -58,7 +58,7 @@ class DirectClient(SqlClient):
             self._connection = None
 
 
-class PsqlClient(SqlClient):
+class PsqlClient:
     """Starts ``psql`` for every transaction, as somebody at a terminal does."""
 
     name = "psql"
