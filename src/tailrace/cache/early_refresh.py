@@ -12,7 +12,10 @@ from enum import Enum
 from tailrace.cache.entry import Entry
 from tailrace.cache.policy import CachePolicy
 
-__all__ = ["Phase", "phase"]
+__all__ = ["LONGEST_DRAW", "Phase", "phase"]
+
+LONGEST_DRAW = 53 * math.log(2)
+"""The largest ``-log(chance)`` that there is: ``1 - random.random()`` is at least 2**-53."""
 
 
 class Phase(Enum):

@@ -67,9 +67,9 @@ class Uncacheable:
     shareable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """What a lookup gave.
+    """What a lookup gave. Not frozen, only because making one is on the path of every hit.
 
     Attributes:
         value: the answer.

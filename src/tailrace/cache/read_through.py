@@ -28,6 +28,7 @@ from tailrace.cache.early_refresh import Phase, phase
 from tailrace.cache.entry import Entry, decode, encode
 from tailrace.cache.keyspace import Freshness, Keyspace
 from tailrace.cache.lease import Leases
+from tailrace.cache.lookup import Lookup
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
 from tailrace.cache.singleflight import SingleFlight
 from tailrace.cache.stamps import Stamps
@@ -109,26 +110,26 @@ class Cache:
 
     def peek(self, key: str, *, policy: CachePolicy, depends_on: Iterable[str] = ()) -> Answer | None:
         """A fresh answer if this process holds it and all its stamps, else None. Never waits, never computes."""
-        tags = self._complete(depends_on)
-        if self._refusal(current_reads.get(), tags) is not None:
-            return None
-        prefix = self.keyspace.prefix(database=bool(tags))
-        if prefix is None:
-            return None
-        found = self.store.peek([f"{prefix}e:{key}", *[f"{prefix}s:{tag}" for tag in tags]])
-        if found is None:
-            return None
-        entry = decode(found[0])
-        if entry is None or not current(entry.stamps, found[1:]):
-            return None
-        now = self._clock.now()
-        if phase(entry, policy, now, 1.0 - random.random()) is not Phase.FRESH:  # noqa: S311
+        lookup = self.prepare(key, policy=policy, depends_on=depends_on)
+        data = lookup.peek()
+        if data is None:
             return None
         if self._observer is not None:
             self._observer(CacheLookedUp(policy.name, "hit", 0.0))
-        if policy.warm:
-            self.warmer.used(key)
-        return _answer(entry, "hit", now)
+        return lookup.answer(data)
+
+    def prepare(self, key: str, *, policy: CachePolicy, depends_on: Iterable[str] = ()) -> Lookup:
+        """``peek`` for one answer that is asked for again and again; whoever uses it reports the hits."""
+        return Lookup(
+            key,
+            policy,
+            self._complete(depends_on),
+            store=self.store,
+            keyspace=self.keyspace,
+            clock=self._clock,
+            refusal=self._refusal,
+            used=self.warmer.used if policy.warm else None,
+        )
 
     async def read_through(
         self, key: str, compute: Compute, *, policy: CachePolicy, depends_on: Iterable[str] = ()
