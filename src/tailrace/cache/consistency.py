@@ -20,14 +20,14 @@ class ReadContext:
         bypass: the cache must not be used.
         wrote: the request committed a write; its client gets a token.
         wrote_unstamped: the commit's stamps could not be written; the token makes others bypass the cache.
-        writing: a transaction that has written is open; the cache would not show its writes.
+        writing: how many transactions that have written are open; the cache would not show their writes.
     """
 
     fenced: bool = False
     bypass: bool = False
     wrote: bool = False
     wrote_unstamped: bool = False
-    writing: bool = False
+    writing: int = 0
 
 
 current_reads: ContextVar[ReadContext | None] = ContextVar("tailrace_current_reads", default=None)

@@ -7,13 +7,14 @@ reason and certainly did not commit. When the connection is lost during COMMIT n
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
 from tailrace.db.engine import POOL, make_engine
@@ -64,7 +65,7 @@ class Database:
         Raises:
             DatabaseError: one of its kinds, in place of SQLAlchemy's and the driver's.
         """
-        with translated():
+        with translated(), _reading_context():
             async with self._sessions() as session:
                 yield session
 
@@ -118,3 +119,18 @@ class Database:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+@contextmanager
+def _reading_context() -> Iterator[None]:
+    """Outside requests (workers, scripts) a session is a request of its own: it does not read past its own writes."""
+    if current_reads.get() is not None:
+        yield
+        return
+    own = ReadContext()
+    current_reads.set(own)
+    try:
+        yield
+    finally:
+        if current_reads.get() is own:  # else the session ends in another task than it began in
+            current_reads.set(None)

@@ -1,16 +1,20 @@
 """Sessions whose commits are visible at once. Touches: SQLAlchemy sessions, the store through ``Commits``.
 
-Before a transaction that wrote commits, the tags its triggers put into the outbox are read (one round trip); after the
-commit their stamps are replaced; only then does ``commit()`` return, so whoever is told of the write reads it. The rows
-stay in the outbox for the relay, which is all there is if this process dies in between.
+Right before a transaction that wrote commits, behind everything that flushes and listeners have added, the tags that
+its triggers put into the outbox are read (one round trip); after the commit their stamps are replaced; only then does
+``commit()`` return, so whoever is told of the write reads it. The rows stay in the outbox for the relay, which is all
+there is if this process dies in between.
 
-A statement counts as writing unless it is a SELECT. A SELECT that calls a function which writes is not noticed here:
-its write is known to others, and to its own client, when the relay has seen it.
+A statement counts as writing unless it plainly reads. What is not noticed here: a SELECT that calls a function which
+writes, and what goes to the driver's own connection, past SQLAlchemy (COPY). Such a write is known to others, and to
+its own client, when the relay has seen it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, event, text
@@ -18,15 +22,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
-from tailrace.cache.consistency import current_reads
+from tailrace.cache.consistency import ReadContext, current_reads
 
 __all__ = ["Commits", "session_factory"]
 
-OWN_TAGS = text("SELECT xid::text, array_agg(tag) FROM tailrace.outbox WHERE xid = pg_current_xact_id() GROUP BY xid")
-WROTE = "tailrace_wrote"
-CONNECTIONS = "tailrace_connections"
-TAGS = "tailrace_tags"
-READING = ("SELECT", "SHOW", "EXPLAIN", "SET", "FETCH", "DECLARE", "VALUES", "TABLE")
+# A statement that fails would fail the user's transaction: ask first, in a way that needs no rights.
+READABLE = text("""
+    SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'tailrace' AND c.relname = 'outbox'
+""")
+OWN_TAGS = text("""
+    SELECT xid::text, array_agg(DISTINCT tag) FROM tailrace.outbox
+    WHERE xid = pg_current_xact_id_if_assigned() GROUP BY xid
+""")
+TRANSACTION = "tailrace_transaction"
+READING = (
+    *("SELECT", "WITH", "VALUES", "TABLE", "(", "SHOW", "SET", "EXPLAIN", "FETCH", "DECLARE"),
+    *("SAVEPOINT", "RELEASE", "ROLLBACK"),
+)
+HIDDEN_WRITE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY|CALL|DO|EXECUTE)\b", re.IGNORECASE)
 
 
 class Commits(Protocol):
@@ -45,72 +60,107 @@ def session_factory(engine: AsyncEngine, commits: Callable[[], Commits | None]) 
     """
 
     class StampingSession(Session):
-        """The synchronous half of an ``AsyncSession``; its hooks run inside the greenlet, where one may await."""
+        """The session below each ``AsyncSession``: its hooks run inside the greenlet, where one may await."""
 
-    event.listen(StampingSession, "after_begin", _note_connection)
-    event.listen(StampingSession, "before_commit", lambda session: _read_tags(session, commits()))
-    event.listen(StampingSession, "after_commit", lambda session: _write_stamps(session, commits()))
-    event.listen(StampingSession, "after_soft_rollback", _forget)
-    event.listen(engine.sync_engine, "before_cursor_execute", _note_write)
+    hooks = _Hooks(commits)
+    event.listen(StampingSession, "after_begin", hooks.begun)
+    event.listen(StampingSession, "after_commit", hooks.committed)
+    event.listen(StampingSession, "after_transaction_end", hooks.ended)
+    event.listen(engine.sync_engine, "before_cursor_execute", hooks.executing)
+    event.listen(engine.sync_engine, "commit", hooks.committing)
     return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=StampingSession)
 
 
-def _note_write(
-    connection: Connection, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
-) -> None:
-    if connection.info.get(WROTE) is not False:
-        return
-    compiled = getattr(context, "compiled", None)
-    reads = compiled is not None and getattr(compiled.statement, "is_select", False)
-    if not reads and not statement.lstrip()[:8].upper().startswith(READING):
-        connection.info[WROTE] = True
-        reads_of_request = current_reads.get()
-        if reads_of_request is not None:
-            reads_of_request.writing = True
+def _plainly_reads(statement: str) -> bool:
+    """True if ``statement`` certainly writes nothing, functions that it calls left aside."""
+    start = statement.lstrip()[:9].upper()
+    if not start.startswith(READING):
+        return False
+    # A WITH, EXPLAIN ANALYZE or a second statement may write.
+    hides = not start.startswith("SELECT") or ";" in statement
+    return not hides or HIDDEN_WRITE.search(statement) is None
 
 
-def _note_connection(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    connection.info[WROTE] = False
-    session.info.setdefault(CONNECTIONS, []).append(connection)
+@dataclass(slots=True, eq=False)
+class _Transaction:
+    """What one transaction of a session has done so far. ``reads`` is of the request that wrote, where it is one."""
+
+    wrote: bool = False
+    reads: ReadContext | None = None
+    hidden: bool = False
+    """There are tags, and this role may not read them."""
+    tags: set[str] = field(default_factory=set)
+    xids: set[int] = field(default_factory=set)
 
 
-def _read_tags(session: Session, commits: Commits | None) -> None:
-    if commits is None or session.in_nested_transaction():
-        return
-    session.flush()
-    tags: set[str] = set()
-    xids: set[int] = set()
-    for connection in session.info.get(CONNECTIONS, ()):
-        if connection.info.get(WROTE):
-            for xid, names in connection.execute(OWN_TAGS):
-                xids.add(int(xid))
-                tags.update(names)
-    session.info[TAGS] = (frozenset(tags), frozenset(xids))
+class _Hooks:
+    """What happens at each moment of a transaction."""
+
+    def __init__(self, commits: Callable[[], Commits | None]) -> None:
+        self._commits = commits
+        self._readable = False
+
+    def begun(self, session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+        """A connection joins; a savepoint begins on one that already has, which changes nothing."""
+        own = session.info.setdefault(TRANSACTION, _Transaction())
+        if _of(connection) is not own:
+            connection.execution_options(**{TRANSACTION: own})
+
+    def executing(
+        self, connection: Connection, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool
+    ) -> None:
+        own = _of(connection)
+        if own is None or own.wrote or _plainly_reads(statement):
+            return
+        own.wrote = True
+        own.reads = current_reads.get()
+        if own.reads is not None:
+            own.reads.writing += 1
+
+    def committing(self, connection: Connection) -> None:
+        own = _of(connection)
+        if own is None or not own.wrote or self._commits() is None:
+            return
+        if not self._readable:
+            readable = connection.execute(READABLE).scalar()
+            if not readable:  # None: Tailrace's objects are not in this database, and nothing is cached from it
+                own.hidden = readable is False
+                return
+            self._readable = True
+        try:
+            found = connection.execute(OWN_TAGS).all()
+        except Exception:
+            self._readable = False  # perhaps the objects were dropped: the next transaction asks again
+            raise
+        for xid, tags in found:
+            own.xids.add(int(xid))
+            own.tags.update(tags)
+
+    def committed(self, session: Session) -> None:
+        own: _Transaction | None = session.info.get(TRANSACTION)
+        if session.in_nested_transaction() or own is None or not own.wrote:
+            return
+        commits, reads = self._commits(), own.reads
+        if reads is not None:
+            reads.wrote = True
+            reads.wrote_unstamped |= own.hidden
+            reads.bypass |= own.hidden
+        stamped = not own.tags or commits is None
+        try:
+            if not stamped and commits is not None:
+                stamped = await_only(commits.stamped(frozenset(own.tags), frozenset(own.xids)))
+        finally:  # whatever ended the attempt, cancellation too: this client must not be told that all is well
+            if reads is not None and not stamped:
+                reads.wrote_unstamped = reads.bypass = True
+
+    def ended(self, session: Session, transaction: SessionTransaction) -> None:
+        """Committed, rolled back or closed: the request may use the cache again, as far as this one goes."""
+        if transaction.parent is not None:
+            return
+        own: _Transaction | None = session.info.pop(TRANSACTION, None)
+        if own is not None and own.reads is not None:
+            own.reads.writing -= 1
 
 
-def _write_stamps(session: Session, commits: Commits | None) -> None:
-    found = session.info.pop(TAGS, None)
-    if found is None:  # a savepoint was released
-        return
-    wrote = any(connection.info.get(WROTE) for connection in session.info.get(CONNECTIONS, ()))
-    _forget(session, None)
-    tags, xids = found
-    reads = current_reads.get()
-    if not wrote:
-        return
-    if reads is not None:
-        reads.wrote = True
-    if tags and commits is not None and not await_only(commits.stamped(tags, xids)) and reads is not None:
-        reads.wrote_unstamped = reads.bypass = True
-
-
-def _forget(session: Session, previous: SessionTransaction | None) -> None:
-    """The transaction is over: this request may use the cache again."""
-    if previous is not None and previous.nested:
-        return
-    for connection in session.info.pop(CONNECTIONS, ()):
-        if not connection.closed and not connection.invalidated:
-            connection.info.pop(WROTE, None)
-    reads = current_reads.get()
-    if reads is not None:
-        reads.writing = False
+def _of(connection: Connection) -> _Transaction | None:
+    return connection.get_execution_options().get(TRANSACTION)
