@@ -1,4 +1,4 @@
-"""One request to a cached route: what is remembered of it between requests, and how its response is computed.
+"""One request to a cached route: how its response is computed.
 
 Touches: asyncio tasks. The computation is shared by all who wait for it, so it belongs to no client: it has a scope of
 its own, no deadline, no condition and no range, and goes on when the client that began it leaves.
@@ -13,43 +13,17 @@ from tailrace.asgi.exchange import EXCHANGE, Exchange, current_exchange
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.recording import Recording, ResponseFailed
 from tailrace.asgi.route_policy import Resolved
-from tailrace.asgi.stored_response import StoredHead, decode_head, encode_response, head_length
+from tailrace.asgi.stored_response import encode_response
 from tailrace.asgi.storing import Keep, decide_keeping
 from tailrace.asgi.types import ASGIApp, Receive, Scope
 from tailrace.cache import Computed, Uncacheable
 from tailrace.clock import Clock
 from tailrace.resilience.deadline import current_deadline
 
-__all__ = ["CachedRequest", "Prepared"]
+__all__ = ["CachedRequest"]
 
 CLIENTS_OWN = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 """Request fields that make a response of which only this client has use."""
-
-
-class Prepared:
-    """What is remembered of a request between requests: key, tags, and the head of the response last seen."""
-
-    __slots__ = ("_bytes", "_head", "depends_on", "key", "names", "resolved", "skip_until")
-
-    def __init__(self, key: str, depends_on: tuple[str, ...], resolved: Resolved, names: tuple[bytes, ...]) -> None:
-        self.key = key
-        self.depends_on = depends_on
-        self.resolved = resolved
-        self.names = names
-        self.skip_until = 0.0
-        self._bytes = b""
-        self._head: StoredHead | None = None
-
-    def head_of(self, value: bytes) -> StoredHead | None:
-        """The decoded head of a stored response, None if it is none. Decoded once while it stays the same."""
-        end = head_length(value)
-        if end is None:
-            return None
-        head = value[:end]
-        if head != self._bytes or self._head is None or self._head.length != len(value) - end:
-            self._head = decode_head(head, len(value) - end)
-            self._bytes = head
-        return self._head
 
 
 class CachedRequest:
@@ -158,6 +132,7 @@ class CachedRequest:
         scope["extensions"] = {name: value for name, value in extensions.items() if name == "tls"}
         inner = scope[EXCHANGE] = Exchange(scope)
         inner.request_id = self._exchange.request_id
+        inner.begun = self._exchange.begun
         inner.route = self._exchange.route
         inner.identity = self._exchange.identity
         inner.phases = self._exchange.phases

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from os import urandom
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tailrace.asgi.headers import read_headers
@@ -15,7 +16,9 @@ from tailrace.asgi.trace import TraceContext, begin_trace
 from tailrace.asgi.types import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
+
+    from tailrace.asgi.route_policy import RoutePolicy
 
 __all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of"]
 
@@ -29,6 +32,8 @@ class Exchange:
     Attributes:
         headers: of the request, by lower-case name, read once.
         request_id: "" until the request context has given one.
+        begun: the request context has been entered.
+        started: monotonic time of arrival.
         path: as the client asked for it, with ``root_path``.
         path_params: of the matched route; empty until a route is known.
         route: template of the matched route, None until known. Bounded in number, so fit for a metric label.
@@ -36,51 +41,47 @@ class Exchange:
         cache: what the response cache did with it, None when it was not asked.
         error: the exception that made the response, for the layers that report it.
         phases: seconds spent by phase, None when nobody measures.
+        identified: what the identity function of a policy gave, and which policy's; see ``take_identified``.
+        missed: for what the cache was asked a moment ago and had nothing.
     """
 
-    __slots__ = (
-        "_trace",
-        "cache",
-        "disconnected",
-        "error",
-        "headers",
-        "identity",
-        "method",
-        "path",
-        "path_params",
-        "phases",
-        "request_id",
-        "response_bytes",
-        "root_path",
-        "route",
-        "scope",
-        "started",
-        "status",
-    )
+    # Defaults of the class: a request that is answered from the cache pays for no attribute that it does not use.
+    request_id = ""
+    begun = False
+    started = 0.0
+    path_params: Mapping[str, Any] = MappingProxyType({})
+    route: str | None = None
+    identity: str | None = None
+    cache: str | None = None
+    error: BaseException | None = None
+    phases: dict[str, float] | None = None
+    status = 0
+    response_bytes = 0
+    disconnected = False
+    identified: tuple[object, Any] | None = None
+    missed: object = None
+    _trace: TraceContext | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.method: str = scope.get("method", "")
+        # A router changes the scope's, so they are read at once.
         self.path: str = scope.get("path", "")
         self.root_path: str = scope.get("root_path", "")
-        self.path_params: Mapping[str, Any] = {}
-        self.request_id = ""
-        self.route: str | None = None
-        self.identity: str | None = None
-        self.cache: str | None = None
-        self.error: BaseException | None = None
-        self.phases: dict[str, float] | None = None
-        self.started = 0.0
-        self.status = 0
-        self.response_bytes = 0
-        self.disconnected = False
         self.headers = read_headers(scope.get("headers", ()))
-        self._trace: TraceContext | None = None
 
     def header(self, name: str) -> str | None:
         """One header field of the request, None when absent. ``name`` in any case."""
         value = self.headers.get(name.lower().encode("latin-1"))
         return None if value is None else value.decode("latin-1")
+
+    def take_identified(self, policy: RoutePolicy) -> str | Awaitable[str | None] | None:
+        """Whose request it is, as the policy says. A layer outside may have asked already; it is not asked twice."""
+        assert policy.identity is not None
+        known, self.identified = self.identified, None
+        if known is not None and known[0] is policy:
+            return known[1]  # type: ignore[no-any-return]
+        return policy.identity(self)
 
     @property
     def query(self) -> bytes:

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from itertools import count
-from os import urandom
 from typing import Any
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange, current_exchange, exchange_of
+from tailrace.asgi.response_fields import RequestIds, response_time
 from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Observer, RequestFinished
@@ -27,16 +26,12 @@ from tailrace.settings import HttpSettings
 
 __all__ = ["RequestContextMiddleware", "route_template"]
 
-MAX_REQUEST_ID = 128
-"""Characters of a client's request id; a longer one is not taken over."""
-
 CLIENT_GONE = 499
 """The status in metrics and logs of a request whose client left before the response was complete."""
 
 UNMATCHED = "{unmatched}"
 """The route label of everything that no route matched, so that strangers cannot make labels."""
 
-SAFE_ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:=+/@"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
 TIMING_HEADER = b"tailrace-timing"
 
@@ -57,7 +52,7 @@ class RequestContextMiddleware:
         observer: receives ``RequestFinished``.
         clock: monotonic time.
         route_of: the template of the matched route, asked for once when the response is complete.
-        random: random bytes, for the ids of this process.
+        ids: gives the ids.
     """
 
     def __init__(
@@ -68,7 +63,7 @@ class RequestContextMiddleware:
         observer: Observer | None = None,
         clock: Clock | None = None,
         route_of: Callable[[Exchange], str | None] = route_template,
-        random: Callable[[int], bytes] = urandom,
+        ids: RequestIds | None = None,
     ) -> None:
         self.app = app
         self._settings = settings or HttpSettings()
@@ -76,22 +71,22 @@ class RequestContextMiddleware:
         self._clock = clock or SystemClock()
         self._monotonic = self._clock.monotonic
         self._route_of = route_of
-        self._random = random
-        self._prefix = ""
-        self._count = count(1).__next__
+        self.ids = ids or RequestIds()
         self._deadline_header = self._settings.deadline_header.lower().encode("latin-1")
         token = self._settings.server_timing_token
         self._timing_token = None if token is None else token.get_secret_value().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or ((outer := scope.get(EXCHANGE)) and outer.request_id):
+        if scope["type"] not in ("http", "websocket") or ((outer := scope.get(EXCHANGE)) and outer.begun):
             await self.app(scope, receive, send)
             return
         serve = self._serve if scope["type"] == "http" else self._serve_websocket
         exchange = exchange_of(scope)
-        exchange.started = self._monotonic()
         headers = exchange.headers
-        exchange.request_id = self._request_id(headers.get(b"x-request-id"))
+        if not exchange.request_id:
+            exchange.started = self._monotonic()
+            exchange.request_id = self.ids.of(headers.get(b"x-request-id"))
+        exchange.begun = True
         if self._may_see_timing(headers):
             exchange.phases = {}
         token = current_exchange.set(exchange)
@@ -162,14 +157,6 @@ class RequestContextMiddleware:
                 )
             )
 
-    def _request_id(self, given: bytes | None) -> str:
-        if given and len(given) <= MAX_REQUEST_ID and not given.translate(None, SAFE_ID_CHARACTERS):
-            return given.decode("ascii")
-        if not self._prefix:
-            # Drawn at the first request, not when the layer is made, so that forked workers do not share one.
-            self._prefix = self._random(6).hex() + "-"
-        return f"{self._prefix}{self._count():x}"
-
     def _may_see_timing(self, headers: dict[bytes, bytes]) -> bool:
         if self._settings.server_timing:
             return True
@@ -192,7 +179,7 @@ class RequestContextMiddleware:
                 break
         elapsed = self._monotonic() - exchange.started
         headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
-        headers.append((b"x-response-time", b"%.3fms" % (elapsed * 1000)))
+        headers.append((b"x-response-time", response_time(elapsed)))
         if exchange.phases is not None:
             headers.append((b"server-timing", server_timing(exchange.phases, elapsed)))
         return headers

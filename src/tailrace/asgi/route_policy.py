@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from tailrace.asgi.exchange import Exchange
@@ -95,6 +96,7 @@ class Resolved:
         template: the route's, with every prefix; fit for a metric label.
         policy: None when the route is not cached.
         path_params: as the router converts them.
+        identity_waits: finding out whose request it is takes waiting.
     """
 
     template: str
@@ -102,8 +104,10 @@ class Resolved:
     path_params: Mapping[str, Any] = field(default_factory=dict)
     cache_policy: CachePolicy = field(init=False)
     vary: tuple[bytes, ...] = field(init=False)
+    identity_waits: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         if self.policy is not None:
+            self.identity_waits = iscoroutinefunction(self.policy.identity)
             self.cache_policy = self.policy.cache_policy(self.template)
             self.vary = tuple(sorted({name.lower().encode("latin-1") for name in self.policy.vary}))

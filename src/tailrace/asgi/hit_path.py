@@ -1,0 +1,165 @@
+"""Hits in one step: what the layers together would answer from the cache, without entering them.
+
+Touches: the cache's look-up, the clock. The layers cost a hit more than the look-up does, in calls alone, so the
+plainest of all requests is answered here: a GET of a cached route, known again, without anything that a layer would
+have to look at, whose answer this process holds. Everything else goes on to the layers as it came; they remain what
+decides, and ``tests/property/asgi/test_hit_path.py`` holds the two to the same answers.
+
+Only requests that the layers have answered before are known here, so whatever takes a path before the response cache
+does (monitoring) keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tailrace.asgi.exchange import EXCHANGE, Exchange
+from tailrace.asgi.prepared import Prepared, PreparedRequests, RecordHit
+from tailrace.asgi.read_your_writes import COOKIE
+from tailrace.asgi.request_context import CLIENT_GONE, TIMING_HEADER
+from tailrace.asgi.response_fields import RequestIds, response_time
+from tailrace.asgi.route_policy import Resolved, RoutePolicy
+from tailrace.asgi.sending import is_unchanged
+from tailrace.asgi.stored_response import StoredHead
+from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
+from tailrace.clock import Clock
+from tailrace.events import CacheLookedUp, Observer, RequestFinished
+
+__all__ = ["HitPath", "Recording", "reporting"]
+
+FOR_THE_LAYERS = frozenset(
+    {
+        b"cache-control",
+        b"content-length",
+        b"if-match",
+        b"if-unmodified-since",
+        b"tailrace-fresh",
+        b"transfer-encoding",
+        TIMING_HEADER,
+    }
+)
+"""Request fields that a layer has to look at."""
+
+Recording = Callable[[str, str, int], RecordHit]
+"""From route, name of the cache and status to what records such hits."""
+
+
+class HitPath:
+    """Answers hits; gives everything else to ``app``.
+
+    Args:
+        app: the layers.
+        resolve: the route of a request, as for the response cache.
+        requests: what the response cache remembers of requests.
+        ids: gives request ids, as for the request context.
+        recording: makes what hits are recorded with.
+        clock: monotonic time.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        resolve: Callable[[Scope], Resolved | None],
+        requests: PreparedRequests,
+        ids: RequestIds,
+        recording: Recording,
+        clock: Clock,
+    ) -> None:
+        self.app = app
+        self._resolve = resolve
+        self._requests = requests
+        self._ids = ids
+        self._recording = recording
+        self._monotonic = clock.monotonic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await self.answered(scope, send):
+            await self.app(scope, receive, send)
+
+    async def answered(self, scope: Scope, send: Send) -> bool:
+        """Answer the request if it is a plain hit; else False, with what was found out left in the scope."""
+        if scope["type"] != "http" or scope["method"] != "GET" or EXCHANGE in scope:
+            return False
+        try:
+            found = self._find(scope)
+        except Exception:
+            return False  # it goes wrong again where failures are answered
+        if found is None:
+            return False
+        exchange, prepared, head, data = found
+        lookup = prepared.lookup
+        fields = prepared.fields(head, lookup.age, lookup.ttl)
+        status, body = head.status, data[len(data) - head.length :]
+        if is_unchanged(exchange.headers, head):
+            status, body, fields = 304, b"", [*head.not_modified, *fields[len(head.headers) :]]
+        time = response_time(self._monotonic() - exchange.started)
+        fields = [*fields, (b"x-request-id", exchange.request_id.encode("ascii")), (b"x-response-time", time)]
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": body})
+        except OSError:  # how a server says that the client has left (ASGI 2.4)
+            status = CLIENT_GONE
+        except BaseException:
+            status = 500
+            raise
+        finally:
+            record = prepared.recorders.get(status) or self._recorder(prepared, status)
+            record(self._monotonic() - exchange.started, len(body))
+        return True
+
+    def _find(self, scope: Scope) -> tuple[Exchange, Prepared, StoredHead, bytes] | None:
+        """What answers the request, if this process holds it and no layer has to look at the request."""
+        resolved = self._resolve(scope)
+        if resolved is None or resolved.policy is None or resolved.identity_waits:
+            return None
+        started = self._monotonic()
+        exchange = scope[EXCHANGE] = Exchange(scope)
+        exchange.started = started
+        headers = exchange.headers
+        exchange.request_id = self._ids.of(headers.get(b"x-request-id"))
+        if not FOR_THE_LAYERS.isdisjoint(headers) or (b"cookie" in headers and COOKIE in headers[b"cookie"]):
+            return None
+        prepared = self._known(exchange, resolved, resolved.policy)
+        if prepared is None:
+            return None
+        lookup = prepared.lookup
+        data = lookup.peek()
+        if data is None:
+            exchange.missed = prepared
+            return None
+        head = prepared.head_of(data, lookup.start)
+        return None if head is None or head.vary else (exchange, prepared, head, data)
+
+    def _known(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy) -> Prepared | None:
+        """What is remembered of such requests."""
+        if policy.identity is None:
+            return self._requests.known(exchange, resolved, None)
+        exchange.route = resolved.template
+        exchange.path_params = resolved.path_params
+        identity = policy.identity(exchange)
+        prepared = self._requests.known(exchange, resolved, identity) if isinstance(identity, str) else None
+        if prepared is None:
+            exchange.identified = (policy, identity)
+        return prepared
+
+    def _recorder(self, prepared: Prepared, status: int) -> RecordHit:
+        known = prepared.recorders[status] = self._recording(
+            prepared.resolved.template, prepared.lookup.policy.name, status
+        )
+        return known
+
+
+def reporting(observer: Observer) -> Recording:
+    """Records hits as the events that the layers would emit."""
+
+    def recording(route: str, cache: str, status: int) -> RecordHit:
+        looked_up = CacheLookedUp(cache, "hit", 0.0)
+
+        def record(seconds: float, size: int) -> None:
+            observer(looked_up)
+            observer(RequestFinished("GET", route, status, seconds, size, "hit"))
+
+        return record
+
+    return recording

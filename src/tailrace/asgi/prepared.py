@@ -1,0 +1,150 @@
+"""What is remembered of requests to cached routes, so that the next one like it finds it ready. Pure but for the cache.
+
+A request is known again by everything that its answer may depend on: target, host, identity, and the fields that vary.
+Bounded; forgetting costs one preparation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from tailrace.asgi.cache_key import parsed_query, response_key, sorted_query, vary_digest
+from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.stored_response import StoredHead, decode_head, head_length
+from tailrace.asgi.types import Header
+from tailrace.cache import Cache
+from tailrace.cache.lookup import Lookup
+
+__all__ = ["Prepared", "PreparedRequests", "RecordHit", "fields_of_hit"]
+
+MOST = 4096
+"""Most requests that are remembered."""
+
+RecordHit = Callable[[float, int], None]
+"""Told of a hit: seconds it took, bytes of the body."""
+
+
+def fields_of_hit(age: float, ttl: float) -> list[Header]:
+    """``Age`` and ``Cache-Status`` of a response from the store. **Source:** RFC 9111 section 5.1; RFC 9211."""
+    return [(b"age", b"%d" % age), (b"cache-status", b"tailrace; hit; ttl=%d" % (ttl - age))]
+
+
+class Prepared:
+    """One kind of request: key, tags, and the head of the response last seen.
+
+    Attributes:
+        lookup: what to ask the cache.
+        names: the request fields that are in the key.
+        skip_until: monotonic time before which the application is asked at once.
+        recorders: for each status, who is told of a hit.
+    """
+
+    __slots__ = (
+        "_age",
+        "_fields",
+        "_fields_of",
+        "_head",
+        "_left",
+        "_raw",
+        "lookup",
+        "names",
+        "recorders",
+        "resolved",
+        "skip_until",
+    )
+
+    def __init__(self, lookup: Lookup, resolved: Resolved, names: tuple[bytes, ...]) -> None:
+        self.lookup = lookup
+        self.resolved = resolved
+        self.names = names
+        self.skip_until = 0.0
+        self.recorders: dict[int, RecordHit] = {}
+        self._raw = b""
+        self._head: StoredHead | None = None
+        self._fields: list[Header] = []
+        self._fields_of: StoredHead | None = None
+        self._age = self._left = 0
+
+    def head_of(self, data: bytes, start: int = 0) -> StoredHead | None:
+        """The decoded head of the stored response that begins at ``start``, None if it is none.
+
+        Decoded once while it stays the same, byte by byte.
+        """
+        head = self._head
+        end = start + len(self._raw)
+        if head is not None and data[start:end] == self._raw and len(data) - end == head.length:
+            return head
+        value = data[start:]
+        size = head_length(value)
+        if size is None:
+            return None
+        self._raw = value[:size]
+        self._head = decode_head(self._raw, len(value) - size)
+        return self._head
+
+    def fields(self, head: StoredHead, age: float, ttl: float) -> list[Header]:
+        """The fields of a hit; made once a second. Not to be changed."""
+        whole, left = int(age), int(ttl - age)
+        if head is not self._fields_of or whole != self._age or left != self._left:
+            self._fields_of, self._age, self._left = head, whole, left
+            self._fields = [*head.headers, *fields_of_hit(age, ttl)]
+        return self._fields
+
+
+class PreparedRequests:
+    """Finds what is remembered of a request, or makes it.
+
+    Args:
+        cache: which the look-ups ask.
+    """
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._known: dict[Hashable, Prepared] = {}
+        self._learned_vary: dict[str, tuple[bytes, ...]] = {}
+
+    def use(self, cache: Cache) -> None:
+        """Ask another cache from now on."""
+        self._cache = cache
+        self._known.clear()
+
+    def known(self, exchange: Exchange, resolved: Resolved, identity: str | None) -> Prepared | None:
+        """What is remembered of such a request."""
+        names = self._learned_vary.get(resolved.template, resolved.vary)
+        known = self._known.get(self._request(exchange, names, identity))
+        return known if known is not None and known.resolved is resolved and known.names is names else None
+
+    def prepare(self, exchange: Exchange, resolved: Resolved, identity: str | None) -> Prepared:
+        """The same, made if need be."""
+        known = self.known(exchange, resolved, identity)
+        if known is not None:
+            return known
+        scope, headers, policy = exchange.scope, exchange.headers, resolved.policy
+        assert policy is not None
+        names = self.vary(resolved)
+        owner = None if policy.shared else identity
+        digest = (vary_digest(headers, names),) if names else ()
+        query = sorted_query(scope["query_string"], policy.query)
+        key = response_key(scope, query, headers.get(b"host", b""), owner, digest)
+        tags = policy.depends_on
+        if callable(tags):
+            tags = tuple(tags(owner, resolved.path_params, parsed_query(scope["query_string"])))
+        if len(self._known) >= MOST:
+            self._known.clear()
+        lookup = self._cache.prepare(key, policy=resolved.cache_policy, depends_on=tags)
+        prepared = self._known[self._request(exchange, names, identity)] = Prepared(lookup, resolved, names)
+        return prepared
+
+    def vary(self, resolved: Resolved) -> tuple[bytes, ...]:
+        """The request fields that are in the keys of a route."""
+        return self._learned_vary.get(resolved.template, resolved.vary)
+
+    def learn(self, resolved: Resolved, names: tuple[bytes, ...]) -> None:
+        """From now on ``names`` are in the route's keys. Bounded: by routes, and by the names one response may have."""
+        self._learned_vary[resolved.template] = tuple(sorted({*self.vary(resolved), *names}))
+
+    def _request(self, exchange: Exchange, names: tuple[bytes, ...], identity: str | None) -> Hashable:
+        scope, headers = exchange.scope, exchange.headers
+        target = (scope["path"], scope["query_string"], identity, headers.get(b"host", b""), scope.get("scheme"))
+        return (*target, exchange.root_path, *[headers.get(name) for name in names])

@@ -1,0 +1,52 @@
+"""The fields that every response carries: the request's id and how long it took. Pure but for random bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from os import urandom
+
+__all__ = ["MAX_REQUEST_ID", "RequestIds", "response_time"]
+
+MAX_REQUEST_ID = 128
+"""Characters of a client's request id; a longer one is not taken over."""
+
+SAFE_ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:=+/@"
+
+_BELOW_A_MILLISECOND = [b"0.%03dms" % microseconds for microseconds in range(1000)]
+
+
+class RequestIds:
+    """Gives ids: the client's own when it is safe to repeat, else this process's prefix and a number.
+
+    Args:
+        random: random bytes, for the prefix.
+    """
+
+    __slots__ = ("_count", "_prefix", "_random")
+
+    def __init__(self, random: Callable[[int], bytes] = urandom) -> None:
+        self._random = random
+        self._prefix = ""
+        self._count = count(1).__next__
+
+    def of(self, given: bytes | None) -> str:
+        """The id of a request that came with ``given`` as its ``X-Request-ID``."""
+        if given and len(given) <= MAX_REQUEST_ID and not given.translate(None, SAFE_ID_CHARACTERS):
+            return given.decode("ascii")
+        if not self._prefix:
+            # Drawn at the first request, not when the layer is made, so that forked workers do not share one.
+            self._prefix = self._random(6).hex() + "-"
+        return f"{self._prefix}{self._count():x}"
+
+
+def response_time(seconds: float) -> bytes:
+    """The value of ``X-Response-Time``.
+
+    >>> response_time(0.0000124), response_time(1.5)
+    (b'0.012ms', b'1500.000ms')
+    """
+    microseconds = int(seconds * 1e6 + 0.5)
+    if microseconds < 1000:
+        return _BELOW_A_MILLISECOND[microseconds]
+    return b"%d.%03dms" % divmod(microseconds, 1000)
