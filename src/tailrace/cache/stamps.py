@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from tailrace.cache.keyspace import Keyspace
-from tailrace.core.freshness import STAMP_BYTES
+from tailrace.core.freshness import STAMP_BYTES, with_table
 from tailrace.errors import StoreUnavailableError
 from tailrace.stores import Store
 
@@ -46,7 +46,9 @@ class Stamps:
         return b"".join([created[key] if stamp is None else stamp for key, stamp in zip(keys, found, strict=True)])
 
     async def bump(self, tags: Iterable[str]) -> None:
-        """Give every tag a new stamp: what carries the old ones is invalid from now on. One round trip.
+        """Give every tag, and the table of each, a new stamp: what carries the old ones is invalid from now on.
+
+        One round trip.
 
         Raises:
             StoreUnavailableError: the store is down or slow; nothing is known to have been written.
@@ -54,4 +56,4 @@ class Stamps:
         prefix = self._keyspace.prefix()
         if prefix is None:
             raise StoreUnavailableError("the store or the database is not connected")
-        await self._store.set({f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in tags}, self.ttl)
+        await self._store.set({f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in with_table(tags)}, self.ttl)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tailrace.cache.consistency import current_reads
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
+from tailrace.core.freshness import with_table
 
 if TYPE_CHECKING:
     from tailrace.cache.read_through import Compute
@@ -87,7 +88,7 @@ class Warmer:
 
     def invalidated(self, tags: Iterable[str]) -> None:
         """Compute again, most used first, what depended on ``tags`` and was used since it was computed."""
-        keys = {key for tag in tags for key in self._by_tag.get(tag, ())}
+        keys = {key for tag in with_table(tags) for key in self._by_tag.get(tag, ())}
         worth = [(self._known[key].uses, key) for key in keys if self._known[key].uses >= WORTHWHILE]
         for _, key in sorted(worth, reverse=True):
             self._start(key, self._known[key].recipe)

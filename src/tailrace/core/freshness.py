@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["STAMP_BYTES", "Horizon", "current", "tag", "wide", "with_wide"]
+__all__ = ["STAMP_BYTES", "Horizon", "current", "tag", "wide", "with_table", "with_wide"]
 
 STAMP_BYTES = 12
 """Size of a stamp: 96 random bits."""
@@ -46,6 +46,19 @@ def with_wide(tags: Iterable[str]) -> tuple[str, ...]:
     """
     names = set(tags)
     names.update([wide(name) for name in names if ":" in name])
+    return tuple(sorted(names))
+
+
+def with_table(tags: Iterable[str]) -> tuple[str, ...]:
+    """``tags`` of what was written and, for each keyed or wide one, its table's own; sorted, without repeats.
+
+    A write that touched a key touched the table, so the database notes the key alone.
+
+    >>> with_table(["calls:user_id=42", "agents:*"])
+    ('agents', 'agents:*', 'calls', 'calls:user_id=42')
+    """
+    names = set(tags)
+    names.update([name.partition(":")[0] for name in names])
     return tuple(sorted(names))
 
 

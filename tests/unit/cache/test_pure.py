@@ -12,7 +12,7 @@ from tailrace.cache import CachePolicy
 from tailrace.cache.early_refresh import Phase, phase
 from tailrace.cache.entry import HEADER, Entry, decode, encode
 from tailrace.cache.write_token import WriteTokens
-from tailrace.core.freshness import STAMP_BYTES, Horizon, current, with_wide
+from tailrace.core.freshness import STAMP_BYTES, Horizon, current, with_table, with_wide
 from tailrace.testing.clock import FakeClock
 
 stamps = st.integers(0, 8).flatmap(lambda n: st.binary(min_size=n * STAMP_BYTES, max_size=n * STAMP_BYTES))
@@ -119,6 +119,18 @@ def test_wide_tags_come_with_keyed_ones() -> None:
         "calls:user_id=1",
         "calls:user_id=2",
     )
+
+
+def test_a_table_comes_with_its_keys() -> None:
+    """Who wrote a key's rows wrote the table's."""
+    assert with_table(["calls:user_id=a:b", "agents:*", "users"]) == (
+        "agents",
+        "agents:*",
+        "calls",
+        "calls:user_id=a:b",
+        "users",
+    )
+    assert with_table([]) == ()
 
 
 class Passes:

@@ -115,6 +115,21 @@ async def test_a_bumped_tag_ends_an_answer(world: World, tag: str) -> None:
     assert (answer.status, answer.value) == ("miss", b"1")
 
 
+@pytest.mark.parametrize("tag", ["calls", "calls:user_id=7", "calls:*"])
+async def test_an_answer_about_a_whole_table_ends_with_any_of_its_tags(world: World, tag: str) -> None:
+    """Writers name the keys that they touched and not the table, which they touched as well."""
+    policy = CachePolicy("table", ttl=10, jitter=0, early_refresh=0, warm=True)
+    for _ in range(3):
+        await world.cache.read_through("all", world.source.compute, policy=policy, depends_on=["calls"])
+    await world.write(tag)
+    world.cache.warmer.invalidated([tag])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.source.reads == 2
+    answer = await world.cache.read_through("all", world.source.compute, policy=policy, depends_on=["calls"])
+    assert (answer.status, answer.value) == ("hit", b"1")
+
+
 async def test_other_tags_leave_it_alone(world: World) -> None:
     """Exactly what depends on a change is computed again."""
     await world.read()
