@@ -20,7 +20,7 @@ from tailrace.core.backoff import Backoff
 from tailrace.db.engine import POOL, make_engine
 from tailrace.db.errors import translated
 from tailrace.db.session import Commits, session_factory
-from tailrace.errors import DatabaseError, DatabaseUnavailableError
+from tailrace.errors import ConflictError, DatabaseError, DatabaseUnavailableError
 from tailrace.events import Observer, TransactionRetried
 from tailrace.settings import DatabaseSettings
 
@@ -89,24 +89,37 @@ class Database:
                     await session.commit()
                     return result
             except DatabaseError as error:
-                lost = committing and isinstance(error, DatabaseUnavailableError)
-                if lost or not error.retryable or attempt >= self.settings.retries:
+                if committing and isinstance(error, DatabaseUnavailableError):
                     raise
                 attempt += 1
-                if self._observer is not None:
-                    self._observer(TransactionRetried(POOL, attempt, error.code))
-                await self._clock.sleep(RETRY.delay(attempt - 1, random.random()))  # noqa: S311
+                await self._pause_or_give_up(error, attempt)
 
     async def fetch(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
-        """The rows of one reading statement, on a connection of its own, without a transaction to end.
+        """The rows of one reading statement, without a transaction to begin and end; again after a lost connection.
 
         Raises:
             DatabaseError: one of its kinds.
+
+        Cost: 1 round trip.
         """
-        with translated():
-            async with self.engine.connect() as connection:
-                reading = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                return (await reading.execute(statement, parameters)).all()
+        attempt = 0
+        while True:
+            try:
+                with translated():
+                    async with self.engine.connect() as connection:
+                        reading = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                        return (await reading.execute(statement, parameters)).all()
+            except (DatabaseUnavailableError, ConflictError) as error:
+                attempt += 1
+                await self._pause_or_give_up(error, attempt)
+
+    async def _pause_or_give_up(self, error: DatabaseError, attempt: int) -> None:
+        """Return when it is time for repetition number ``attempt``; raise ``error`` if there is to be none."""
+        if not error.retryable or attempt > self.settings.retries:
+            raise error
+        if self._observer is not None:
+            self._observer(TransactionRetried(POOL, attempt, error.code))
+        await self._clock.sleep(RETRY.delay(attempt - 1, random.random()))  # noqa: S311
 
     async def ping(self) -> None:
         """Return if the database answers.

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
+from tailrace.db.liveness import check_on_checkout
 from tailrace.errors import SettingsError
 from tailrace.events import (
     ConnectionCheckedIn,
@@ -65,11 +66,12 @@ def make_engine(url: str, settings: DatabaseSettings, observer: Observer | None 
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout,
         pool_recycle=int(settings.pool_recycle),
-        pool_pre_ping=settings.pre_ping,
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args=connect_arguments(address.drivername, settings),
     )
+    if settings.pre_ping:
+        check_on_checkout(engine.sync_engine)
     if settings.pgbouncer:
         event.listen(engine.sync_engine, "begin", _limit_statements(settings.statement_timeout))
     if observer is not None:

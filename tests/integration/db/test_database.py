@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from socket import create_connection, socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.db import Database
+from tailrace.db.liveness import check_on_checkout
 from tailrace.errors import (
     ConflictError,
     ConstraintError,
@@ -228,4 +230,36 @@ async def test_pgbouncer_in_transaction_mode_works(pgbouncer: str, driver: str) 
     assert [found[0].n for found in rows] == list(range(40))
     with pytest.raises(DatabaseTimeoutError):
         await database.run(lambda session: session.execute(text("SELECT pg_sleep(60)")))
+    await database.aclose()
+
+
+async def test_connections_that_the_server_closed_are_never_noticed(database: Database) -> None:
+    """After every connection was terminated, the next reads and writes succeed on new ones."""
+    await asyncio.gather(*[database.ping() for _ in range(3)])
+    own = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+    await database.fetch(text(own + "pg_backend_pid()"))
+    rows = await asyncio.gather(*[database.fetch(text("SELECT n FROM t WHERE id = 1")) for _ in range(6)])
+    assert [found[0].n for found in rows] == [0] * 6
+    await database.run(lambda session: session.execute(text("UPDATE t SET n = 1 WHERE id = 1")))
+
+
+async def test_a_rested_connection_is_tested_before_it_is_handed_out(database_url: str) -> None:
+    """One whose server went away without a word is replaced, at the price of a round trip after a rest only."""
+    database = Database(database_url, settings=DatabaseSettings(pre_ping=False))
+    engine = database.engine.sync_engine
+    now, pings, ping = 1000.0, 0, engine.dialect.do_ping
+
+    def counted(connection: Any) -> bool:
+        nonlocal pings
+        pings += 1
+        return ping(connection)
+
+    engine.dialect.do_ping = counted  # type: ignore[method-assign]
+    check_on_checkout(engine, lambda: now)
+    await database.ping()
+    await database.ping()
+    assert pings == 0
+    now += 6
+    await database.ping()
+    assert pings == 1
     await database.aclose()
