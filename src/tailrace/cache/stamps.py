@@ -32,6 +32,11 @@ class Stamps:
         self._random_bytes = random_bytes
         self.ttl = ttl
 
+    @property
+    def life(self) -> str | None:
+        """Names the life of store and database in which a bump made now would count; None while there is none."""
+        return self._keyspace.prefix()
+
     async def complete(self, keys: Sequence[str], found: Sequence[bytes | None]) -> bytes:
         """The stamps joined, after creating those that are missing. No round trip if none is, else one.
 
@@ -45,10 +50,13 @@ class Stamps:
         created = dict(zip(missing, made, strict=True))
         return b"".join([created[key] if stamp is None else stamp for key, stamp in zip(keys, found, strict=True)])
 
-    async def bump(self, tags: Iterable[str]) -> None:
+    async def bump(self, tags: Iterable[str]) -> str:
         """Give every tag, and the table of each, a new stamp: what carries the old ones is invalid from now on.
 
         One round trip.
+
+        Returns:
+            The ``life`` in which they were written.
 
         Raises:
             StoreUnavailableError: the store is down or slow; nothing is known to have been written.
@@ -56,4 +64,7 @@ class Stamps:
         prefix = self._keyspace.prefix()
         if prefix is None:
             raise StoreUnavailableError("the store or the database is not connected")
-        await self._store.set({f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in with_table(tags)}, self.ttl)
+        await self._store.set(
+            {f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in with_table(tags)}, self.ttl
+        )
+        return prefix

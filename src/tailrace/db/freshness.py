@@ -71,7 +71,11 @@ class DatabaseFreshness:
         self._cache: Cache | None = None
         self._pass: RelayPass | None = None
         self._connection: AsyncConnection | None = None
-        self._passing = asyncio.Lock()
+        self._server: object = None
+        self._unstamped_at = float("-inf")
+        self._next: asyncio.Future[bool] | None = None
+        self._wanted = asyncio.Event()
+        self._attempted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     # --- what the cache asks -----------------------------------------------------------------------------------------
@@ -83,7 +87,8 @@ class DatabaseFreshness:
 
     def trusted(self) -> bool:
         """True while every commit older than ``settings.bound`` is reflected in what this process may serve."""
-        return self._horizon.trusted(self._clock.monotonic(), self.settings.bound)
+        reached = self._horizon.reached
+        return reached > self._unstamped_at and self._horizon.trusted(self._clock.monotonic(), self.settings.bound)
 
     # --- what sessions and the front door ask ------------------------------------------------------------------------
 
@@ -101,12 +106,16 @@ class DatabaseFreshness:
         cache = self._attached()
         began = self._clock.monotonic()
         try:
-            await cache.stamps.bump(tags)
-        except StoreUnavailableError:
-            return False
+            life = await cache.stamps.bump(tags)
+        except BaseException as error:
+            # Not even this process may answer from its cache until a pass has seen the commit.
+            self._unstamped_at = self._clock.monotonic()
+            if isinstance(error, StoreUnavailableError):
+                return False
+            raise
         if self.settings.relay:
             for xid in xids:
-                self._own.add(xid)
+                self._own.add(life, xid)
         cache.warmer.invalidated(tags)
         if self._observer is not None:
             self._observer(TagsBumped("writer", len(tags), self._clock.monotonic() - began))
@@ -116,13 +125,14 @@ class DatabaseFreshness:
         """Catch up with every write finished before the call; False if that is not possible. One round trip."""
         cache = self._attached()
         began = self._clock.monotonic()
-        try:
-            if cache.store.shared:
+        if not cache.store.shared:
+            if not await self._next_pass():
+                return False
+        else:
+            try:
                 await cache.store.fence()
-            else:
-                await self._pass_now()
-        except (DatabaseError, StoreUnavailableError):
-            return False
+            except StoreUnavailableError:
+                return False
         if self._observer is not None:
             self._observer(Fenced(self._clock.monotonic() - began))
         return True
@@ -139,10 +149,16 @@ class DatabaseFreshness:
             self._pass = Follower(stamping, self._clock)
 
     async def start(self) -> None:
-        """Begin to pass over the outbox, in the background. Until the first pass has ended, caches are bypassed."""
+        """Begin to pass over the outbox, in the background; wait for the first attempt to connect, well or badly.
+
+        Until the first pass has ended, caches are bypassed.
+        """
         self._attached()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="tailrace freshness")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.bound + 1):
+                    await self._attempted.wait()
 
     async def aclose(self) -> None:
         """Stop. Rows that were not relayed stay for the next process. Idempotent."""
@@ -154,65 +170,94 @@ class DatabaseFreshness:
         await self._engine.dispose()
 
     async def _run(self) -> None:
+        """The only one to use the connection: whoever else wants a pass asks for the next one."""
         failures = 0
         while True:
             try:
                 async with self._engine.connect() as connection:
                     await self._connected(connection)
+                    self._attempted.set()
                     failures = 0
-                    await self._keep_passing()
+                    await self._keep_passing(connection)
             except (SQLAlchemyError, DatabaseError, OSError) as error:
                 self._trouble(translate(error) or error)
             finally:
                 self._connection = None
+                self._attempted.set()
+                self._tell(passed=False)
             await self._clock.sleep(RECONNECT.delay(min(failures, 10), random.random()))  # noqa: S311
             failures += 1
 
     async def _connected(self, connection: AsyncConnection) -> None:
         async with asyncio.timeout(self.settings.bound + 1):
-            async with (await connection.execution_options(isolation_level="AUTOCOMMIT")).begin():
-                identity = await read_identity(connection)
+            identity = await read_identity(connection)
+        assert self._pass is not None
         if self._identity is not None and identity.epoch != self._identity.epoch:
             self._horizon = Horizon()
+            self._pass.restart()
             if self._observer is not None:
                 self._observer(EpochChanged("database"))
         self._identity = identity
-        assert self._pass is not None
+        self._server = identity.server
         self._pass.connected()
         self._connection = connection
 
-    async def _keep_passing(self) -> None:
+    async def _keep_passing(self, connection: AsyncConnection) -> None:
         while True:
+            self._wanted.clear()
+            waiting, self._next = self._next, None
+            passed = False
             try:
-                await self._pass_now()
+                await self._pass_once(connection)
+                passed = True
             except StoreUnavailableError as error:
                 self._trouble(error)
-            await self._clock.sleep(self.settings.poll_interval)
+            finally:
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(passed)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.poll_interval):
+                    await self._wanted.wait()
 
-    async def _pass_now(self) -> None:
+    async def _next_pass(self) -> bool:
+        """Wait for a pass that begins after this call; False if it fails. All who ask meanwhile share it."""
+        if self._connection is None:
+            return False
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        self._wanted.set()
+        return await asyncio.shield(self._next)
+
+    def _tell(self, *, passed: bool) -> None:
+        waiting, self._next = self._next, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(passed)
+
+    async def _pass_once(self, connection: AsyncConnection) -> None:
         """One pass, and what it says about the horizon.
 
         Raises:
-            DatabaseError: there is no connection, or it failed.
+            DatabaseError, SQLAlchemyError, OSError: the connection failed.
             StoreUnavailableError: the store is down or slow.
         """
-        async with self._passing:
-            connection, run = self._connection, self._pass
-            if connection is None or run is None:
-                raise DatabaseUnavailableError("the relay has no connection to the database just now")
-            if isinstance(run, Follower) and run.missed:
-                self._generation += 1
-                run.restart()
-            started = self._clock.monotonic()
-            async with asyncio.timeout(self.settings.bound + 1):
-                result = await run.run(connection)
-            if result.complete:
-                self._horizon.observe(started, result.unsettled)
-                self.problem = None
-            else:
-                self.problem = "the outbox holds more than one batch, or another store counts"
-            if self._observer is not None:
-                self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
+        run = self._pass
+        assert run is not None
+        if isinstance(run, Follower) and run.missed:
+            self._generation += 1
+            run.restart()
+        started = self._clock.monotonic()
+        async with asyncio.timeout(self.settings.bound + 1):
+            result = await run.run(connection)
+        if result.server != self._server:
+            # A proxy has moved the connection to another server, which may be in another life.
+            raise DatabaseUnavailableError("another server answers: its identity must be read")
+        if result.complete:
+            self._horizon.observe(started, result.unsettled)
+            self.problem = None
+        else:
+            self.problem = "the outbox holds more than one batch, or another store counts"
+        if self._observer is not None:
+            self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
 
     def _trouble(self, error: BaseException) -> None:
         problem = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -232,4 +277,6 @@ def _relay_engine(url: str, settings: DatabaseSettings) -> AsyncEngine:
     arguments = connect_arguments(
         address.drivername, settings, application_name="tailrace-relay", synchronous_commit="off"
     )
-    return create_async_engine(address, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+    return create_async_engine(
+        address, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
+    )

@@ -23,17 +23,22 @@ IDENTITY = text("""
            CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
            (SELECT oid::text FROM pg_database WHERE datname = current_database()),
            i.id::text,
-           i.secret
+           i.secret,
+           pg_postmaster_start_time()
     FROM tailrace.installation i
 """)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """A database in one of its lives: ``epoch`` names it, ``secret`` is shared by all who use it."""
+    """A database in one of its lives: ``epoch`` names it, ``secret`` is shared by all who use it.
+
+    ``server`` is when the server that answered was started.
+    """
 
     epoch: str
     secret: bytes
+    server: object
 
 
 async def read_identity(connection: AsyncConnection) -> Identity:
@@ -49,8 +54,8 @@ async def read_identity(connection: AsyncConnection) -> Identity:
         raise SchemaError("the database has no tailrace.installation: run 'tailrace schema apply'") from error
     if found is None:
         raise SchemaError("tailrace.installation is empty: run 'tailrace schema apply'")
-    system, timeline, oid, installation, secret = found
+    system, timeline, oid, installation, secret, server = found
     if timeline is None:
         raise DatabaseUnavailableError("this server is a replica: writes cannot be followed there")
     parts = "|".join((system, timeline, oid, installation))
-    return Identity(blake2b(parts.encode(), digest_size=12).hexdigest(), bytes(secret))
+    return Identity(blake2b(parts.encode(), digest_size=12).hexdigest(), bytes(secret), server)

@@ -6,44 +6,72 @@ There are two ways to read it:
 ``take``    rows are locked, stamped by the caller, deleted: each is one process's to do, in any order. For a store that
             all processes share.
 ``follow``  rows stay, every process reads them all. A position cannot be the greatest id seen, since a row with a lower
-            one may commit later; it is the horizon of the reading snapshot: whatever lies below it was visible.
+            one may commit later; it is the snapshot of the last look: what was not visible then and is now, is new.
+
+The connection commits by itself. Looks go to the driver directly: they are made a hundred times a second, and
+SQLAlchemy's part would be most of their cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["OutboxRow", "Seen", "claim_store", "delete", "delete_below", "look", "look_from", "take"]
+from tailrace.db.errors import from_sqlstate
+from tailrace.errors import DatabaseUnavailableError, StoreUnavailableError
+
+__all__ = [
+    "BEGINNING",
+    "OutboxRow",
+    "Seen",
+    "claim_store",
+    "delete",
+    "delete_below",
+    "look",
+    "look_since",
+    "take",
+    "transaction",
+]
+
+BEGINNING = "1:1:"
+"""The snapshot to which nothing was visible."""
+CLAIMS = 7_210_426_118
+"""Advisory lock: taking rows under the store that counts excludes saying that another one does."""
 
 # The installation's row comes with every look, so that a look at an empty outbox still says whose store counts.
-LOOK = text("""
-    SELECT i.store_epoch, o.xid::text::bigint AS xid, o.id, o.tag, o.due,
-           pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin
-    FROM tailrace.installation i
-    LEFT JOIN (
-        SELECT xid, id, tag, written_at < clock_timestamp() - make_interval(secs => :grace) AS due
-        FROM tailrace.outbox ORDER BY xid, id LIMIT :most
-    ) o ON true
-""")
-LOOK_FROM = text("""
-    SELECT i.store_epoch, o.xid::text::bigint AS xid, o.id, o.tag, true AS due,
-           pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin
-    FROM tailrace.installation i
-    LEFT JOIN tailrace.outbox o ON o.xid >= CAST(CAST(:position AS text) AS xid8)
+LOOK = """
+    SELECT i.store_epoch, pg_postmaster_start_time(), pg_current_snapshot()::text,
+           o.xid::text::bigint, o.id, o.tag, o.due
+    FROM tailrace.installation i LEFT JOIN ({rows}) o ON true
+"""
+OLDEST = """
+    SELECT xid, id, tag, written_at < clock_timestamp() - interval '{grace:d} milliseconds' AS due
+    FROM tailrace.outbox ORDER BY xid, id LIMIT {most:d}
+"""
+SINCE = """
+    SELECT xid, id, tag, true AS due FROM tailrace.outbox
+    WHERE xid >= pg_snapshot_xmin('{snapshot}') AND NOT pg_visible_in_snapshot(xid, '{snapshot}')
+"""
+# A process that was stopped in the middle must not keep rows locked for ever: the server ends its connection.
+SHARE = text("""
+    SELECT pg_advisory_xact_lock_shared(:lock), set_config('idle_in_transaction_session_timeout', '5s', true)
 """)
 TAKE = text("""
     SELECT id FROM tailrace.outbox
-    WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[])) FOR UPDATE SKIP LOCKED
+    WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
+      AND EXISTS (SELECT FROM tailrace.installation WHERE store_epoch = :epoch)
+    FOR UPDATE SKIP LOCKED
 """)
 DELETE = text("""
     DELETE FROM tailrace.outbox WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
 """)
 DELETE_BELOW = text("DELETE FROM tailrace.outbox WHERE xid < CAST(CAST(:position AS text) AS xid8)")
+EXCLUDE = text("SELECT pg_advisory_xact_lock(:lock)")
 CLAIM = text("UPDATE tailrace.installation SET store_epoch = :epoch WHERE store_epoch IS DISTINCT FROM :epoch")
 
 
@@ -64,32 +92,80 @@ class Seen:
     Attributes:
         rows: what it held.
         store_epoch: the store that the newest process to connect uses.
-        xmin: every transaction below it had ended when the look began.
+        server: when the server that answered was started; another one is another server.
+        snapshot: what the look saw, as PostgreSQL writes it.
     """
 
     rows: tuple[OutboxRow, ...]
     store_epoch: str | None
-    xmin: int
+    server: object
+    snapshot: str
 
-
-def _seen(found: Sequence[Row[Any]]) -> Seen:
-    rows = tuple(OutboxRow(row.xid, row.id, row.tag, row.due) for row in found if row.xid is not None)
-    return Seen(rows, found[0].store_epoch, found[0].xmin)
+    @property
+    def xmin(self) -> int:
+        """Every transaction below it had ended when the look began."""
+        return int(self.snapshot.partition(":")[0])
 
 
 async def look(connection: AsyncConnection, *, most: int, grace: float) -> Seen:
-    """The oldest ``most`` rows, without locking any. One round trip, about 0.1 ms when there are none."""
-    return _seen((await connection.execute(LOOK, {"most": most, "grace": grace})).all())
+    """The oldest ``most`` rows, without locking any. One round trip, about 0.1 ms when there are none.
+
+    Raises:
+        DatabaseUnavailableError: it failed; the connection is to be given up.
+    """
+    return await _look(connection, OLDEST.format(most=most, grace=round(grace * 1000)))
 
 
-async def look_from(connection: AsyncConnection, position: int) -> Seen:
-    """Every row of transactions from ``position`` on, without locking any. One round trip."""
-    return _seen((await connection.execute(LOOK_FROM, {"position": str(position)})).all())
+async def look_since(connection: AsyncConnection, snapshot: str) -> Seen:
+    """The rows that ``snapshot`` did not show, without locking any. One round trip.
+
+    Raises:
+        DatabaseUnavailableError: it failed; the connection is to be given up.
+    """
+    return await _look(connection, SINCE.format(snapshot=snapshot))
 
 
-async def take(connection: AsyncConnection, rows: Iterable[OutboxRow]) -> frozenset[int]:
-    """Lock those of ``rows`` that are still there and nobody else's; their ids. Inside a transaction."""
-    return frozenset((await connection.execute(TAKE, _names(rows))).scalars())
+async def _look(connection: AsyncConnection, rows: str) -> Seen:
+    assert connection.sync_connection is not None
+    driver: Any = connection.sync_connection.connection.driver_connection
+    statement = LOOK.format(rows=rows)
+    found: Sequence[Sequence[Any]]
+    try:
+        if hasattr(driver, "fetch"):  # asyncpg
+            found = await driver.fetch(statement)
+        else:  # psycopg
+            found = await (await driver.execute(statement)).fetchall()
+    except Exception as error:
+        known = from_sqlstate(getattr(error, "sqlstate", None))
+        raise known or DatabaseUnavailableError(f"looking at the outbox failed: {type(error).__name__}") from error
+    if not found:
+        raise DatabaseUnavailableError("tailrace.installation is empty: run 'tailrace schema apply'")
+    epoch, server, snapshot = found[0][:3]
+    return Seen(tuple(OutboxRow(*row[3:]) for row in found if row[3] is not None), epoch, server, snapshot)
+
+
+@asynccontextmanager
+async def transaction(connection: AsyncConnection) -> AsyncIterator[None]:
+    """A transaction on a connection that otherwise commits by itself."""
+    await connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    except StoreUnavailableError:
+        await connection.exec_driver_sql("ROLLBACK")
+        raise
+    except BaseException:
+        await connection.invalidate()  # whatever state it is in
+        raise
+    await connection.exec_driver_sql("COMMIT")
+
+
+async def take(connection: AsyncConnection, rows: Iterable[OutboxRow], epoch: str) -> frozenset[int]:
+    """Lock those of ``rows`` that are still there and nobody else's; their ids. Inside a transaction.
+
+    None are taken unless ``epoch`` is the store that counts, and it stays that until the transaction ends.
+    """
+    await connection.execute(SHARE, {"lock": CLAIMS})
+    return frozenset((await connection.execute(TAKE, {**_names(rows), "epoch": epoch})).scalars())
 
 
 async def delete(connection: AsyncConnection, rows: Iterable[OutboxRow]) -> None:
@@ -103,10 +179,14 @@ async def delete_below(connection: AsyncConnection, position: int) -> None:
 
 
 async def claim_store(connection: AsyncConnection, epoch: str) -> None:
-    """Say that the store in this life is the one that counts; processes at another one stop trusting theirs."""
+    """Say that the store in this life is the one that counts; processes at another one stop trusting theirs.
+
+    Inside a transaction; waits until those that take rows under another one are done.
+    """
+    await connection.execute(EXCLUDE, {"lock": CLAIMS})
     await connection.execute(CLAIM, {"epoch": epoch})
 
 
-def _names(rows: Iterable[OutboxRow]) -> dict[str, list[int] | list[str]]:
+def _names(rows: Iterable[OutboxRow]) -> dict[str, Any]:
     rows = tuple(rows)
     return {"ids": [row.id for row in rows], "xids": sorted({str(row.xid) for row in rows})}

@@ -6,8 +6,7 @@ Both kinds of pass return the ids of rows they saw and did not settle; ``Horizon
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,11 +32,12 @@ OWN_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass left: ids ``unsettled``, ``depth`` rows in the outbox, and whether the pass can be relied upon."""
+    """What a pass left: ids ``unsettled``, ``depth`` rows seen, whether it can be relied upon, and who answered."""
 
     unsettled: frozenset[int]
     depth: int
     complete: bool
+    server: object
 
 
 class RelayPass(Protocol):
@@ -55,24 +55,32 @@ class RelayPass(Protocol):
         """The next pass runs on a new connection, perhaps to another server."""
         ...
 
+    def restart(self) -> None:
+        """What was learnt before counts no more: this is another database, or rows may have been missed."""
+        ...
+
 
 class OwnCommits:
-    """Transactions of this process whose stamps it has written already. Bounded: the oldest are forgotten."""
+    """Transactions of this process whose stamps it has written already. Bounded: the oldest are forgotten.
 
-    __slots__ = ("_order", "_xids")
+    Each counts in the life of store and database it was stamped in: another store has not seen the stamps, and another
+    database gives the same number to another transaction.
+    """
+
+    __slots__ = ("_known", "_order")
 
     def __init__(self) -> None:
-        self._xids: set[int] = set()
-        self._order: deque[int] = deque()
+        self._known: set[tuple[str, int]] = set()
+        self._order: deque[tuple[str, int]] = deque()
 
-    def add(self, xid: int) -> None:
-        self._xids.add(xid)
-        self._order.append(xid)
+    def add(self, life: str, xid: int) -> None:
+        self._known.add((life, xid))
+        self._order.append((life, xid))
         if len(self._order) > OWN_REMEMBERED:
-            self._xids.discard(self._order.popleft())
+            self._known.discard(self._order.popleft())
 
-    def __contains__(self, xid: int) -> bool:
-        return xid in self._xids
+    def has(self, life: str | None, xid: int) -> bool:
+        return life is not None and (life, xid) in self._known
 
 
 class Stamping:
@@ -92,8 +100,11 @@ class Stamping:
         self.observer = observer
         self.on_bumped = on_bumped
 
-    async def stamp(self, rows: list[OutboxRow]) -> None:
-        tags = frozenset(row.tag for row in rows if row.xid not in self.own)
+    def is_own(self, row: OutboxRow) -> bool:
+        return self.own.has(self.stamps.life, row.xid)
+
+    async def stamp(self, rows: Iterable[OutboxRow]) -> None:
+        tags = frozenset(row.tag for row in rows if not self.is_own(row))
         if not tags:
             return
         began = self.clock.monotonic()
@@ -121,6 +132,9 @@ class Relay:
     def connected(self) -> None:
         self._claimed = None
 
+    def restart(self) -> None:
+        """Nothing is remembered but what each new connection forgets."""
+
     async def run(self, connection: AsyncConnection) -> Pass:
         epoch = self._store.epoch
         if epoch is None:
@@ -129,29 +143,30 @@ class Relay:
         if epoch is None:
             raise StoreUnavailableError("the store is not connected")
         if epoch != self._claimed:
-            async with _transaction(connection):
+            async with outbox.transaction(connection):
                 await outbox.claim_store(connection, epoch)
             self._claimed = epoch
-        async with _reading(connection):
-            seen = await outbox.look(connection, most=self._settings.batch, grace=GRACE)
+        seen = await outbox.look(connection, most=self._settings.batch, grace=GRACE)
         mine = seen.store_epoch == epoch
         settled: frozenset[int] = frozenset()
         if mine and self._takes:
-            settled = await self._take(connection, seen)
+            settled = await self._take(connection, seen, epoch)
         # A push that was sent before this answer has arrived when it has: what others stamped is known here.
         await self._store.fence()
         unsettled = frozenset(row.id for row in seen.rows) - settled
         complete = mine and len(seen.rows) < self._settings.batch and self._store.epoch == epoch
-        return Pass(unsettled, len(seen.rows), complete)
+        return Pass(unsettled, len(seen.rows), complete, seen.server)
 
-    async def _take(self, connection: AsyncConnection, seen: Seen) -> frozenset[int]:
-        wanted = [row for row in seen.rows if row.due or row.xid in self._stamping.own]
+    async def _take(self, connection: AsyncConnection, seen: Seen, epoch: str) -> frozenset[int]:
+        wanted = [row for row in seen.rows if row.due or self._stamping.is_own(row)]
         if not wanted:
             return frozenset()
-        async with _transaction(connection):
-            locked = await outbox.take(connection, wanted)
+        async with outbox.transaction(connection):
+            locked = await outbox.take(connection, wanted, epoch)
             taken = [row for row in wanted if row.id in locked]
             if taken:
+                if self._store.epoch != epoch:
+                    raise StoreUnavailableError("the store was replaced during the pass")
                 await self._stamping.stamp(taken)
                 await outbox.delete(connection, taken)
         return locked
@@ -166,36 +181,32 @@ class Follower:
     def __init__(self, stamping: Stamping, clock: Clock) -> None:
         self._stamping = stamping
         self._clock = clock
-        self._position: int | None = None
-        self._known: set[int] = set()
+        self._snapshot = outbox.BEGINNING
         self._positions: deque[tuple[float, int]] = deque()
-        self._passed = float("-inf")
+        self._passed: float | None = None
 
     @property
     def missed(self) -> bool:
         """True if rows may have been removed since the last pass: what is cached must be given up."""
-        return self._position is not None and self._clock.monotonic() - self._passed > RETENTION / 2
+        return self._passed is not None and self._clock.monotonic() - self._passed > RETENTION / 2
 
     def connected(self) -> None:
         """Positions are the database's, not the connection's: go on where the last pass ended."""
 
     def restart(self) -> None:
-        """Begin anew at the present; for a cache that has just been emptied."""
-        self._position = None
-        self._known.clear()
+        """Begin anew; for a cache that has just been emptied, or another database."""
+        self._snapshot = outbox.BEGINNING
         self._positions.clear()
+        self._passed = None
 
     async def run(self, connection: AsyncConnection) -> Pass:
         began = self._clock.monotonic()
-        async with _reading(connection):
-            seen = await outbox.look_from(connection, 0 if self._position is None else self._position)
-        if self._position is not None:
-            await self._stamping.stamp([row for row in seen.rows if row.id not in self._known])
-        self._position = seen.xmin
-        self._known = {row.id for row in seen.rows if row.xid >= seen.xmin}
+        seen = await outbox.look_since(connection, self._snapshot)
+        await self._stamping.stamp(seen.rows)
+        self._snapshot = seen.snapshot
         self._passed = began
         await self._clean(connection, began, seen.xmin)
-        return Pass(frozenset(), len(seen.rows), complete=True)
+        return Pass(frozenset(), len(seen.rows), complete=True, server=seen.server)
 
     async def _clean(self, connection: AsyncConnection, now: float, xmin: int) -> None:
         """Remove what every process that still counts has seen: rows below a position that is ``RETENTION`` old."""
@@ -205,18 +216,4 @@ class Follower:
         while self._positions and now - self._positions[0][0] > RETENTION:
             old = self._positions.popleft()[1]
         if old is not None:
-            async with _transaction(connection):
-                await outbox.delete_below(connection, old)
-
-
-@asynccontextmanager
-async def _reading(connection: AsyncConnection) -> AsyncIterator[None]:
-    """One statement by itself: no round trips to begin and end a transaction."""
-    async with (await connection.execution_options(isolation_level="AUTOCOMMIT")).begin():
-        yield
-
-
-@asynccontextmanager
-async def _transaction(connection: AsyncConnection) -> AsyncIterator[None]:
-    async with (await connection.execution_options(isolation_level="READ COMMITTED")).begin():
-        yield
+            await outbox.delete_below(connection, old)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
@@ -13,8 +14,12 @@ from sqlalchemy import text
 
 from tailrace.cache import Answer, Cache, CachePolicy
 from tailrace.cache.consistency import ReadContext, current_reads
-from tailrace.db import Database, DatabaseFreshness
+from tailrace.cache.stamps import Stamps
+from tailrace.db import Database, DatabaseFreshness, outbox
+from tailrace.db.freshness import _relay_engine
+from tailrace.db.relay import Follower, OwnCommits
 from tailrace.embedded import PostgresServer, ValkeyServer
+from tailrace.errors import StoreUnavailableError
 from tailrace.settings import DatabaseSettings, FreshnessSettings
 from tailrace.stores import MemoryStore, Store, TieredStore
 
@@ -364,3 +369,114 @@ async def test_without_tailrace_s_objects_answers_are_computed(database_url: str
     assert not freshness.trusted()
     await freshness.aclose()
     await cache.aclose()
+
+
+async def test_a_fence_without_the_database_is_refused_and_no_error(alone: Start, postgres: PostgresServer) -> None:
+    """Many who ask at once, in the middle of a failure: each is told, none meets a foreign error, and it passes."""
+    process = await alone()
+    postgres.kill()
+    try:
+        assert set(await asyncio.gather(*[process.freshness.fence() for _ in range(20)])) == {False}
+    finally:
+        postgres.start()
+    await until(process.freshness.fence)
+
+
+async def test_clients_that_leave_during_a_fence_disturb_no_pass(alone: Start) -> None:
+    """Whoever waits for a pass may be cancelled at any moment; the next one gets its answer."""
+    process = await alone()
+    for turns in range(40):
+        leaving = asyncio.create_task(process.freshness.fence())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert await process.freshness.fence()
+    assert process.freshness.problem is None
+
+
+async def test_following_begins_anew_in_a_database_that_went_back(alone: Start, watched: str) -> None:
+    """After a failover that lost transactions, commits with smaller numbers than those seen before are noticed."""
+    process = await alone()
+    followed = process.freshness._pass
+    assert isinstance(followed, Follower)
+    connection = await asyncpg.connect(watched)
+    try:
+        before = process.freshness.epoch
+        followed._snapshot = "9000000:9000000:"  # as far as the lost primary had come
+        await connection.execute("UPDATE tailrace.installation SET id = gen_random_uuid()")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tailrace-relay'"
+        )
+        await until(lambda: process.freshness.epoch != before and process.freshness.trusted())
+        await process.read(1)
+        await connection.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
+
+        async def sees_it() -> bool:
+            return (await process.read(1))[0] == 5
+
+        await until(sees_it)
+    finally:
+        await connection.close()
+
+
+async def test_a_write_that_was_not_stamped_ends_trust_until_a_pass_has_seen_it(shared: Start) -> None:
+    """Not even a client without a token, on the writer's own process, reads past it."""
+    process = await shared()
+    await process.read(1)
+
+    class Refusing(Stamps):
+        async def bump(self, tags: Iterable[str]) -> str:
+            raise StoreUnavailableError("for a moment")
+
+    stamps = process.cache.stamps
+    process.cache.stamps = Refusing(process.store, process.cache.keyspace, ttl=60, random_bytes=os.urandom)
+    await process.write(1, 5)
+    process.cache.stamps = stamps
+    assert (await process.read(1))[0] == 5
+    await until(process.freshness.trusted)
+    assert (await process.read(1))[0] == 5
+
+
+async def test_rows_are_taken_under_the_store_that_counts_or_not_at_all(shared: Start, watched: str) -> None:
+    """Another store cannot be claimed while rows are being taken, and once it is, none are taken for the old one."""
+    engine = _relay_engine(watched, DatabaseSettings())
+    async with engine.connect() as one, engine.connect() as two:
+        async with outbox.transaction(one):
+            await outbox.claim_store(one, "old")
+        writer = await asyncpg.connect(watched)
+        await writer.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
+        await writer.close()
+        rows = (await outbox.look(one, most=10, grace=0)).rows
+
+        async def claim() -> None:
+            async with outbox.transaction(two):
+                await outbox.claim_store(two, "new")
+
+        async with outbox.transaction(one):
+            assert await outbox.take(one, rows, "old") == {row.id for row in rows}
+            claiming = asyncio.create_task(claim())
+            await until(lambda: waits_for_a_lock(watched))
+            assert not claiming.done()
+        await claiming
+        async with outbox.transaction(one):
+            assert await outbox.take(one, rows, "old") == frozenset()
+            assert await outbox.take(one, rows, "new") == {row.id for row in rows}
+    await engine.dispose()
+
+
+async def waits_for_a_lock(url: str) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    finally:
+        await connection.close()
+
+
+def test_own_commits_count_in_the_life_they_were_stamped_in() -> None:
+    """Another store has not seen the stamps; another database gives the number to another transaction."""
+    own = OwnCommits()
+    own.add("life one", 7)
+    assert own.has("life one", 7)
+    assert not own.has("life two", 7)
+    assert not own.has(None, 7)
