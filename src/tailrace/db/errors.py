@@ -33,6 +33,18 @@ UNAVAILABLE = {
 }
 
 
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """What asyncpg raises past SQLAlchemy when a connection breaks in the middle of its protocol."""
+    try:
+        from asyncpg import InternalClientError
+    except ImportError:
+        return ()
+    return (InternalClientError,)
+
+
+DRIVER_ERRORS = _driver_errors()
+
+
 def from_sqlstate(state: str | None, constraint: str | None = None) -> DatabaseError | None:
     """The error for a state the server gave, or None for one that has no special meaning here."""
     if not state:
@@ -62,6 +74,8 @@ def translate(error: BaseException) -> DatabaseError | None:
         if error.connection_invalidated or isinstance(error, exc.InterfaceError):
             return DatabaseUnavailableError("the connection to the database was lost")
         return None
+    if isinstance(error, DRIVER_ERRORS):
+        return DatabaseUnavailableError("the connection to the database was lost")
     if isinstance(error, TimeoutError):
         return DatabaseUnavailableError("the database did not answer in time")
     if isinstance(error, OSError):
@@ -74,7 +88,7 @@ def translated() -> Iterator[None]:
     """Raise Tailrace's error in place of a foreign one; what has no counterpart goes through unchanged."""
     try:
         yield
-    except (exc.SQLAlchemyError, OSError) as error:
+    except (exc.SQLAlchemyError, OSError, *DRIVER_ERRORS) as error:
         found = translate(error)
         if found is None:
             raise

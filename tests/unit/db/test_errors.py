@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 from sqlalchemy import exc
 
@@ -54,8 +55,9 @@ def test_what_drivers_and_pools_raise_is_translated() -> None:
     assert isinstance(translate(exc.TimeoutError()), PoolTimeoutError)
     assert isinstance(translate(ConnectionRefusedError(111, "refused")), DatabaseUnavailableError)
     assert isinstance(translate(TimeoutError()), DatabaseUnavailableError)
-    with pytest.raises(DatabaseUnavailableError), translated():
-        raise ConnectionResetError(104, "reset")
+    for lost in (ConnectionResetError(104, "reset"), asyncpg.InternalClientError("got result for unknown protocol")):
+        with pytest.raises(DatabaseUnavailableError), translated():
+            raise lost
 
 
 @pytest.mark.parametrize("url", ["", "mysql://h/d", "localhost:5432", "postgresql://h:port/d"])

@@ -183,7 +183,7 @@ class _Proving:
         self.goals += goals.outage_goals(found)
         self.notes.append(
             f"provider down: {found.samples} agents answers of {len(self.people[0].agents)} agents, caches emptied "
-            f"before each, once the breaker had opened; the slowest before that took {found.first * 1000:.0f} ms"
+            f"before each, from the first one within 100 ms on; the slowest until then took {found.first * 1000:.0f} ms"
         )
 
     async def crowd(self) -> None:
