@@ -43,6 +43,7 @@ def _driver_errors() -> tuple[type[Exception], ...]:
 
 
 DRIVER_ERRORS = _driver_errors()
+FOREIGN: tuple[type[Exception], ...] = (exc.SQLAlchemyError, OSError, *DRIVER_ERRORS)
 
 
 def from_sqlstate(state: str | None, constraint: str | None = None) -> DatabaseError | None:
@@ -88,7 +89,7 @@ def translated() -> Iterator[None]:
     """Raise Tailrace's error in place of a foreign one; what has no counterpart goes through unchanged."""
     try:
         yield
-    except (exc.SQLAlchemyError, OSError, *DRIVER_ERRORS) as error:
+    except FOREIGN as error:
         found = translate(error)
         if found is None:
             raise

@@ -60,8 +60,8 @@ class Soak:
 async def outage(stage: Stage, endpoint: Endpoint, person: Person, samples: int = 40) -> Outage:
     """The provider goes down. Caches are emptied before every request, so that each answer is calculated anew.
 
-    The first requests find out (their time is ``first`` at worst); from the first answer within 0.1 s on, ``samples`` are
-    timed. Afterwards the provider is up again.
+    The first requests find out (their time is ``first`` at worst); from the first answer within 0.1 s on, ``samples``
+    are timed. Afterwards the provider is up again.
     """
     site, clock = stage.site, stage.site.optimised.clock.monotonic
     request = ask(endpoint, person)
