@@ -119,7 +119,7 @@ class _Check:
     async def _aggregate(self) -> None:
         await self.connection.execute("SET LOCAL work_mem = '128MB'")
         await self.connection.execute(
-            f"CREATE TEMP TABLE tailrace_live ON COMMIT DROP AS SELECT * FROM {table_name(self.rollup)} WITH NO DATA"
+            f"CREATE TEMP TABLE tailrace_live (LIKE {table_name(self.rollup)}) ON COMMIT DROP"
         )
         blocks = await blocks_of(self.connection, self.rollup)
         for first, last in chunks(blocks):

@@ -43,49 +43,27 @@ ends one of them with 40P01. Nothing fires under ``session_replication_role = re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Table
 
 from tailrace.schema.declarations import Rollup, Through, Watch, as_table, schema_of
-from tailrace.schema.rollup_sql import PARENT, SIGN, SOURCE, Rows, add, contribution, table_name
+from tailrace.schema.plpgsql import EVENT_ROWS, REFERENCING, Function, block, branch, refuse_if
+from tailrace.schema.rollup_sql import (
+    PARENT,
+    SIGN,
+    SOURCE,
+    Rows,
+    add,
+    contribution,
+    contribution_of_one,
+    table_name,
+)
 from tailrace.schema.sql_text import identifier, literal, qualified, short_name
+from tailrace.schema.tags import Tags, derived_tags, note, note_one, note_truncate, own_tags
 
-__all__ = ["MANY_KEYS", "Function", "TableTriggers", "triggers_of"]
-
-MANY_KEYS = 100
-"""A statement that touches more keys than this writes one wide tag in place of theirs."""
-
-_EVENT_ROWS = {"insert": ("new_rows",), "update": ("new_rows", "old_rows"), "delete": ("old_rows",)}
-_REFERENCING = {
-    "insert": " REFERENCING NEW TABLE AS new_rows",
-    "update": " REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
-    "delete": " REFERENCING OLD TABLE AS old_rows",
-    "truncate": "",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """One trigger and its function. ``when`` is all that stands between name and EXECUTE in CREATE TRIGGER."""
-
-    trigger: str
-    name: str
-    body: str
-    when: str
-
-    def create(self, table: str) -> list[str]:
-        """Statements that create or replace both."""
-        function = qualified("tailrace", self.name)
-        return [
-            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n"
-            f"SET search_path = pg_catalog, pg_temp AS {_dollar(self.body)}",
-            f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
-            f"CREATE OR REPLACE TRIGGER {identifier(self.trigger)} "
-            + self.when.replace("{table}", table)
-            + f" EXECUTE FUNCTION {function}()",
-        ]
+__all__ = ["TableTriggers", "triggers_of"]
 
 
 @dataclass(slots=True)
@@ -142,7 +120,7 @@ class TableTriggers:
             made += self._parent_row_functions()
         for event in ("insert", "update", "delete"):
             if self._flags():
-                body = _block([f"PERFORM set_config({literal(flag)}, 'on', true)" for flag in self._flags()])
+                body = block([f"PERFORM set_config({literal(flag)}, 'on', true)" for flag in self._flags()])
                 made.append(
                     self._function(f"before_{event}", body, f"BEFORE {event.upper()} ON {{table}} FOR EACH STATEMENT")
                 )
@@ -156,27 +134,36 @@ class TableTriggers:
         body = self._truncate() if event == "truncate" else self._statements(event)
         if not body:
             return None
-        when = f"AFTER {event.upper()} ON {{table}}{_REFERENCING[event]} FOR EACH STATEMENT"
-        return self._function(event, _block(body), when)
+        when = f"AFTER {event.upper()} ON {{table}}{REFERENCING[event]} FOR EACH STATEMENT"
+        return self._function(event, block(body), when)
 
     def _statements(self, event: str) -> list[str]:
         body: list[str] = []
         if self._flags():
             body += [
-                _refuse_if(f"current_setting({literal(_moving(p))}, true) = 'on'", _BOTH, "0A000")
+                refuse_if(f"current_setting({literal(_moving(p))}, true) = 'on'", _BOTH, "0A000")
                 for p in self._parents()
             ]
         body += [_lock_parents(table, column, key, event) for table, column, key in self._parent_links()]
-        tags = _tags_statement(self._tag_groups(event), _EVENT_ROWS[event][0])
-        body += [tags] if tags else []
-        for rollup in sorted(self.rollups, key=table_name):
-            body.append(add(rollup, contribution(rollup, self._own_rows(rollup, event))))
+        body += self._account(event)
         if event == "update" and self.children:
             body.append(self._move_children())
         if event == "delete" and self.children:
             body.append(self._forget_departed())
         body += [f"PERFORM set_config({literal(flag)}, '', true)" for flag in self._flags()]
         return body
+
+    def _account(self, event: str) -> list[str]:
+        """Tags and contributions of the statement's rows; in a shorter way where it has one row, as most have."""
+        tags, rollups = self._tags(event), sorted(self.rollups, key=table_name)
+        own = [(rollup, self._own_rows(rollup, event)) for rollup in rollups]
+        many = [note(tags)] if tags else []
+        many += [add(rollup, contribution(rollup, rows)) for rollup, rows in own]
+        if event == "update" or not (own or any(t.keyed for t in tags)):
+            return many
+        one = [note_one(tags)] if tags else []
+        one += [add(rollup, contribution_of_one(rollup, rows)) for rollup, rows in own]
+        return [branch(f"EXISTS (SELECT FROM {EVENT_ROWS[event][0]} OFFSET 1)", many, one)]
 
     def _parents(self) -> list[Table]:
         found = {
@@ -208,7 +195,7 @@ class TableTriggers:
             ]
             source, sign = f"({' UNION ALL '.join(sides)}) {SOURCE}", None
         else:
-            source, sign = f"{_EVENT_ROWS[event][0]} {SOURCE}", 1 if event == "insert" else -1
+            source, sign = f"{EVENT_ROWS[event][0]} {SOURCE}", 1 if event == "insert" else -1
         if rollup.parent_link is None:
             return Rows(source, sign)
         link = rollup.parent_link
@@ -222,27 +209,17 @@ class TableTriggers:
         # LIMIT keeps the look-up one index probe a row, however few or many rows the plan was made for.
         return Rows(f"{source} CROSS JOIN LATERAL ({living} LIMIT 1) {PARENT}", sign)
 
-    def _tag_groups(self, event: str) -> list[tuple[str, bool, list[str]]]:
-        """(tag of the table, whether to write it, SELECTs of keyed tags) for this event."""
-        groups = [
-            (watch.tag, True, [_keyed(watch, key, rows) for key in watch.keys for rows in _EVENT_ROWS[event]])
-            for watch in self.watches
+    def _tags(self, event: str) -> list[Tags]:
+        return [own_tags(watch, event) for watch in self.watches] + [
+            derived_tags(watch, key, event)
+            for watch, key, guaranteed in self.through
+            if not (event == "insert" and guaranteed)
         ]
-        for watch, key, guaranteed in self.through:
-            if event == "insert" and guaranteed:
-                continue
-            groups.append((watch.tag, False, [_derived(watch, key, event)]))
-        return groups
 
     def _truncate(self) -> list[str]:
-        tags = [tag for watch in self.watches for tag in (watch.tag, f"{watch.tag}:*")]
         # A foreign key makes TRUNCATE cascade, and then the child has a trigger of its own.
-        tags += [f"{watch.tag}:*" for watch, _, guaranteed in self.through if not guaranteed]
-        body = []
-        if tags:
-            body.append(
-                "INSERT INTO tailrace.outbox (tag) VALUES " + ", ".join(f"({literal(t)})" for t in dict.fromkeys(tags))
-            )
+        through = [watch for watch, _, guaranteed in self.through if not guaranteed]
+        body = [note_truncate(self.watches, through)] if self.watches or through else []
         emptied = sorted({table_name(r) for r in (*self.rollups, *self.children)})
         return body + ([f"TRUNCATE {', '.join(emptied)}"] if emptied else [])
 
@@ -260,9 +237,9 @@ class TableTriggers:
         )
         moving = f"PERFORM set_config({literal(_moving(self.table))}, 'on', true)"
         return [
-            self._function("row_delete", _block([note], "OLD"), "BEFORE DELETE ON {table} FOR EACH ROW"),
+            self._function("row_delete", block([note], "OLD"), "BEFORE DELETE ON {table} FOR EACH ROW"),
             self._function(
-                "row_update", _block([moving], "NEW"), f"BEFORE UPDATE ON {{table}} FOR EACH ROW WHEN ({changed})"
+                "row_update", block([moving], "NEW"), f"BEFORE UPDATE ON {{table}} FOR EACH ROW WHEN ({changed})"
             ),
         ]
 
@@ -272,18 +249,18 @@ class TableTriggers:
         changed = f"EXISTS (SELECT {columns} FROM old_rows EXCEPT ALL SELECT {columns} FROM new_rows)"
         rekeyed = f"EXISTS (SELECT {links} FROM old_rows EXCEPT ALL SELECT {links} FROM new_rows)"
         inner = [
-            _refuse_if(rekeyed, f"{self.name}: the key that a rollup joins by cannot be updated", "0A000"),
-            _refuse_if(
+            refuse_if(rekeyed, f"{self.name}: the key that a rollup joins by cannot be updated", "0A000"),
+            refuse_if(
                 "current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')",
                 f"{self.name}: a column that a rollup uses was updated under a snapshot that cannot show the newest "
                 "joined rows: use READ COMMITTED",
                 "40001",
             ),
-            _refuse_if(f"current_setting({literal(_writing(self.table))}, true) = 'on'", _BOTH, "0A000"),
+            refuse_if(f"current_setting({literal(_writing(self.table))}, true) = 'on'", _BOTH, "0A000"),
         ]
         inner += [add(r, contribution(r, self._moved_rows(r))) for r in sorted(self.children, key=table_name)]
         inner.append(f"PERFORM set_config({literal(_moving(self.table))}, '', true)")
-        return f"IF {changed} THEN\n" + _indent(";\n".join(inner)) + ";\nEND IF"
+        return branch(changed, inner)
 
     def _moved_rows(self, rollup: Rollup) -> Rows:
         link = rollup.parent_link
@@ -356,73 +333,8 @@ def _writing(table: Table) -> str:
     return _flag("writing", table)
 
 
-def _tag(prefix: str, column: str, value: str) -> str:
-    return f"{literal(f'{prefix}:{column}=')} || coalesce({value}::text, 'None') AS tag"
-
-
-def _keyed(watch: Watch, key: str | Through, rows: str) -> str:
-    if isinstance(key, str):
-        return f"SELECT {_tag(watch.tag, key, f's.{identifier(key)}')} FROM {rows} s"
-    parent = TableTriggers(as_table(key.parent)).sql_name
-    match = f"{identifier(key.parent_column)} = s.{identifier(key.column)}"
-    look_up = f"SELECT {identifier(key.key)} AS k FROM {parent} WHERE {match} LIMIT 1"
-    return f"SELECT {_tag(watch.tag, key.key, 'p.k')} FROM {rows} s CROSS JOIN LATERAL ({look_up}) p"
-
-
-def _derived(watch: Watch, key: Through, event: str) -> str:
-    tag = _tag(watch.tag, key.key, f"s.{identifier(key.key)}")
-    if event != "update":
-        return f"SELECT {tag} FROM {_EVENT_ROWS[event][0]} s"
-    columns = f"{identifier(key.parent_column)}, {identifier(key.key)}"
-    sides = [
-        f"(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b})"
-        for a, b in (("new_rows", "old_rows"), ("old_rows", "new_rows"))
-    ]
-    return f"SELECT {tag} FROM ({' UNION ALL '.join(sides)}) s"
-
-
-def _tags_statement(groups: Sequence[tuple[str, bool, list[str]]], rows: str) -> str | None:
-    """One INSERT of every tag, or None when there is none to write."""
-    selects: list[str] = []
-    for tag, own, keyed in groups:
-        table = [literal(tag)] if own else []
-        if not keyed:
-            selects.append(f"SELECT {literal(tag)} WHERE EXISTS (SELECT FROM {rows})")
-            continue
-        union = "\n        UNION ALL ".join(keyed)
-        few = f"{table[0]}::text || k" if own else "k"
-        many = f"ARRAY[{', '.join([*table, literal(f'{tag}:*')])}]"
-        # One pass and no CTE: half the cost for a single row.
-        selects.append(
-            f"SELECT unnest(CASE WHEN cardinality(k) <= {MANY_KEYS} THEN {few} ELSE {many} END)\n"
-            f"FROM (SELECT coalesce(array_agg(tag), '{{}}') AS k FROM (SELECT DISTINCT tag FROM (\n        {union}) u\n"
-            f"    LIMIT {MANY_KEYS + 1}) d) g" + (f" WHERE EXISTS (SELECT FROM {rows})" if own else "")
-        )
-    return "INSERT INTO tailrace.outbox (tag)\n" + "\nUNION ALL ".join(selects) if selects else None
-
-
 def _lock_parents(parent: Table, column: str, key: str, event: str) -> str:
-    wanted = " UNION ALL ".join(f"SELECT {identifier(column)} FROM {rows}" for rows in _EVENT_ROWS[event])
+    wanted = " UNION ALL ".join(f"SELECT {identifier(column)} FROM {rows}" for rows in EVENT_ROWS[event])
     table = TableTriggers(parent).sql_name
     name = f"p.{identifier(key)}"
     return f"PERFORM 1 FROM {table} p WHERE {name} = ANY (ARRAY({wanted})) ORDER BY {name} FOR SHARE"
-
-
-def _refuse_if(condition: str, message: str, code: str) -> str:
-    text = literal(message.replace("%", "%%"))
-    return f"IF {condition} THEN\n    RAISE EXCEPTION {text} USING ERRCODE = '{code}';\nEND IF"
-
-
-def _block(statements: Sequence[str], result: str = "NULL") -> str:
-    return "BEGIN\n" + _indent(";\n".join([*statements, f"RETURN {result}"])) + ";\nEND"
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.split("\n"))
-
-
-def _dollar(body: str) -> str:
-    mark = "tailrace"
-    while f"${mark}$" in body:
-        mark += "_"
-    return f"${mark}$\n{body}\n${mark}$"
