@@ -38,11 +38,11 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
-def service(*, tailrace: bool, routes: int = 2) -> FastAPI:
+def service(*, tailrace: bool, routes: int = 2, settings: Settings | None = None) -> FastAPI:
     """A FastAPI application with one cached and one plain endpoint, the last of ``routes``."""
     app = FastAPI()
     if tailrace:
-        Tailrace(app, Settings(database_url=None, valkey_url=None))
+        Tailrace(app, settings or Settings(database_url=None, valkey_url=None))
 
     async def items() -> Any:
         return ITEMS
@@ -117,6 +117,7 @@ def rows(found: dict[str, float]) -> list[dict[str, Any]]:
         "request context, added to bare ASGI": found["request context"] - base,
         "problem details, added to bare ASGI": found["problem details"] - base,
         "stack, hit, added to bare ASGI": found["stack, hit"] - base,
+        "stack, hit, Tailrace served, added": found["stack, hit, Tailrace served"] - base,
     }
     return [
         {
@@ -144,6 +145,7 @@ def subjects() -> dict[str, tuple[Any, str]]:
     made["FastAPI, 100 routes"] = (many, "/plain")
     made["stack, 100 routes"] = (stacked_many, "/plain")
     made["stack, hit"] = (stacked, "/cached")
+    made["stack, hit, Tailrace served"] = (stacked.state.tailrace, "/cached")
     return made
 
 
