@@ -1,6 +1,6 @@
 """The form of an entry in a store. Pure.
 
-    version (1 byte), stamps (1 byte: how many), created_at (float64), ttl (float32), cost (float32), stamps, value
+    version (1 byte), stamps (2 bytes: how many), created_at (float64), ttl (float32), cost (float32), stamps, value
 
 ``created_at`` is wall time, since entries are shared between machines; ``cost`` is how long computing took, in seconds.
 """
@@ -14,8 +14,8 @@ from tailrace.core.freshness import STAMP_BYTES
 
 __all__ = ["Entry", "decode", "encode"]
 
-VERSION = 1
-HEADER = struct.Struct("!BBdff")
+VERSION = 2
+HEADER = struct.Struct("!BHdff")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,38 +22,40 @@ class Leases:
 
     Args:
         seconds: for how long a lease holds.
-        random_bytes: makes owners' names.
     """
 
-    __slots__ = ("_clock", "_random_bytes", "_seconds", "_store")
+    __slots__ = ("_clock", "_seconds", "_store")
 
-    def __init__(self, store: Store, clock: Clock, *, seconds: float, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, store: Store, clock: Clock, *, seconds: float) -> None:
         self._store = store
         self._clock = clock
         self._seconds = seconds
-        self._random_bytes = random_bytes
 
-    async def take_or_wait(self, key: str, entry_key: str, usable: Callable[[bytes | None], bool]) -> bytes | None:
-        """Become the owner of ``key``, or wait until its owner has stored an entry.
+    async def take_or_wait(
+        self, key: str, owner: bytes, entry_key: str, usable: Callable[[bytes | None], bool]
+    ) -> None:
+        """Become ``owner`` of ``key``, or wait until its owner has stored an entry.
 
-        Returns:
-            The owner's name when this caller must compute; None when ``entry_key`` holds what is ``usable``.
-            After a lease's length without either, the caller owns it whatever others do: it must answer its client.
+        Returns when this caller must compute, or as soon as ``entry_key`` holds what is ``usable``. After a lease's
+        length without either, the caller must compute whatever others do: it has a client to answer. Whatever ends the
+        call, the lease may have been taken.
+
+        Args:
+            owner: a name nobody else uses.
 
         Raises:
             StoreUnavailableError: the store is down or slow.
         """
-        owner = self._random_bytes(12)
         give_up = self._clock.monotonic() + self._seconds
         pause = FIRST_PAUSE
         while True:
             holder = (await self._store.add({key: owner}, self._seconds))[0]
             if holder == owner or self._clock.monotonic() >= give_up:
-                return owner
+                return
             await self._clock.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             if usable((await self._store.get([entry_key]))[0]):
-                return None
+                return
 
     async def give_back(self, key: str, owner: bytes) -> None:
         """End the lease if it is still this owner's."""

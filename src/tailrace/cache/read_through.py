@@ -20,6 +20,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -100,11 +101,12 @@ class Cache:
         self._observer = observer
         ttl = FreshnessSettings().stamp_ttl if stamp_ttl is None else stamp_ttl
         self.stamps = Stamps(store, self.keyspace, ttl=ttl, random_bytes=os.urandom)
-        self._leases = Leases(store, self._clock, seconds=self.settings.lease, random_bytes=os.urandom)
+        self._leases = Leases(store, self._clock, seconds=self.settings.lease)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._background: set[asyncio.Task[None]] = set()
+        self._returning: set[asyncio.Task[None]] = set()
         self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self.warmer = Warmer(self.read_through)
+        self.warmer = Warmer(self._warm)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -196,7 +198,7 @@ class Cache:
         if part is Phase.EXPIRED:
             return None
         if part is not Phase.FRESH:
-            self._in_background(self._refresh(request, entry))
+            self._in_background(self._refresh(request, entry), self._background)
         if request.policy.warm:
             self.warmer.used(request.key)
         return _answer(entry, "stale" if part is Phase.STALE else "hit", now)
@@ -230,7 +232,7 @@ class Cache:
         try:
             answer, leader = await self._flights.join((request.entry_key, stamps), fly)
         except Exception:
-            if expired is not None and self._may_serve_on_error(request.policy, expired):
+            if expired is not None and await self._may_serve_on_error(request, expired):
                 return _answer(expired, "stale", self._clock.now())
             raise
         if leader or answer.status != "miss":
@@ -239,34 +241,43 @@ class Cache:
             return await fly()
         return Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
 
-    def _may_serve_on_error(self, policy: CachePolicy, entry: Entry) -> bool:
-        return self._clock.now() - entry.created_at - entry.ttl < policy.stale_if_error
+    async def _may_serve_on_error(self, request: _Request, entry: Entry) -> bool:
+        """True if time alone has ended ``entry``, not too long ago: a commit may have come while it was computed."""
+        if self._clock.now() - entry.created_at - entry.ttl >= request.policy.stale_if_error:
+            return False
+        if not request.tags:
+            return True
+        if self._refusal(current_reads.get(), request.tags) is not None or self.keyspace.prefix() != request.prefix:
+            return False
+        try:
+            return current(entry.stamps, await self.store.get(request.stamp_keys))
+        except StoreUnavailableError:
+            return False
 
     async def _fill(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
         """Compute and store; in a shared store only one process does, the others take what it stored."""
-        lease_key = owner = None
-        if self.store.shared:
-            lease_key = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
-            taken: list[Entry] = []
+        if not self.store.shared:
+            return await self._compute_and_store(request, stamps, background=background)
+        taken: list[Entry] = []
 
-            def usable(data: bytes | None) -> bool:
-                entry = decode(data)
-                if entry is None or entry.stamps != stamps or entry.created_at + entry.ttl <= self._clock.now():
-                    return False
-                taken.append(entry)
-                return True
+        def usable(data: bytes | None) -> bool:
+            entry = decode(data)
+            if entry is None or entry.stamps != stamps or entry.created_at + entry.ttl <= self._clock.now():
+                return False
+            taken.append(entry)
+            return True
 
-            try:
-                owner = await self._leases.take_or_wait(lease_key, request.entry_key, usable)
-            except StoreUnavailableError:
-                lease_key = None
+        lease = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
+        owner = os.urandom(12)
+        try:
+            with suppress(StoreUnavailableError):  # then everyone computes for themselves
+                await self._leases.take_or_wait(lease, owner, request.entry_key, usable)
             if taken:
                 return _answer(taken[-1], "collapsed", self._clock.now())
-        try:
             return await self._compute_and_store(request, stamps, background=background)
         finally:
-            if lease_key is not None and owner is not None:
-                self._in_background(self._give_back(lease_key, owner))
+            if not taken:  # even if cancelled while taking it: nobody may have to wait for a lease to expire
+                self._in_background(self._give_back(lease, owner), self._returning)
 
     async def _compute_and_store(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
         policy = request.policy
@@ -330,10 +341,16 @@ class Cache:
         except StoreUnavailableError:
             return  # it expires by itself
 
-    def _in_background(self, work: Awaitable[None]) -> None:
+    def _in_background(self, work: Awaitable[None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _warm(self, key: str, recipe: Recipe) -> None:
+        """Compute what a recipe tells, unless it could not be kept: a database in trouble is left in peace."""
+        tags = self._complete(recipe.depends_on)
+        if self._refusal(None, tags) is None and self.keyspace.prefix(database=bool(tags)) is not None:
+            await self.read_through(key, recipe.compute, policy=recipe.policy, depends_on=tags)
 
     # --- changing ----------------------------------------------------------------------------------------------------
 
@@ -364,11 +381,12 @@ class Cache:
         return await self.store.clear(self.keyspace.root)
 
     async def aclose(self) -> None:
-        """Let background work end. The store is its maker's to close."""
+        """End what runs in the background; give back the leases it holds. The store is its maker's to close."""
         await self.warmer.aclose()
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*self._returning, return_exceptions=True)
 
     def _complete(self, depends_on: Iterable[str]) -> tuple[str, ...]:
         given = tuple(depends_on)

@@ -7,22 +7,21 @@ Three occasions: at start and on a schedule (recipes that the application gives)
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 from tailrace.cache.consistency import current_reads
-from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
+from tailrace.cache.policy import CachePolicy, Computed, Uncacheable
 from tailrace.core.freshness import with_table
-
-if TYPE_CHECKING:
-    from tailrace.cache.read_through import Compute
 
 __all__ = ["Recipe", "Warmer"]
 
-REMEMBERED = 10_000
-"""Most recipes kept."""
+REMEMBERED = 2_000
+"""Most recipes kept. Each holds what its computation needs, which may be a whole request."""
+MOST_WAITING = 200
+"""Most computations under way and waiting; what depends on the same write and is used less is left to its callers."""
 AT_ONCE = 2
 """Most computations under way."""
 WORTHWHILE = 2
@@ -38,14 +37,6 @@ class Recipe:
     depends_on: tuple[str, ...]
 
 
-class ReadThrough(Protocol):
-    """``Cache.read_through``."""
-
-    def __call__(
-        self, key: str, compute: Compute, *, policy: CachePolicy, depends_on: Iterable[str] = ()
-    ) -> Awaitable[Answer]: ...
-
-
 @dataclass(slots=True)
 class _Known:
     recipe: Recipe
@@ -56,12 +47,17 @@ class Warmer:
     """Remembers recipes by key and tag and runs them.
 
     Args:
-        read_through: looks an answer up and computes it if it must; so warming shares flights and leases with requests.
+        warm: looks an answer up and computes it if it must, so that warming shares flights and leases with requests.
         on_error: told of a recipe that failed; the answer is then computed when somebody asks.
     """
 
-    def __init__(self, read_through: ReadThrough, *, on_error: Callable[[str, Exception], None] | None = None) -> None:
-        self._read_through = read_through
+    def __init__(
+        self,
+        warm: Callable[[str, Recipe], Awaitable[None]],
+        *,
+        on_error: Callable[[str, Exception], None] | None = None,
+    ) -> None:
+        self._warm_one = warm
         self._on_error = on_error
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._by_tag: dict[str, set[str]] = {}
@@ -90,7 +86,7 @@ class Warmer:
         """Compute again, most used first, what depended on ``tags`` and was used since it was computed."""
         keys = {key for tag in with_table(tags) for key in self._by_tag.get(tag, ())}
         worth = [(self._known[key].uses, key) for key in keys if self._known[key].uses >= WORTHWHILE]
-        for _, key in sorted(worth, reverse=True):
+        for _, key in heapq.nlargest(MOST_WAITING - len(self._tasks), worth):
             self._start(key, self._known[key].recipe)
 
     async def run(self, recipes: dict[str, Recipe]) -> None:
@@ -115,7 +111,7 @@ class Warmer:
         current_reads.set(None)  # not part of the request that invalidated
         async with self._slots:
             try:
-                await self._read_through(key, recipe.compute, policy=recipe.policy, depends_on=recipe.depends_on)
+                await self._warm_one(key, recipe)
             except Exception as error:  # a failed warming costs nobody but the next caller's time
                 if self._on_error is not None:
                     self._on_error(key, error)

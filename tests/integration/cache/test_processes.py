@@ -12,6 +12,7 @@ from tailrace.settings import CacheSettings
 from tailrace.stores import Store, TieredStore, ValkeyStore
 
 POLICY = CachePolicy("shared", ttl=60)
+ADDRESS: dict[Cache, str] = {}
 
 
 @pytest.fixture(params=[ValkeyStore, TieredStore])
@@ -22,7 +23,9 @@ async def caches(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterat
     made = [Cache(store, settings=settings) for store in stores]
     for store in stores:
         assert await store.connect()
+    ADDRESS.update(dict.fromkeys(made, valkey_url))
     yield made[0], made[1]
+    ADDRESS.clear()
     for cache, store in zip(made, stores, strict=True):
         await cache.aclose()
         await store.aclose()
@@ -98,3 +101,53 @@ async def test_what_is_not_kept_makes_nobody_wait_for_ever(caches: tuple[Cache, 
     async with asyncio.timeout(10):
         answers = await asyncio.gather(*reads)
     assert [answer.value for answer in answers] == [b"mine", b"mine"]
+
+
+async def test_a_client_that_leaves_at_any_moment_leaves_no_lease_behind(caches: tuple[Cache, Cache]) -> None:
+    """Cancelled while the lease is being taken, while computing, or after: nobody waits for it to expire."""
+    one, two = caches
+    for turns in range(12):
+        key = f"k{turns}"
+        leaving = asyncio.create_task(one.read_through(key, Computation(), policy=POLICY, depends_on=["t"]))
+        for _ in range(turns):
+            await asyncio.sleep(0.0002)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await until_no_lease(one, key)
+        answer = await two.read_through(key, Computation(0), policy=POLICY, depends_on=["t"])
+        assert answer.value == b"value"
+
+
+async def test_a_process_that_is_closed_gives_its_leases_back(caches: tuple[Cache, Cache]) -> None:
+    """A deployment delays nobody: what was being refreshed is free for others at once."""
+    one, _ = caches
+    policy = CachePolicy("short", ttl=0.01, stale_while_revalidate=60, jitter=0, early_refresh=0)
+    await one.read_through("k", Computation(0), policy=policy, depends_on=["t"])
+    await asyncio.sleep(0.02)
+    started = asyncio.Event()
+
+    async def never() -> bytes:
+        started.set()
+        await asyncio.Event().wait()
+        return b""
+
+    assert (await one.read_through("k", never, policy=policy, depends_on=["t"])).status == "stale"
+    await started.wait()
+    await one.aclose()
+    assert await leases(one, "k") == 0
+
+
+async def leases(cache: Cache, key: str) -> int:
+    """How many lease keys of ``key`` the server holds."""
+    reader = ValkeyStore(ADDRESS[cache])
+    try:
+        held = [name async for names in reader.scan(cache.keyspace.root) for name in names]
+    finally:
+        await reader.aclose()
+    return sum(b":l:" in name and name.endswith(b":" + key.encode()) for name in held)
+
+
+async def until_no_lease(cache: Cache, key: str) -> None:
+    async with asyncio.timeout(0.4):  # less than the lease's length
+        while await leases(cache, key):
+            await asyncio.sleep(0)

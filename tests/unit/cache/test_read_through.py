@@ -9,6 +9,7 @@ import pytest
 
 from tailrace.cache import Answer, Cache, CachePolicy, Computed, Uncacheable
 from tailrace.cache.consistency import ReadContext, current_reads
+from tailrace.cache.warm import MOST_WAITING
 from tailrace.events import CacheBypassed, CacheFillRefused, Event
 from tailrace.settings import CacheSettings
 from tailrace.stores.memory import MemoryStore
@@ -349,3 +350,88 @@ async def test_forget_removes_one_answer(world: World) -> None:
     await world.cache.forget("a")
     assert (await world.read(key="a")).status == "miss"
     assert (await world.read(key="b")).status == "hit"
+
+
+async def test_stale_if_error_does_not_serve_what_a_commit_ended_meanwhile(world: World) -> None:
+    """While the computation that then fails was under way, the expired answer was invalidated: it is not served."""
+    policy = CachePolicy("sie", ttl=10, stale_if_error=60, jitter=0, early_refresh=0)
+    await world.read(policy)
+    world.clock.step(20)
+
+    async def overtaken() -> None:
+        await world.cache.invalidate(TAGS)
+        raise ConnectionError("down")
+
+    world.source.before = overtaken
+    with pytest.raises(ConnectionError):
+        await world.read(policy)
+
+
+async def test_stale_if_error_ends_with_trust(world: World) -> None:
+    """When commits may have become unknown during the computation, the expired answer is not served either."""
+    policy = CachePolicy("sie", ttl=10, stale_if_error=60, jitter=0, early_refresh=0)
+    await world.read(policy)
+    world.clock.step(20)
+
+    async def lost() -> None:
+        world.database.horizon = False
+        raise ConnectionError("down")
+
+    world.source.before = lost
+    with pytest.raises(ConnectionError):
+        await world.read(policy)
+
+
+@pytest.mark.parametrize("count", [254, 255, 1000])
+async def test_an_answer_may_depend_on_many_tags(count: int) -> None:
+    """However many, each ends it."""
+    cache, source = Cache(MemoryStore()), Source()
+    tags = [f"calls:user_id={n}" for n in range(count)]
+    for status in ("miss", "hit"):
+        answer = await cache.read_through("m", source.compute, policy=POLICY, depends_on=tags)
+        assert answer.status == status
+    await cache.invalidate([tags[-1]])
+    assert (await cache.read_through("m", source.compute, policy=POLICY, depends_on=tags)).status == "miss"
+    await cache.aclose()
+
+
+async def test_an_empty_value_is_a_value(world: World) -> None:
+    """No bytes at all are an answer like any other."""
+
+    async def nothing() -> bytes:
+        return b""
+
+    for status in ("miss", "hit"):
+        answer = await world.cache.read_through("n", nothing, policy=POLICY, depends_on=TAGS)
+        assert (answer.status, answer.value) == (status, b"")
+    found = world.cache.peek("n", policy=POLICY, depends_on=TAGS)
+    assert found is not None
+    assert found.value == b""
+
+
+async def test_warming_leaves_a_database_in_trouble_in_peace(world: World) -> None:
+    """What could not be kept is not computed unasked."""
+    policy = CachePolicy("warm", ttl=10, jitter=0, early_refresh=0, warm=True)
+    for _ in range(3):
+        await world.read(policy)
+    world.database.horizon = False
+    world.cache.warmer.invalidated(TAGS)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.source.reads == 1
+
+
+async def test_a_write_that_ends_very_many_answers_warms_the_most_used(world: World) -> None:
+    """No burst of tasks: the most used are computed again, the rest by whoever asks."""
+    policy = CachePolicy("warm", ttl=10, jitter=0, early_refresh=0, warm=True)
+    for number in range(MOST_WAITING + 50):
+        for _ in range(3 + (number >= 50)):
+            await world.read(policy, f"k{number}")
+    world.source.reads = 0
+    await world.write()
+    world.cache.warmer.invalidated(TAGS)
+    for _ in range(10 * MOST_WAITING):
+        await asyncio.sleep(0)
+    assert world.source.reads == MOST_WAITING
+    assert (await world.read(policy, f"k{MOST_WAITING}")).status == "hit"
+    assert (await world.read(policy, "k0")).status == "miss"
