@@ -105,9 +105,12 @@ class Backfill:
                     done += last - first
                     self._tell("aggregate", done, self.blocks, "blocks")
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.workers, max(1, len(waiting)))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.workers, max(1, len(waiting)))):
+                    group.create_task(work())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed  # the first one stopped the others
 
     async def _aggregate_chunk(self, connection: Connection, first: int, last: int) -> None:
         select = contribution(self.rollup, live_rows(self.rollup, chunk_condition(first, last)))

@@ -92,7 +92,11 @@ class translated:  # noqa: N801 - reads as a verb where it is used
             raise ConflictError(str(error)) from error
         if isinstance(
             error,
-            asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError | asyncpg.InterfaceError | OSError,
+            asyncpg.PostgresConnectionError
+            | asyncpg.OperatorInterventionError
+            | asyncpg.InterfaceError
+            | asyncpg.InternalClientError  # the server's farewell arrived between two statements
+            | OSError,
         ):
             raise DatabaseUnavailableError(f"the connection failed: {error}") from error
         if isinstance(error, asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError):
