@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tailrace.asgi.exchange import exchange_of
-from tailrace.asgi.headers import cookie_values
 from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.write_token import WriteTokens
@@ -24,9 +23,10 @@ from tailrace.cache.write_token import WriteTokens
 __all__ = ["COOKIE", "HEADER", "ReadYourWritesMiddleware"]
 
 COOKIE = b"tailrace-fresh"
+"""What the cookies' names begin with; each ends in the place its token is about (``WriteTokens.place``)."""
 HEADER = b"tailrace-fresh"
-MAX_TOKENS = 4
-"""Tokens of one request that are looked at; browsers send one for each path they know."""
+MAX_TOKENS = 16
+"""Tokens of one request that are looked at; browsers send one for each service of the host, and for each path."""
 
 
 class ReadYourWritesMiddleware:
@@ -77,7 +77,7 @@ class ReadYourWritesMiddleware:
             # Nothing says whether the token is genuine, so it is believed: that only costs the cache.
             reads.bypass = True
             return
-        shown = cookie_values(headers.get(b"cookie"), COOKIE)[:MAX_TOKENS]
+        shown = _cookies(headers.get(b"cookie", b""))[:MAX_TOKENS]
         if HEADER in headers:
             shown += [token.strip() for token in headers[HEADER].split(b",")][:MAX_TOKENS]
         needs = {tokens.read(token.decode("latin-1")) for token in shown}
@@ -91,11 +91,19 @@ class ReadYourWritesMiddleware:
         tokens = self._tokens()
         if tokens is None:
             return []
-        token = tokens.issue(unstamped=reads.wrote_unstamped).encode("ascii")
-        return [(b"set-cookie", _cookie(token, scope, tokens.ttl)), (HEADER, token)]
+        unstamped = reads.wrote_unstamped or reads.stamped_in not in (None, tokens.life)
+        token = tokens.issue(unstamped=unstamped).encode("ascii")
+        name = b"%s-%s" % (COOKIE, tokens.place(unstamped=unstamped).encode("ascii"))
+        return [(b"set-cookie", _cookie(name, token, scope, tokens.ttl)), (HEADER, token)]
 
 
-def _cookie(token: bytes, scope: Scope, ttl: float) -> bytes:
+def _cookies(header: bytes) -> list[bytes]:
+    """The values of all cookies whose name begins with ``COOKIE``."""
+    pairs = [part.strip().partition(b"=") for part in header.split(b";")]
+    return [value.strip(b'" ') for name, _, value in pairs if name.startswith(COOKIE)]
+
+
+def _cookie(name: bytes, token: bytes, scope: Scope, ttl: float) -> bytes:
     # Path=/ and not the mount's: services below different prefixes may share one database.
     secure = b"; Secure" if scope.get("scheme") == "https" else b""
-    return b"%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s" % (COOKIE, token, max(1, round(ttl)), secure)
+    return b"%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s" % (name, token, max(1, round(ttl)), secure)

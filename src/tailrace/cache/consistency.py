@@ -20,6 +20,7 @@ class ReadContext:
         bypass: the cache must not be used.
         wrote: the request committed a write; its client gets a token.
         wrote_unstamped: the commit's stamps could not be written; the token makes others bypass the cache.
+        stamped_in: names the store and the database in which the commit's stamps were written.
         writing: how many transactions that have written are open; the cache would not show their writes.
     """
 
@@ -27,6 +28,7 @@ class ReadContext:
     bypass: bool = False
     wrote: bool = False
     wrote_unstamped: bool = False
+    stamped_in: str | None = None
     writing: int = 0
 
 

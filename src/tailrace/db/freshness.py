@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from tailrace.cache import Cache
+from tailrace.cache.consistency import current_reads
 from tailrace.cache.write_token import WriteTokens
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
@@ -94,17 +95,30 @@ class DatabaseFreshness:
 
     @property
     def tokens(self) -> WriteTokens | None:
-        """Issues and reads the tokens of clients that wrote; None until the database has been reached once."""
-        if self.settings.secret is not None:
-            return WriteTokens(self.settings.secret.get_secret_value().encode(), self.settings.token_ttl, self._clock)
+        """Issues and reads the tokens of clients that wrote; None until the database has been reached once.
+
+        They are signed for this installation, also where several share a configured secret.
+        """
+        identity = self._identity
+        if identity is None:
+            return None
+        secret = self.settings.secret.get_secret_value().encode() if self.settings.secret else identity.secret
+        return WriteTokens(secret + identity.installation.encode(), self.settings.token_ttl, self._clock, self._life())
+
+    def _life(self) -> str | None:
+        """Names the store, where it is shared, and the database that this process lives with; None if cut off."""
         if self._identity is None:
             return None
-        return WriteTokens(self._identity.secret, self.settings.token_ttl, self._clock)
+        store = self._attached().store
+        if not store.shared:
+            return self._identity.epoch
+        return None if store.epoch is None else f"{self._identity.epoch} {store.epoch}"
 
     async def stamped(self, tags: frozenset[str], xids: frozenset[int]) -> bool:
         """Stamp what this process has just committed; False if that failed and others must bypass the cache."""
         cache = self._attached()
         began = self._clock.monotonic()
+        reads, stamped_in = current_reads.get(), self._life()
         try:
             life = await cache.stamps.bump(tags)
         except BaseException as error:
@@ -113,6 +127,9 @@ class DatabaseFreshness:
             if isinstance(error, StoreUnavailableError):
                 return False
             raise
+        if reads is not None:
+            reads.wrote_unstamped |= reads.stamped_in not in (None, stamped_in)  # one token cannot speak for both
+            reads.stamped_in = stamped_in
         if self.settings.relay:
             for xid in xids:
                 self._own.add(life, xid)

@@ -37,6 +37,7 @@ class Identity:
     """
 
     epoch: str
+    installation: str
     secret: bytes
     server: object
 
@@ -58,4 +59,4 @@ async def read_identity(connection: AsyncConnection) -> Identity:
     if timeline is None:
         raise DatabaseUnavailableError("this server is a replica: writes cannot be followed there")
     parts = "|".join((system, timeline, oid, installation))
-    return Identity(blake2b(parts.encode(), digest_size=12).hexdigest(), bytes(secret), server)
+    return Identity(blake2b(parts.encode(), digest_size=12).hexdigest(), installation, bytes(secret), server)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.unit.asgi.driver import App, ask
 
 from tailrace.asgi import ReadYourWritesMiddleware, ResponseCacheMiddleware, RoutePolicy, by_path
@@ -54,8 +55,10 @@ async def test_writer_gets_a_token_and_a_fence() -> None:
     served, fences = layer(app, tokens=tokens)
     reply = await ask(served, method="POST")
     cookie, token = reply.headers[b"set-cookie"], reply.headers[b"tailrace-fresh"]
-    assert cookie == b"tailrace-fresh=" + token + b"; Path=/; Max-Age=10; HttpOnly; SameSite=Lax"
-    await ask(served, headers=[(b"cookie", b"a=b; tailrace-fresh=" + token)])
+    name, _, rest = cookie.partition(b"=")
+    assert name == b"tailrace-fresh-" + tokens.place().encode()
+    assert rest == token + b"; Path=/; Max-Age=10; HttpOnly; SameSite=Lax"
+    await ask(served, headers=[(b"cookie", b"a=b; " + name + b"=" + token)])
     await ask(served, headers=[(b"tailrace-fresh", token)])
     assert len(fences) == 2
     assert app.reads[1:] == [(True, False), (True, False)]
@@ -144,3 +147,61 @@ async def test_token_is_never_stored() -> None:
     second = await ask(served)
     assert second.cache_status.startswith(b"tailrace; hit")
     assert not {b"set-cookie", b"tailrace-fresh"} & second.headers.keys()
+
+
+def service_on(secret: bytes, life: str | None) -> tuple[Any, Writer, list[int]]:
+    app = Writer()
+    served, fences = layer(app, tokens=WriteTokens(secret, 10.0, FakeClock(), life))
+    return served, app, fences
+
+
+async def test_services_of_one_host_do_not_replace_each_other_s_tokens() -> None:
+    """A client that writes to one service and then to another still catches up at both, and only for its own sake."""
+    kept: dict[bytes, bytes] = {}
+    made = [service_on(b"one", "a"), service_on(b"two", "b")]
+    for served, _, _ in made:
+        cookie = (await ask(served, method="POST")).headers[b"set-cookie"].partition(b";")[0]
+        name, _, value = cookie.partition(b"=")
+        kept[name] = value
+    jar = b"; ".join(name + b"=" + value for name, value in kept.items())
+    for served, app, fences in made:
+        await ask(served, headers=[(b"cookie", jar)])
+        assert (app.reads[-1], len(fences)) == ((True, False), 1)
+
+
+async def test_a_later_stamped_write_does_not_hide_one_that_was_not() -> None:
+    """The token of the write whose stamps failed stays beside the next one's, and counts."""
+    served, app, _ = service_on(b"one", "a")
+    app.unstamped = True
+    first = (await ask(served, method="POST")).headers[b"set-cookie"].partition(b";")[0]
+    app.unstamped = False
+    second = (await ask(served, method="POST")).headers[b"set-cookie"].partition(b";")[0]
+    assert first.partition(b"=")[0] != second.partition(b"=")[0]
+    await ask(served, headers=[(b"cookie", first + b"; " + second)])
+    assert app.reads[-1] == (False, True)
+
+
+@pytest.mark.parametrize("here", ["another store", None])
+async def test_a_write_stamped_in_another_life_goes_past_the_cache(here: str | None) -> None:
+    """A fence in one store says nothing about stamps in another, nor does one while there is none."""
+    written, _, _ = service_on(b"one", "a")
+    token = (await ask(written, method="POST")).headers[b"tailrace-fresh"]
+    served, app, fences = service_on(b"one", here)
+    await ask(served, headers=[(b"tailrace-fresh", token)])
+    assert (app.reads[-1], fences) == ((False, True), [])
+
+
+async def test_a_store_replaced_between_stamps_and_answer_makes_no_false_promise() -> None:
+    """The token speaks of the store in which the stamps were written, not of the one that is there now."""
+
+    class Replaced(Writer):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            reads = current_reads.get()
+            assert reads is not None
+            reads.stamped_in = "before"
+            await super().__call__(scope, receive, send)
+
+    tokens = WriteTokens(b"one", 10.0, FakeClock(), "after")
+    served, _ = layer(Replaced(), tokens=tokens)
+    token = (await ask(served, method="POST")).headers[b"tailrace-fresh"]
+    assert tokens.read(token.decode()) == "bypass"
