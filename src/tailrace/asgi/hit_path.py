@@ -82,19 +82,27 @@ class HitPath:
         if scope["type"] != "http" or scope["method"] != "GET" or EXCHANGE in scope:
             return False
         try:
-            found = self._find(scope)
+            resolved = self._resolve(scope)
+            if resolved is None or resolved.policy is None or resolved.identity_waits:
+                return False
+            started = self._monotonic()
+            exchange = Exchange(scope)
+            exchange.started = started
+            found = self._find(exchange, resolved, resolved.policy)
         except Exception:
             return False  # it goes wrong again where failures are answered
         if found is None:
+            scope[EXCHANGE] = exchange  # not for a hit: it would be a cycle, which only the collector could free
             return False
-        exchange, prepared, head, data = found
+        prepared, head, data = found
         lookup = prepared.lookup
         fields = prepared.fields(head, lookup.age, lookup.ttl)
         status, body = head.status, data[len(data) - head.length :]
         if is_unchanged(exchange.headers, head):
             status, body, fields = 304, b"", [*head.not_modified, *fields[len(head.headers) :]]
-        time = response_time(self._monotonic() - exchange.started)
-        fields = [*fields, (b"x-request-id", exchange.request_id.encode("ascii")), (b"x-response-time", time)]
+        request_id = self._ids.of(exchange.headers.get(b"x-request-id")).encode("ascii")
+        time = response_time(self._monotonic() - started)
+        fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
         try:
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
@@ -105,43 +113,32 @@ class HitPath:
             raise
         finally:
             record = prepared.recorders.get(status) or self._recorder(prepared, status)
-            record(self._monotonic() - exchange.started, len(body))
+            record(self._monotonic() - started, len(body))
         return True
 
-    def _find(self, scope: Scope) -> tuple[Exchange, Prepared, StoredHead, bytes] | None:
+    def _find(
+        self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy
+    ) -> tuple[Prepared, StoredHead, bytes] | None:
         """What answers the request, if this process holds it and no layer has to look at the request."""
-        resolved = self._resolve(scope)
-        if resolved is None or resolved.policy is None or resolved.identity_waits:
-            return None
-        started = self._monotonic()
-        exchange = scope[EXCHANGE] = Exchange(scope)
-        exchange.started = started
         headers = exchange.headers
-        exchange.request_id = self._ids.of(headers.get(b"x-request-id"))
         if not FOR_THE_LAYERS.isdisjoint(headers) or (b"cookie" in headers and COOKIE in headers[b"cookie"]):
             return None
-        prepared = self._known(exchange, resolved, resolved.policy)
+        if policy.identity is None:
+            prepared = self._requests.known(exchange, resolved, None)
+        else:
+            exchange.route = resolved.template
+            exchange.path_params = resolved.path_params
+            identity = policy.identity(exchange)
+            prepared = self._requests.known(exchange, resolved, identity) if isinstance(identity, str) else None
+            exchange.identified = (policy, identity)
         if prepared is None:
             return None
-        lookup = prepared.lookup
-        data = lookup.peek()
+        data = prepared.lookup.peek()
         if data is None:
             exchange.missed = prepared
             return None
-        head = prepared.head_of(data, lookup.start)
-        return None if head is None or head.vary else (exchange, prepared, head, data)
-
-    def _known(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy) -> Prepared | None:
-        """What is remembered of such requests."""
-        if policy.identity is None:
-            return self._requests.known(exchange, resolved, None)
-        exchange.route = resolved.template
-        exchange.path_params = resolved.path_params
-        identity = policy.identity(exchange)
-        prepared = self._requests.known(exchange, resolved, identity) if isinstance(identity, str) else None
-        if prepared is None:
-            exchange.identified = (policy, identity)
-        return prepared
+        head = prepared.head_of(data, prepared.lookup.start)
+        return None if head is None or head.vary else (prepared, head, data)
 
     def _recorder(self, prepared: Prepared, status: int) -> RecordHit:
         known = prepared.recorders[status] = self._recording(

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.unit.asgi.driver import Reply, ask
+
+from tailrace import Tailrace, cached, tag
+from tailrace.settings import Settings
+from tailrace.testing.clock import FakeClock
+
+MEMORY = Settings(database_url=None, valkey_url=None)
+OF_ONE_REQUEST = {b"x-request-id", b"x-response-time"}
+
+FIELDS = [
+    (b"x-user", b"1"),
+    (b"x-user", b"2"),
+    (b"x-user", b"raises"),
+    (b"accept-language", b"de"),
+    (b"accept-language", b"en"),
+    (b"if-none-match", b"*"),
+    (b"if-none-match", b'"other"'),
+    (b"if-modified-since", b"Tue, 14 Nov 2023 22:13:20 GMT"),
+    (b"if-match", b'"other"'),
+    (b"cache-control", b"no-cache"),
+    (b"cache-control", b"no-store"),
+    (b"cache-control", b"max-age=1"),
+    (b"cache-control", b"only-if-cached"),
+    (b"content-length", b"0"),
+    (b"content-length", b"3"),
+    (b"cookie", b"a=b"),
+    (b"cookie", b"tailrace-fresh=AAAA"),
+    (b"range", b"bytes=0-1"),
+    (b"x-request-id", b"mine"),
+    (b"x-request-id", b"not safe\x80"),
+]
+
+asked = st.tuples(
+    st.sampled_from(["GET", "GET", "GET", "HEAD", "POST"]),
+    st.sampled_from(["/own/1", "/own/2", "/shared", "/late", "/plain", "/none", "/varies"]),
+    st.sampled_from([b"", b"a=1", b"b=2&a=1"]),
+    st.lists(st.sampled_from(FIELDS), max_size=3),
+    st.sampled_from([0.0, 0.4, 3.0, 31.0, 70.0]),
+)
+
+
+def caller(exchange: Any) -> str | None:
+    user = exchange.header("x-user")
+    if user == "raises":
+        raise RuntimeError("no such user")
+    return None if user is None else f"{user} for {exchange.path_params.get('number')}"
+
+
+async def late_caller(exchange: Any) -> str | None:
+    return caller(exchange)
+
+
+def service(clock: FakeClock) -> tuple[FastAPI, Tailrace, list[str]]:
+    app, events = FastAPI(), []
+    tailrace = Tailrace(app, MEMORY, clock=clock, observer=lambda event: events.append(repr(event)))
+
+    def content(request: Request) -> Response:
+        headers = {"vary": "accept-language"} if request.url.path == "/varies" else {}
+        body = f"{request.url} {request.headers.get('x-user')} {request.headers.get('accept-language')}"
+        return Response(body, headers=headers)
+
+    def declare(path: str, **policy: Any) -> None:
+        app.get(path)(cached(ttl=60, stale_while_revalidate=5, jitter=0.0, **policy)(content_of(path)))
+
+    def content_of(path: str) -> Any:
+        async def endpoint(request: Request) -> Response:
+            return content(request)
+
+        return endpoint
+
+    declare("/own/{number}", identity=caller, depends_on=lambda identity, path, query: [tag("t", "u", identity)])
+    declare("/shared", shared=True, query=["a"])
+    declare("/late", identity=late_caller)
+    declare("/varies", shared=True)
+    app.get("/plain")(content_of("/plain"))
+    return app, tailrace, events
+
+
+def seen(reply: Reply) -> Any:
+    headers = [header for header in reply.messages[0]["headers"] if header[0] not in OF_ONE_REQUEST]
+    return reply.status, headers, reply.body.replace(reply.headers[b"x-request-id"], b"the id")
+
+
+def only_layers(app: FastAPI, layers: Any) -> Any:
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await layers({**scope, "app": app}, receive, send)
+
+    return serve
+
+
+Asked = tuple[str, str, bytes, list[tuple[bytes, bytes]], float]
+HIT: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1")], 0.4)
+UNCHANGED: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1"), (b"if-none-match", b"*")], 0.0)
+
+
+@settings(deadline=None, max_examples=60)
+@example([HIT, HIT, UNCHANGED, HIT])
+@given(st.lists(asked, min_size=1, max_size=14))
+async def test_one_step_answers_as_the_layers_do(requests: list[Asked]) -> None:
+    """Whatever is asked, in any order and at any time: a service that answers hits in one step sends the same status,
+    fields and body, and tells its observer the same, as one whose every request goes through the layers."""
+    clocks = FakeClock(), FakeClock()
+    (_, short, told_short), (layered_app, layered, told_layered) = service(clocks[0]), service(clocks[1])
+    without_body = [(method, path, query, headers) for method, path, query, headers, _ in requests]
+    for (method, path, query, headers), (*_, later) in zip(without_body, requests, strict=True):
+        changes: dict[str, Any] = {"method": method, "query_string": query, "headers": headers}
+        # Until the framework has made its middleware there is nothing but the layers.
+        through_layers = layered_app if layered._hits is None else only_layers(layered_app, layered._hits.app)
+        replies = [seen(await ask(app, path, **changes)) for app in (short, through_layers)]
+        assert replies[0] == replies[1]
+        for clock in clocks:
+            clock.step(later)
+    assert told_short == told_layered
