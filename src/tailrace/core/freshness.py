@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 __all__ = ["STAMP_BYTES", "Horizon", "current", "tag", "wide", "with_table", "with_wide"]
 
@@ -16,15 +17,35 @@ STAMP_BYTES = 12
 """Size of a stamp: 96 random bits."""
 
 
-def tag(table: str, key: str | None = None, value: object = None) -> str:
+def tag(table: str, key: str | None = None, value: int | str | UUID | None = None) -> str:
     """Name what an answer depends on: a table, or the rows of a table where ``key`` is ``value``.
+
+    The database writes the same name from its own text form of the value, so only what has one text form in Python and
+    PostgreSQL alike can be a key: integers, strings and UUIDs. A number or UUID that came as a string is to be
+    converted first: ``"042"`` and ``"42"`` are one row and two tags.
+
+    Raises:
+        TypeError: the value is something else, such as a float, a boolean or a date.
 
     >>> tag("calls")
     'calls'
     >>> tag("calls", "user_id", 42)
     'calls:user_id=42'
     """
-    return table if key is None else f"{table}:{key}={value}"
+    if key is None:
+        return table
+    if isinstance(value, str):
+        text = str.__str__(value)  # what an enumeration's member is, not what it is called
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = int.__repr__(value)
+    elif value is None or isinstance(value, UUID):
+        text = str(value)
+    else:
+        raise TypeError(
+            f"the key {key} of {table} must be an int, str or UUID, not {type(value).__name__}: only these have one "
+            "text form in Python and PostgreSQL alike"
+        )
+    return f"{table}:{key}={text}"
 
 
 def wide(name: str) -> str:
