@@ -16,6 +16,10 @@ __all__ = ["Leases"]
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
 
+OPEN = b"open"
+OPEN_SECONDS = 1.0
+"""For how long nobody waits for a computation that gave nothing to wait for."""
+
 
 class Leases:
     """Takes, awaits and gives back leases.
@@ -36,7 +40,8 @@ class Leases:
     ) -> None:
         """Become ``owner`` of ``key``, or wait until its owner has stored an entry.
 
-        Returns when this caller must compute, or as soon as ``entry_key`` holds what is ``usable``. After a lease's
+        Returns when this caller must compute, or as soon as ``entry_key`` holds what is ``usable``. Nobody waits for a
+        computation that has just turned out to give nothing that can be shared (``open``). After a lease's
         length without either, the caller must compute whatever others do: it has a client to answer. Whatever ends the
         call, the lease may have been taken.
 
@@ -50,7 +55,7 @@ class Leases:
         pause = FIRST_PAUSE
         while True:
             holder = (await self._store.add({key: owner}, self._seconds))[0]
-            if holder == owner or self._clock.monotonic() >= give_up:
+            if holder in (owner, OPEN) or self._clock.monotonic() >= give_up:
                 return
             await self._clock.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -60,3 +65,7 @@ class Leases:
     async def give_back(self, key: str, owner: bytes) -> None:
         """End the lease if it is still this owner's."""
         await self._store.release(key, owner)
+
+    async def open(self, key: str) -> None:
+        """Let everyone compute at once for a while: what the owner computed failed, or is not to be shared."""
+        await self._store.set({key: OPEN}, OPEN_SECONDS)

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from weakref import WeakValueDictionary
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import Phase, phase
@@ -51,6 +52,9 @@ from tailrace.stores import Store
 __all__ = ["Cache", "Compute"]
 
 Compute = Callable[[], Awaitable[bytes | Computed | Uncacheable]]
+
+APART = 16
+"""Most computations of one key side by side, when its answers turn out not to be shareable."""
 
 TAG_SETS = 10_000
 """Most tag tuples whose completed form is remembered."""
@@ -104,6 +108,7 @@ class Cache:
         self._leases = Leases(store, self._clock, seconds=self.settings.lease)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._background: set[asyncio.Task[None]] = set()
+        self._apart: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._returning: set[asyncio.Task[None]] = set()
         self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.warmer = Warmer(self._warm)
@@ -238,8 +243,14 @@ class Cache:
         if leader or answer.status != "miss":
             return answer
         if not answer.shareable:
-            return await fly()
+            return await self._compute_apart(request, stamps)
         return Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
+
+    async def _compute_apart(self, request: _Request, stamps: bytes) -> Answer:
+        """Compute for one caller of many whose answers cannot be shared: side by side, ``APART`` of a key at most."""
+        slots = self._apart.setdefault(request.entry_key, asyncio.Semaphore(APART))
+        async with slots:
+            return await self._compute_and_store(request, stamps, background=False)
 
     async def _may_serve_on_error(self, request: _Request, entry: Entry) -> bool:
         """True if time alone has ended ``entry``, not too long ago: a commit may have come while it was computed."""
@@ -267,6 +278,7 @@ class Cache:
             taken.append(entry)
             return True
 
+        alone = True  # while others may have to wait for what this computation gives
         lease = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
         owner = os.urandom(12)
         try:
@@ -274,10 +286,16 @@ class Cache:
                 await self._leases.take_or_wait(lease, owner, request.entry_key, usable)
             if taken:
                 return _answer(taken[-1], "collapsed", self._clock.now())
-            return await self._compute_and_store(request, stamps, background=background)
+            answer = await self._compute_and_store(request, stamps, background=background)
+            alone = answer.ttl > 0
+            return answer
+        except Exception:
+            alone = False
+            raise
         finally:
             if not taken:  # even if cancelled while taking it: nobody may have to wait for a lease to expire
-                self._in_background(self._give_back(lease, owner), self._returning)
+                ending = self._leases.give_back(lease, owner) if alone else self._leases.open(lease)
+                self._in_background(self._end_lease(ending), self._returning)
 
     async def _compute_and_store(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
         policy = request.policy
@@ -335,11 +353,9 @@ class Cache:
             if self._observer is not None:
                 self._observer(CacheFillRefused(request.policy.name, "error"))
 
-    async def _give_back(self, lease_key: str, owner: bytes) -> None:
-        try:
-            await self._leases.give_back(lease_key, owner)
-        except StoreUnavailableError:
-            return  # it expires by itself
+    async def _end_lease(self, ending: Awaitable[None]) -> None:
+        with suppress(StoreUnavailableError):  # then it expires by itself
+            await ending
 
     def _in_background(self, work: Awaitable[None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.ensure_future(work)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tailrace.cache import Cache, CachePolicy, Uncacheable
+from tailrace.cache.read_through import APART
 from tailrace.settings import CacheSettings
 from tailrace.stores import Store, TieredStore, ValkeyStore
 
@@ -101,6 +102,30 @@ async def test_what_is_not_kept_makes_nobody_wait_for_ever(caches: tuple[Cache, 
     async with asyncio.timeout(10):
         answers = await asyncio.gather(*reads)
     assert [answer.value for answer in answers] == [b"mine", b"mine"]
+
+
+async def test_what_cannot_be_shared_is_computed_side_by_side(caches: tuple[Cache, Cache]) -> None:
+    """Once an answer has turned out not to be for others, those who waited for it compute at once and together, in
+    every process; none waits for another's lease. As many as is good for the source, and no more."""
+    running = most = 0
+
+    async def private() -> Uncacheable:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(500):
+            await asyncio.sleep(0)
+        running -= 1
+        return Uncacheable(b"mine")
+
+    async with asyncio.timeout(10):
+        reads = [
+            cache.read_through("k", private, policy=POLICY, depends_on=["t"]) for cache in caches for _ in range(30)
+        ]
+        answers = await asyncio.gather(*reads)
+    assert {answer.value for answer in answers} == {b"mine"}
+    assert APART <= most <= 2 * APART + 1
+    assert not any(len(cache._apart) for cache in caches)
 
 
 async def test_a_client_that_leaves_at_any_moment_leaves_no_lease_behind(caches: tuple[Cache, Cache]) -> None:
