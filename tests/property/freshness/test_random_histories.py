@@ -122,8 +122,11 @@ async def client(world: World) -> None:
     """Writes on one process and reads on any; shows its tokens as a browser would."""
     jar: dict[str, str] = {}
     own = dict.fromkeys(USERS, 0)
+    user = world.random.choice(USERS)
+    just_wrote = False
     while time.monotonic() < world.until:
-        process, user = world.random.choice(world.processes), world.random.choice(USERS)
+        process = world.random.choice(world.processes)
+        user = user if just_wrote else world.random.choice(USERS)
         reads = ReadContext()
         current_reads.set(reads)
         tokens = process.freshness.tokens
@@ -133,7 +136,7 @@ async def client(world: World) -> None:
         elif "fence" in needs:
             reads.bypass = not await process.freshness.fence()
         try:
-            if world.random.random() < 0.2:
+            if not just_wrote and world.random.random() < 0.3:
                 await write(world, process, user, own)
             else:
                 least = own[user]
@@ -147,7 +150,8 @@ async def client(world: World) -> None:
             assert tokens is not None
             unstamped = reads.wrote_unstamped or reads.stamped_in not in (None, tokens.life)
             jar[tokens.place(unstamped=unstamped)] = tokens.issue(unstamped=unstamped)
-        if world.random.random() < 0.5:
+        just_wrote = reads.wrote
+        if not just_wrote:
             await asyncio.sleep(world.random.random() * 0.01)
 
 
