@@ -19,19 +19,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import blake2b
-from weakref import WeakValueDictionary
+from collections.abc import Awaitable, Iterable
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import Phase, phase
-from tailrace.cache.entry import Entry, decode, encode
+from tailrace.cache.entry import Entry, decode
+from tailrace.cache.fill import Asked, Compute, Filling, answer_of
 from tailrace.cache.keyspace import Freshness, Keyspace
-from tailrace.cache.lease import Leases
 from tailrace.cache.lookup import Lookup
-from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
+from tailrace.cache.policy import Answer, CachePolicy, Uncacheable
 from tailrace.cache.singleflight import SingleFlight
 from tailrace.cache.stamps import Stamps
 from tailrace.cache.warm import Recipe, Warmer
@@ -42,35 +38,15 @@ from tailrace.events import (
     CacheBypassed,
     CacheFillRefused,
     CacheLookedUp,
-    CacheStatus,
     Observer,
-    ValueComputed,
 )
 from tailrace.settings import CacheSettings, FreshnessSettings
 from tailrace.stores import Store
 
 __all__ = ["Cache", "Compute"]
 
-Compute = Callable[[], Awaitable[bytes | Computed | Uncacheable]]
-
-APART = 16
-"""Most computations of one key side by side, when its answers turn out not to be shareable."""
-
 TAG_SETS = 10_000
 """Most tag tuples whose completed form is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One lookup, with its names in the store."""
-
-    key: str
-    entry_key: str
-    stamp_keys: tuple[str, ...]
-    prefix: str
-    tags: tuple[str, ...]
-    policy: CachePolicy
-    compute: Compute
 
 
 class Cache:
@@ -105,13 +81,18 @@ class Cache:
         self._observer = observer
         ttl = FreshnessSettings().stamp_ttl if stamp_ttl is None else stamp_ttl
         self.stamps = Stamps(store, self.keyspace, ttl=ttl, random_bytes=os.urandom)
-        self._leases = Leases(store, self._clock, seconds=self.settings.lease)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._background: set[asyncio.Task[None]] = set()
-        self._apart: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._returning: set[asyncio.Task[None]] = set()
         self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.warmer = Warmer(self._warm)
+        self._filling = Filling(
+            store,
+            self.keyspace,
+            settings=self.settings,
+            clock=self._clock,
+            observer=observer,
+            remember=self.warmer.remember,
+        )
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -170,7 +151,7 @@ class Cache:
         if refusal is not None or prefix is None:
             return await self._bypass(key, compute, policy, refusal or "epoch")
         stamp_keys = tuple([f"{prefix}s:{tag}" for tag in tags])
-        request = _Request(key, f"{prefix}e:{key}", stamp_keys, prefix, tags, policy, compute)
+        request = Asked(key, f"{prefix}e:{key}", stamp_keys, prefix, tags, policy, compute)
         try:
             names = [request.entry_key, *stamp_keys]
             found = self.store.peek(names) or await self.store.get(names)
@@ -196,17 +177,17 @@ class Cache:
             return "horizon"
         return None
 
-    def _serve(self, request: _Request, entry: Entry) -> Answer | None:
+    def _serve(self, request: Asked, entry: Entry) -> Answer | None:
         """The entry as an answer, refreshed in the background if it is time; None when it has expired."""
         now = self._clock.now()
         part = phase(entry, request.policy, now, 1.0 - random.random())  # noqa: S311
         if part is Phase.EXPIRED:
             return None
         if part is not Phase.FRESH:
-            self._in_background(self._refresh(request, entry), self._background)
+            self._in_background(self._refresh(request, entry))
         if request.policy.warm:
             self.warmer.used(request.key)
-        return _answer(entry, "stale" if part is Phase.STALE else "hit", now)
+        return answer_of(entry, "stale" if part is Phase.STALE else "hit", now)
 
     # --- computing ---------------------------------------------------------------------------------------------------
 
@@ -217,7 +198,7 @@ class Cache:
 
         async def run() -> Answer:
             created_at = self._clock.now()
-            result, _ = await self._timed(compute, policy, background=False)
+            result, _ = await self._filling.timed(compute, policy, background=False)
             if isinstance(result, bytes):
                 return Answer(result, "bypass", created_at, 0.0, 0.0)
             shareable = not isinstance(result, Uncacheable) or result.shareable
@@ -228,31 +209,25 @@ class Cache:
         answer, leader = await self._flights.next(("bypass", key), run)
         return answer if leader or answer.shareable else await run()
 
-    async def _compute_once(self, request: _Request, stamps: bytes, expired: Entry | None) -> Answer:
+    async def _compute_once(self, request: Asked, stamps: bytes, expired: Entry | None) -> Answer:
         """Fly, or join the flight that has the same key and the same stamps."""
 
         async def fly() -> Answer:
-            return await self._fill(request, stamps, background=False)
+            return await self._filling.fill(request, stamps, background=False)
 
         try:
             answer, leader = await self._flights.join((request.entry_key, stamps), fly)
         except Exception:
             if expired is not None and await self._may_serve_on_error(request, expired):
-                return _answer(expired, "stale", self._clock.now())
+                return answer_of(expired, "stale", self._clock.now())
             raise
         if leader or answer.status != "miss":
             return answer
         if not answer.shareable:
-            return await self._compute_apart(request, stamps)
+            return await self._filling.apart(request, stamps)
         return Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
 
-    async def _compute_apart(self, request: _Request, stamps: bytes) -> Answer:
-        """Compute for one caller of many whose answers cannot be shared: side by side, ``APART`` of a key at most."""
-        slots = self._apart.setdefault(request.entry_key, asyncio.Semaphore(APART))
-        async with slots:
-            return await self._compute_and_store(request, stamps, background=False)
-
-    async def _may_serve_on_error(self, request: _Request, entry: Entry) -> bool:
+    async def _may_serve_on_error(self, request: Asked, entry: Entry) -> bool:
         """True if time alone has ended ``entry``, not too long ago: a commit may have come while it was computed."""
         if self._clock.now() - entry.created_at - entry.ttl >= request.policy.stale_if_error:
             return False
@@ -265,87 +240,13 @@ class Cache:
         except StoreUnavailableError:
             return False
 
-    async def _fill(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
-        """Compute and store; in a shared store only one process does, the others take what it stored."""
-        if not self.store.shared:
-            return await self._compute_and_store(request, stamps, background=background)
-        taken: list[Entry] = []
-
-        def usable(data: bytes | None) -> bool:
-            entry = decode(data)
-            if entry is None or entry.stamps != stamps or entry.created_at + entry.ttl <= self._clock.now():
-                return False
-            taken.append(entry)
-            return True
-
-        alone = True  # while others may have to wait for what this computation gives
-        lease = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
-        owner = os.urandom(12)
-        try:
-            with suppress(StoreUnavailableError):  # then everyone computes for themselves
-                await self._leases.take_or_wait(lease, owner, request.entry_key, usable)
-            if taken:
-                return _answer(taken[-1], "collapsed", self._clock.now())
-            answer = await self._compute_and_store(request, stamps, background=background)
-            alone = answer.ttl > 0
-            return answer
-        except Exception:
-            alone = False
-            raise
-        finally:
-            if not taken:  # even if cancelled while taking it: nobody may have to wait for a lease to expire
-                ending = self._leases.give_back(lease, owner) if alone else self._leases.open(lease)
-                self._in_background(self._end_lease(ending), self._returning)
-
-    async def _compute_and_store(self, request: _Request, stamps: bytes, *, background: bool) -> Answer:
-        policy = request.policy
-        created_at = self._clock.now()
-        result, cost = await self._timed(request.compute, policy, background=background)
-        if isinstance(result, Uncacheable):
-            return Answer(result.value, "miss", created_at, 0.0, 0.0, result.shareable)
-        ttl = result.ttl if isinstance(result, Computed) else policy.ttl
-        value = result.value if isinstance(result, Computed) else result
-        ttl *= 1.0 - policy.jitter * random.random()  # noqa: S311
-        await self._store(request, Entry(stamps, created_at, ttl, cost, value))
-        return Answer(value, "miss", created_at, 0.0, ttl)
-
-    async def _store(self, request: _Request, entry: Entry) -> None:
-        policy = request.policy
-        reason = None
-        if len(entry.value) > self.settings.max_value_bytes:
-            reason = "too_large"
-        elif self.keyspace.prefix(database=bool(request.tags)) != request.prefix:
-            reason = "untrusted"  # the store or the database is another one than when the stamps were read
-        else:
-            try:
-                await self.store.set({request.entry_key: encode(entry)}, policy.retention)
-            except StoreUnavailableError:
-                reason = "error"
-            else:
-                if policy.warm:
-                    self.warmer.remember(request.key, Recipe(request.compute, policy, request.tags))
-        if reason is not None and self._observer is not None:
-            self._observer(CacheFillRefused(policy.name, reason))
-
-    async def _timed(
-        self, compute: Compute, policy: CachePolicy, *, background: bool
-    ) -> tuple[bytes | Computed | Uncacheable, float]:
-        """Run ``compute``: what it gave and the seconds it took."""
-        began = self._clock.monotonic()
-        result = await compute()
-        cost = self._clock.monotonic() - began
-        if self._observer is not None:
-            value = result if isinstance(result, bytes) else result.value
-            self._observer(ValueComputed(policy.name, cost, len(value), background))
-        return result, cost
-
     # --- in the background -------------------------------------------------------------------------------------------
 
-    async def _refresh(self, request: _Request, entry: Entry) -> None:
+    async def _refresh(self, request: Asked, entry: Entry) -> None:
         async def fly() -> Answer:
             # The request that saw the entry grow old has gone on; what it may read must not rule this.
             current_reads.set(None)
-            return await self._fill(request, entry.stamps, background=True)
+            return await self._filling.fill(request, entry.stamps, background=True)
 
         try:
             await self._flights.join((request.entry_key, entry.stamps, "refresh"), fly)
@@ -353,14 +254,10 @@ class Cache:
             if self._observer is not None:
                 self._observer(CacheFillRefused(request.policy.name, "error"))
 
-    async def _end_lease(self, ending: Awaitable[None]) -> None:
-        with suppress(StoreUnavailableError):  # then it expires by itself
-            await ending
-
-    def _in_background(self, work: Awaitable[None], tasks: set[asyncio.Task[None]]) -> None:
+    def _in_background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _warm(self, key: str, recipe: Recipe) -> None:
         """Compute what a recipe tells, unless it could not be kept: a database in trouble is left in peace."""
@@ -402,7 +299,7 @@ class Cache:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await asyncio.gather(*self._returning, return_exceptions=True)
+        await self._filling.aclose()
 
     def _complete(self, depends_on: Iterable[str]) -> tuple[str, ...]:
         given = tuple(depends_on)
@@ -412,7 +309,3 @@ class Cache:
                 self._tag_sets.clear()
             completed = self._tag_sets[given] = with_wide(given)
         return completed
-
-
-def _answer(entry: Entry, status: CacheStatus, now: float) -> Answer:
-    return Answer(entry.value, status, entry.created_at, max(0.0, now - entry.created_at), entry.ttl)
