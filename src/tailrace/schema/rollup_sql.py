@@ -132,7 +132,8 @@ def _measure_of_one(rollup: Rollup, stored: StoredMeasure, sign: int) -> str:
     value = None if stored.value is None else render(stored.value, aliases)
     if stored.counts and value is not None:
         conditions.append(f"{value} IS NOT NULL")
-    text = "1" if stored.counts else f"coalesce({value}, 0)"
+    required = getattr(stored.value, "nullable", True) is False
+    text = "1" if stored.counts else f"{value}" if required else f"coalesce({value}, 0)"
     if conditions:
         text = f"CASE WHEN {' AND '.join(conditions)} THEN {text} ELSE 0 END"
     return f"-{text}" if sign == -1 else text

@@ -92,10 +92,13 @@ class Writes(RuleBasedStateMachine):
         await self.connection.execute(end)
 
     @initialize()
-    def empty(self) -> None:
+    def begin_anew(self) -> None:
         self.run("TRUNCATE calls, leads, users CASCADE")
         self.run("INSERT INTO users VALUES (1), (2), (3)")
         self.run("INSERT INTO agents SELECT g FROM generate_series(1, 3) g ON CONFLICT DO NOTHING")
+        self.insert_calls(
+            [(n, n % 3 + 1, n % 4 or None, "completed", n, BASE + timedelta(hours=n)) for n in range(1, 9)]
+        )
 
     def teardown(self) -> None:
         if self.savepoints is not None:
