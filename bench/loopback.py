@@ -2,9 +2,9 @@
 
 Two loads: users who send as soon as they are answered, so that the server is always busy; and a fixed rate, the same
 for all, so that all sleep and are woken as often. Rounds are interleaved and the median counts, so that what else the
-machine does falls on all alike. CPU is what the kernel has accounted to the server's process, less what the same server
-uses while nobody asks it (the relay's passes); that is shown as well. The bare application sends the least there can
-be, and once the same header fields as a hit, since a server pays for every field.
+machine does falls on all alike. CPU is all that the kernel has accounted to the server's process; what the same server
+uses while nobody asks it (the relay's passes) is in it, and shown by itself as well. The bare application sends the
+least there can be, and once the same header fields as a hit, since a server pays for every field.
 """
 
 from __future__ import annotations
@@ -183,13 +183,11 @@ LOADS = {"closed loop": _closed, f"{RATE} a second": _paced}
 async def _round(subject: Subject, load: str) -> None:
     async with Connections(subject.url) as connections:
         before = cpu_seconds(subject.process.pid)
-        began = time.perf_counter()
         result = await LOADS[load](subject, connections)
-        took = time.perf_counter() - began
         used = cpu_seconds(subject.process.pid) - before
     if result.errors:
         raise RuntimeError(f"{subject.name}: {dict(result.errors)}")
-    subject.rounds[load].append((used - subject.idle / 1000 * took) / result.requests * 1e6)
+    subject.rounds[load].append(used / result.requests * 1e6)
 
 
 async def _measure(all_of_them: list[Subject]) -> None:

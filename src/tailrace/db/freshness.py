@@ -33,6 +33,8 @@ from tailrace.settings import DatabaseSettings, FreshnessSettings
 __all__ = ["DatabaseFreshness"]
 
 RECONNECT = Backoff(base=0.05, cap=1.0)
+QUIET = 100
+"""Looks at an empty outbox after which the next ones come half as often."""
 
 log = logging.getLogger("tailrace.freshness")
 
@@ -69,12 +71,15 @@ class DatabaseFreshness:
         self._own = OwnCommits()
         self._identity: Identity | None = None
         self._generation = 0
+        self._epoch: str | None = None
+        self._tokens: tuple[Identity, WriteTokens] | None = None
         self._cache: Cache | None = None
         self._pass: RelayPass | None = None
         self._connection: AsyncConnection | None = None
         self._server: object = None
         self._unstamped_at = float("-inf")
         self._next: asyncio.Future[bool] | None = None
+        self._quiet = 0
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -84,7 +89,7 @@ class DatabaseFreshness:
     @property
     def epoch(self) -> str | None:
         """This life of the database; with a store of this process's own, also how often it had to start cold."""
-        return None if self._identity is None else f"{self._identity.epoch}.{self._generation}"
+        return self._epoch  # kept as made: every look-up in a cache asks
 
     def trusted(self) -> bool:
         """True while every commit older than ``settings.bound`` is reflected in what this process may serve."""
@@ -99,11 +104,16 @@ class DatabaseFreshness:
 
         They are signed for this installation, also where several share a configured secret.
         """
-        identity = self._identity
+        identity, life = self._identity, self._life()
         if identity is None:
             return None
+        known = self._tokens
+        if known is not None and known[0] is identity and known[1].life == life:
+            return known[1]
         secret = self.settings.secret.get_secret_value().encode() if self.settings.secret else identity.secret
-        return WriteTokens(secret + identity.installation.encode(), self.settings.token_ttl, self._clock, self._life())
+        tokens = WriteTokens(secret + identity.installation.encode(), self.settings.token_ttl, self._clock, life)
+        self._tokens = (identity, tokens)
+        return tokens
 
     def _life(self) -> str | None:
         """Names the store, where it is shared, and the database that this process lives with; None if cut off."""
@@ -215,6 +225,7 @@ class DatabaseFreshness:
             if self._observer is not None:
                 self._observer(EpochChanged("database"))
         self._identity = identity
+        self._epoch = f"{identity.epoch}.{self._generation}"
         self._server = identity.server
         self._pass.connected()
         self._connection = connection
@@ -233,7 +244,8 @@ class DatabaseFreshness:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(passed)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.poll_interval):
+                rest = 2.0 if self._quiet > QUIET else 1.0
+                async with asyncio.timeout(self.settings.poll_interval * rest):
                     await self._wanted.wait()
 
     async def _next_pass(self) -> bool:
@@ -261,6 +273,7 @@ class DatabaseFreshness:
         assert run is not None
         if isinstance(run, Follower) and run.missed:
             self._generation += 1
+            self._epoch = f"{self._identity.epoch}.{self._generation}" if self._identity is not None else None
             run.restart()
         started = self._clock.monotonic()
         async with asyncio.timeout(self.settings.bound + 1):
@@ -273,6 +286,7 @@ class DatabaseFreshness:
             self.problem = None
         else:
             self.problem = "the outbox holds more than one batch, or another store counts"
+        self._quiet = 0 if result.depth else self._quiet + 1
         if self._observer is not None:
             self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
 
