@@ -44,6 +44,8 @@ def default_settings(memory: int) -> dict[str, str]:
         "compute_query_id": "on",
         "pg_stat_statements.track": "all",
         "track_io_timing": "on",
+        # The role is called tailrace, and so is the schema of Tailrace's own objects: nothing else belongs there.
+        "search_path": "public",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %d ",

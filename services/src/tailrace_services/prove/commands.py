@@ -108,10 +108,9 @@ def command(
     with ground(join=True) as servers, _progress(console) as show:
         proof = uvloop.run(run(servers, show))
     print_proof(console, proof)
-    if json_file is not None:
-        json_file.write_text(proof.json_rows(), encoding="utf-8")
-    if report is not None:
-        report.write_text(proof.json_whole(), encoding="utf-8")
+    for file, text in ((json_file, proof.json_rows()), (report, proof.json_whole())):
+        if file is not None:
+            file.write_text(text, encoding="utf-8")
     if not proof.equal:
         raise typer.Exit(1)
 
