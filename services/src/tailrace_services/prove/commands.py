@@ -87,9 +87,7 @@ def command(
     console.width = max(console.width, TABLE_WIDTH)
     clean_up_on_sigterm()
     effort = Effort(users=users, budget=dataclasses.replace(Budget(), cutoff=cutoff))
-    phases = [phase.value for phase in only] if only is not None else list(PHASES)
-    if soak and only is None:
-        phases = []
+    phases = [phase.value for phase in only or ()] if only or soak else list(PHASES)
 
     async def run(servers: Ground, show: _Show) -> Proof:
         async def databases(name: str) -> Databases:
