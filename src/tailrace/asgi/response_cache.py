@@ -58,7 +58,8 @@ class ResponseCacheMiddleware:
         max_body: bytes of a body that is kept, where a policy does not say.
         clock: wall time and monotonic time.
 
-    Cost of a hit that this process holds: 5-10 microseconds, no waiting.
+    Cost of a hit that this process holds: about 10 microseconds, no waiting; ``HitPath`` before the layers spares most
+    requests even that.
     """
 
     def __init__(
