@@ -126,14 +126,12 @@ class Backfill:
         sums = ", ".join(
             f"sum({identifier(s.column)})::{s.sql_type} AS {identifier(s.column)}" for s in self.rollup.stored
         )
-        total = await connection.fetchval(
-            f"WITH made AS (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) SELECT count(*) FROM made"
-        )
         await connection.execute("SET work_mem = '128MB'")
-        await connection.execute(
+        made = await connection.execute(
             f"CREATE UNLOGGED TABLE {merging} AS SELECT row_number() OVER (ORDER BY {keys}) AS tailrace_row, * "
             f"FROM (SELECT {keys}, {sums} FROM {staging} GROUP BY {keys}) g"
         )
+        total = int(made.split()[-1])
         await connection.execute(f"CREATE UNIQUE INDEX ON {merging} (tailrace_row)")
         for start in range(0, total, MERGE_ROWS):
             piece = (

@@ -142,7 +142,8 @@ def _measure_of_one(rollup: Rollup, stored: StoredMeasure, sign: int) -> str:
 def _finite(stored: StoredMeasure, measure: str) -> str:
     """``measure``, or NULL, which the column refuses, if it is an infinity or NaN: those can never be taken away again.
 
-    A CHECK would read and compile its text at every statement, a sixth of what a single-row insert costs.
+    A CHECK would do, but PostgreSQL reads and compiles its stored text again in every statement: 20 µs of the 105 that
+    keeping two rollups of two such figures cost a single-row insert.
     """
     if stored.counts or stored.value is None or isinstance(stored.value.type, sqltypes.Integer):
         return measure
