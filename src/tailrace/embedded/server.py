@@ -58,7 +58,8 @@ class EmbeddedServer(ABC):
         """
         if self.running:
             return self
-        self.kill()  # what is left of a server that ended by itself
+        if self._child is not None:
+            self.kill()  # what is left of a server of ours that ended by itself
         self._folder.open()
         try:
             self._replace_orphan()
