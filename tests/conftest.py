@@ -14,7 +14,8 @@ from hypothesis import settings
 
 from tailrace.embedded import PostgresServer, ValkeyServer
 
-# A busy machine must not fail a test. In CI the same examples each time, so that red means a change; elsewhere new ones.
+# A busy machine must not fail a test. In CI the same examples each time, so that red means a change; elsewhere new
+# ones.
 settings.register_profile("tailrace", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tailrace")
 
