@@ -15,6 +15,7 @@ from tailrace_services.prove import conditions, goals
 from tailrace_services.prove.comparison import Verdicts, compare_at_rest, compare_under_writes
 from tailrace_services.prove.databases import Databases
 from tailrace_services.prove.load import WRITE_SHARE, MixResult, mix, throughput
+from tailrace_services.prove.reference import reference_index
 from tailrace_services.prove.report import Goal, Proof, row_of
 from tailrace_services.prove.stage import Stage, stage
 from tailrace_services.prove.subject import ENDPOINTS, SERVICE, Person, draw
@@ -62,7 +63,7 @@ async def prove(
         ServerFailedError: a server does not start.
     """
     async with stage(databases, valkey_url) as running:
-        work = _Proving(running, scale, effort or Effort(), told)
+        work = _Proving(running, databases.url, scale, effort or Effort(), told)
         for phase in PHASES:
             if phase in only:
                 told(phase, 0.0)
@@ -95,8 +96,9 @@ async def prove_growth(
 class _Proving:
     """The phases on one stage, and what they found."""
 
-    def __init__(self, running: Stage, scale: str, effort: Effort, told: Told) -> None:
+    def __init__(self, running: Stage, database: str, scale: str, effort: Effort, told: Told) -> None:
         self.stage, self.site = running, running.site
+        self.database = database
         self.scale, self.effort, self.told = scale, effort, told
         self.random = Random(effort.seed)  # noqa: S311 - samples, no secrets
         self.people: Sequence[Person] = draw(self.site.people, effort.users, self.random)
@@ -116,7 +118,8 @@ class _Proving:
             done += 1
             self.told("answers", done / len(self.people))
 
-        await compare_at_rest(self.site, self.people, self.verdicts, told=one_more)
+        async with reference_index(self.database):
+            await compare_at_rest(self.site, self.people, self.verdicts, told=one_more)
 
     async def timing(self) -> None:
         """Baseline, cold and warm, with the provider as slow as in life."""
@@ -166,9 +169,10 @@ class _Proving:
     async def writes(self) -> None:
         """Answers while others write."""
         before = len(self.verdicts.waits)
-        await compare_under_writes(
-            self.site, self.people, self.verdicts, seconds=self.effort.writes_seconds, random=self.random
-        )
+        async with reference_index(self.database):
+            await compare_under_writes(
+                self.site, self.people, self.verdicts, seconds=self.effort.writes_seconds, random=self.random
+            )
         waits = self.verdicts.waits[before:]
         slowest = f"{len(waits)} were not, the slowest took {max(waits) * 1000:.0f} ms" if waits else "all were"
         self.notes.append(
