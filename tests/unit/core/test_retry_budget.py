@@ -29,7 +29,7 @@ def test_retries_never_exceed_their_share(
 
 
 def test_a_total_outage_costs_a_fraction_and_not_a_multiple() -> None:
-    """With everything failing and every failure asking for 3 retries, 1,000 calls bring about 200 retries, not 3,000."""
+    """With every call failing and asking for 3 retries, 1,000 calls bring about 200 retries, not 3,000."""
     budget = RetryBudget(ratio=0.2, minimum_per_second=0.0, reserve=10)
     granted = 0
     for _ in range(1000):
