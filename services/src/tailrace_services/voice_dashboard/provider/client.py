@@ -35,6 +35,8 @@ from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSet
 __all__ = ["NAME", "ProviderAnswer", "Reason", "VoiceProvider"]
 
 NAME = "voice_provider"
+ARCHIVE_PAUSE = 0.5
+"""Seconds before new configurations are archived: the request that brought them has gone, and one write takes all."""
 """The dependency's name in events and metrics."""
 
 Reason = Literal["timeout", "failed", "rejected", "suspended"]
@@ -139,13 +141,15 @@ class VoiceProvider:
         return {name: answer for name, answer in answers.items() if answer is not None}
 
     async def aclose(self) -> None:
-        """End the fetches under way and close the connections. Idempotent."""
+        """End the fetches under way, archive what they brought, close the connections. Idempotent."""
         tasks: list[asyncio.Task[Any]] = [*self._fetches.values()]
         if self._archivist is not None:
             tasks.append(self._archivist)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._archive is not None:
+            await self._archive_now(self._archive)
         await self._client.aclose()
 
     async def __aenter__(self) -> Self:
@@ -295,11 +299,20 @@ class VoiceProvider:
 
     async def _write_archive(self, archive: Archive) -> None:
         while self._archiving:
-            batch, self._archiving = self._archiving, {}
-            try:
-                await archive.remember(batch)
-            except TailraceError:
-                return  # the next new configuration begins another attempt; the archive is a fallback, not a record
+            await self._clock.sleep(ARCHIVE_PAUSE)
+            if not await self._archive_now(archive):
+                return  # the next new configuration begins another attempt
+
+    async def _archive_now(self, archive: Archive) -> bool:
+        """Write what has come; False if that failed, which loses nothing but a fallback."""
+        batch, self._archiving = self._archiving, {}
+        if not batch:
+            return True
+        try:
+            await archive.remember(batch)
+        except TailraceError:
+            return False
+        return True
 
 
 def _key(external_id: str) -> str:
