@@ -35,9 +35,9 @@ from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSet
 __all__ = ["NAME", "ProviderAnswer", "Reason", "VoiceProvider"]
 
 NAME = "voice_provider"
+"""The dependency's name in events and metrics."""
 ARCHIVE_PAUSE = 0.5
 """Seconds before new configurations are archived: the request that brought them has gone, and one write takes all."""
-"""The dependency's name in events and metrics."""
 
 Reason = Literal["timeout", "failed", "rejected", "suspended"]
 """Why the provider's own answer is missing: not in time; every attempt failed; refused; not asked for the moment."""
