@@ -41,7 +41,7 @@ async def probe(field: Field, user: User, client: SqlClient | None, pause: float
             field.world.end_rename(user, agent, write, outcome, field.now(), client.name)
         if outcome != "acknowledged":
             continue
-        name = f"u{user.id} a{agent} v{user.version}"
+        name = field.world.newest_name(user, agent)
         took = await _until_shown(field, watcher, (server + 1) % len(field.servers), agent, name)
         if took is not None:
             kept = field.visibility if was_calm and field.calm() else field.disturbed_visibility

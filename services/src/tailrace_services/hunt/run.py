@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -119,7 +120,7 @@ async def _world(url: str, plan: Plan) -> tuple[World, int]:
     names: dict[int, str] = {row["id"]: row["name"] for row in rows}
     agents = {person.id: {agent: names[agent] for agent in person.agents} for person in chosen}
     bound = FreshnessSettings().bound + SLACK
-    return World(agents, {person.id: person.key for person in chosen}, bound), last_call
+    return World(agents, {person.id: person.key for person in chosen}, bound, secrets.token_hex(4)), last_call
 
 
 async def _calibrate(field_: Field) -> None:

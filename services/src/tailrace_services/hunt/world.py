@@ -84,10 +84,18 @@ class World:
         agents: for each user id, the name of each of the user's agents.
         keys: the users' API keys.
         bound: seconds within which others' writes must be visible.
+        run: part of every name that is given, so that it is none that an earlier hunt left in the database.
     """
 
-    def __init__(self, agents: Mapping[int, Mapping[int, str]], keys: Mapping[int, str], bound: float) -> None:
+    def __init__(
+        self,
+        agents: Mapping[int, Mapping[int, str]],
+        keys: Mapping[int, str],
+        bound: float,
+        run: str,
+    ) -> None:
         self.bound = bound
+        self.run = run
         self.users = {
             user: User(
                 user,
@@ -122,9 +130,13 @@ class World:
         user.writing += 1
         user.renaming.add(agent)
         user.version += 1
-        name = f"u{user.id} a{agent} v{user.version}"
+        name = self.newest_name(user, agent)
         user.story.append(f"{at:.4f} {by} begins to rename agent {agent} to {name!r}")
         return user.names[agent].begin(session, name, at)
+
+    def newest_name(self, user: User, agent: int) -> str:
+        """The name that ``agent`` was last about to get."""
+        return f"u{user.id} a{agent} {self.run} v{user.version}"
 
     def end_rename(self, user: User, agent: int, write: Write, outcome: str, at: float, by: str) -> None:
         """As ``end_call``. An agent whose rename was lost is renamed again only after it is settled."""
