@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 import pytest
 from sqlalchemy import text
+from tests.waiting import wait_until
 
 from tailrace.cache import Answer, Cache, CachePolicy
 from tailrace.cache.consistency import ReadContext, current_reads
@@ -69,7 +70,7 @@ async def processes(url: str, make_store: Callable[[], Store]) -> AsyncIterator[
             stack.push_async_callback(process.cache.aclose)
             stack.push_async_callback(process.freshness.aclose)
             await process.freshness.start()
-            await until(process.freshness.trusted)
+            await wait_until(process.freshness.trusted)
             return process
 
         yield start
@@ -87,16 +88,6 @@ async def alone(watched: str) -> AsyncIterator[Start]:
     """Starts processes that each have a memory of their own."""
     async with processes(watched, MemoryStore) as start:
         yield start
-
-
-async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
-    """Return when ``holds()`` is true; fail after 20 seconds."""
-    async with asyncio.timeout(20):
-        while True:
-            found = holds()
-            if found is True or (not isinstance(found, bool) and await found):
-                return
-            await asyncio.sleep(0.002)
 
 
 async def outbox_is_empty(url: str) -> bool:
@@ -144,7 +135,7 @@ async def test_a_write_by_psql_is_noticed(start: Start, watched: str, postgres: 
         async def sees_it(process: Process = process) -> bool:
             return (await process.read(1))[0] == 5
 
-        await until(sees_it)
+        await wait_until(sees_it)
 
 
 async def test_a_rolled_back_write_changes_nothing(start: Start) -> None:
@@ -198,7 +189,7 @@ async def test_rows_are_taken_and_gone(shared: Start, watched: str) -> None:
     one, _ = await shared(), await shared()
     for user in range(20):
         await one.write(user, 1)
-    await until(lambda: outbox_is_empty(watched))
+    await wait_until(lambda: outbox_is_empty(watched))
 
 
 async def test_a_writer_that_dies_after_its_commit_is_relayed(shared: Start, watched: str) -> None:
@@ -216,7 +207,7 @@ async def test_a_writer_that_dies_after_its_commit_is_relayed(shared: Start, wat
     async def sees_it() -> bool:
         return (await two.read(1))[0] == 5
 
-    await until(sees_it)
+    await wait_until(sees_it)
 
 
 async def test_a_store_that_is_down_makes_no_error_and_no_stale_answer(
@@ -243,8 +234,8 @@ async def test_a_store_that_is_down_makes_no_error_and_no_stale_answer(
         assert value == 5
         return answer.status == "hit"
 
-    await until(hits_again)
-    await until(lambda: outbox_is_empty(watched))
+    await wait_until(hits_again)
+    await wait_until(lambda: outbox_is_empty(watched))
 
 
 async def test_a_lost_database_connection_stops_the_horizon_and_comes_back(
@@ -255,15 +246,15 @@ async def test_a_lost_database_connection_stops_the_horizon_and_comes_back(
     await process.read(1)
     postgres.kill()
     try:
-        await until(lambda: not process.freshness.trusted())
+        await wait_until(lambda: not process.freshness.trusted())
     finally:
         postgres.start()
-    await until(process.freshness.trusted)
+    await wait_until(process.freshness.trusted)
 
     async def reads() -> bool:
         return (await process.read(1))[0] == 0
 
-    await until(reads)
+    await wait_until(reads)
 
 
 async def test_a_hung_relay_elsewhere_shows_as_distrust(shared: Start, watched: str) -> None:
@@ -282,12 +273,12 @@ async def test_a_hung_relay_elsewhere_shows_as_distrust(shared: Start, watched: 
         async def right_or_bypassing() -> bool:
             return (await process.read(1))[0] == 5
 
-        await until(right_or_bypassing)
+        await wait_until(right_or_bypassing)
         await hung.execute("ROLLBACK")
     finally:
         await writer.close()
         await hung.close()
-    await until(process.freshness.trusted)
+    await wait_until(process.freshness.trusted)
 
 
 async def test_a_process_that_only_watches_trusts_while_another_relays(shared: Start) -> None:
@@ -300,10 +291,10 @@ async def test_a_process_that_only_watches_trusts_while_another_relays(shared: S
     async def sees_it() -> bool:
         return (await watching.read(1))[0] == 3
 
-    await until(sees_it)
+    await wait_until(sees_it)
     await relaying.freshness.aclose()
     await watching.write(1, 1)
-    await until(lambda: not watching.freshness.trusted())
+    await wait_until(lambda: not watching.freshness.trusted())
     assert (await watching.read(1))[0] == 4
 
 
@@ -313,7 +304,7 @@ async def test_another_store_that_counts_ends_trust(shared: Start, watched: str)
     connection = await asyncpg.connect(watched)
     try:
         await connection.execute("UPDATE tailrace.installation SET store_epoch = 'another'")
-        await until(lambda: not process.freshness.trusted())
+        await wait_until(lambda: not process.freshness.trusted())
         await connection.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 1)")
         assert not await outbox_is_empty(watched)
     finally:
@@ -334,8 +325,8 @@ async def test_a_restored_database_starts_cold(start: Start, watched: str) -> No
         )
     finally:
         await connection.close()
-    await until(lambda: process.freshness.epoch != before)
-    await until(process.freshness.trusted)
+    await wait_until(lambda: process.freshness.epoch != before)
+    await wait_until(process.freshness.trusted)
     assert (await process.read(1))[1].status == "miss"
 
 
@@ -353,7 +344,7 @@ async def test_a_late_commit_of_an_early_transaction_is_noticed(alone: Start, wa
         async def sees_it() -> bool:
             return (await process.read(1))[0] == 7
 
-        await until(sees_it)
+        await wait_until(sees_it)
     finally:
         await early.close()
 
@@ -365,7 +356,7 @@ async def test_without_tailrace_s_objects_answers_are_computed(database_url: str
     cache = Cache(store, freshness=freshness)
     freshness.attach(cache)
     await freshness.start()
-    await until(lambda: freshness.problem is not None and "schema apply" in freshness.problem)
+    await wait_until(lambda: freshness.problem is not None and "schema apply" in freshness.problem)
     assert not freshness.trusted()
     await freshness.aclose()
     await cache.aclose()
@@ -379,7 +370,7 @@ async def test_a_fence_without_the_database_is_refused_and_no_error(alone: Start
         assert set(await asyncio.gather(*[process.freshness.fence() for _ in range(20)])) == {False}
     finally:
         postgres.start()
-    await until(process.freshness.fence)
+    await wait_until(process.freshness.fence)
 
 
 async def test_clients_that_leave_during_a_fence_disturb_no_pass(alone: Start) -> None:
@@ -408,14 +399,14 @@ async def test_following_begins_anew_in_a_database_that_went_back(alone: Start, 
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tailrace-relay'"
         )
-        await until(lambda: process.freshness.epoch != before and process.freshness.trusted())
+        await wait_until(lambda: process.freshness.epoch != before and process.freshness.trusted())
         await process.read(1)
         await connection.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
 
         async def sees_it() -> bool:
             return (await process.read(1))[0] == 5
 
-        await until(sees_it)
+        await wait_until(sees_it)
     finally:
         await connection.close()
 
@@ -434,7 +425,7 @@ async def test_a_write_that_was_not_stamped_ends_trust_until_a_pass_has_seen_it(
     await process.write(1, 5)
     process.cache.stamps = stamps
     assert (await process.read(1))[0] == 5
-    await until(process.freshness.trusted)
+    await wait_until(process.freshness.trusted)
     assert (await process.read(1))[0] == 5
 
 
@@ -456,7 +447,7 @@ async def test_rows_are_taken_under_the_store_that_counts_or_not_at_all(shared: 
         async with outbox.transaction(one):
             assert await outbox.take(one, rows, "old") == {row.id for row in rows}
             claiming = asyncio.create_task(claim())
-            await until(lambda: waits_for_a_lock(watched))
+            await wait_until(lambda: waits_for_a_lock(watched))
             assert not claiming.done()
         await claiming
         async with outbox.transaction(one):
