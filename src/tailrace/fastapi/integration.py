@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -16,35 +15,26 @@ from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.hit_path import HitPath, reporting
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, rfc9457
-from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
-from tailrace.asgi.request_context import RequestContextMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware
-from tailrace.asgi.response_fields import RequestIds
-from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
-from tailrace.errors import SettingsError, TailraceError
+from tailrace.errors import SettingsError
 from tailrace.events import Observer
 from tailrace.fastapi.errors import install_error_handlers
-from tailrace.fastapi.monitoring import Answering, MonitoringMiddleware, as_json, as_metrics
+from tailrace.fastapi.layers import surround
 from tailrace.fastapi.openapi import document_errors
 from tailrace.fastapi.routes import RouteTable
-from tailrace.observe import Metrics, exposition, fan_out, watch_loop
-from tailrace.observe.process import measure_process
+from tailrace.observe import Metrics, fan_out, watch_loop
 from tailrace.settings import Settings, load_settings
 from tailrace.stores import MemoryStore, Store
 
 if TYPE_CHECKING:
-    from tailrace.cache.write_token import WriteTokens
     from tailrace.db import Database, DatabaseFreshness
 
 __all__ = ["Tailrace"]
 
 _log = logging.getLogger("tailrace")
-
-READY_TIMEOUT = 1.0
-"""Seconds within which the database must answer for the process to be ready."""
 
 
 class Tailrace:
@@ -64,6 +54,7 @@ class Tailrace:
         clock: time.
 
     Attributes:
+        settings, clock, observer, error_shape, on_error: what it was made with.
         cache, store, database, freshness, metrics: the parts; ``database`` and ``freshness`` are None without a
             database URL. They are made anew when the application is started again after it was stopped.
 
@@ -97,8 +88,8 @@ class Tailrace:
         self.observer = fan_out(self.metrics, measure_phases if timed else None, observer)
         self._record_hits = self.metrics.hits if observer is None else reporting(self.observer or observer)
         self.started = False
-        self._error_shape = error_shape
-        self._on_error = on_error
+        self.error_shape = error_shape
+        self.on_error = on_error
         self._make_store = store or self._store_of_settings
         self._closed = False
         self._response_cache: ResponseCacheMiddleware | None = None
@@ -160,9 +151,9 @@ class Tailrace:
         self._app = app
         self._root_path: str = getattr(app, "root_path", "")
         self._routes = RouteTable(app, _has_tailrace)
-        errors = ProblemDetailsMiddleware(app, shape=self._error_shape, on_error=self._on_error)
+        errors = ProblemDetailsMiddleware(app, shape=self.error_shape, on_error=self.on_error)
         install_error_handlers(app, errors)
-        document_errors(app, self._error_shape)
+        document_errors(app, self.error_shape)
         build = app.build_middleware_stack
 
         def build_middleware_stack() -> ASGIApp:
@@ -181,50 +172,10 @@ class Tailrace:
         app.router.lifespan_context = lifespan_with_tailrace
 
     def _around(self, app: ASGIApp) -> ASGIApp:
-        """The layers around what the framework made, in the documented order."""
-        http = self.settings.http
-        self._response_cache = ResponseCacheMiddleware(
-            app, cache=self.cache, resolve=self._routes.resolve, max_body=http.cache_max_body, clock=self.clock
-        )
-        cached = self._response_cache
-        ids = RequestIds()
-        layers: dict[str, Callable[[ASGIApp], ASGIApp]] = {
-            "request_context": lambda inner: RequestContextMiddleware(
-                inner,
-                settings=http,
-                observer=self.observer,
-                clock=self.clock,
-                route_of=self._routes.template,
-                ids=ids,
-            ),
-            "problem_details": lambda inner: ProblemDetailsMiddleware(
-                inner, shape=self._error_shape, on_error=self._on_error
-            ),
-            "monitoring": lambda inner: MonitoringMiddleware(
-                inner,
-                paths=self._monitoring_paths(),
-                closed=frozenset({"/metrics"}),
-                settings=http,
-                mark={"tailrace": self},
-            ),
-            "response_cache": lambda _: cached,
-        }
-        if self.freshness is not None:
-            layers["read_your_writes"] = lambda inner: ReadYourWritesMiddleware(
-                inner, tokens=self._tokens, fence=self._fence
-            )
-        layered = stack(app, layers)
-        if http.server_timing:  # every response is measured by the layers
-            return layered
-        self._hits = HitPath(
-            layered,
-            resolve=self._routes.resolve,
-            requests=cached.requests,
-            ids=ids,
-            recording=self._record_hits,
-            clock=self.clock,
-        )
-        return self._hits
+        """The layers around what the framework made."""
+        surrounded = surround(app, self, self._routes, self._record_hits)
+        self._response_cache, self._hits = surrounded.response_cache, surrounded.hits
+        return surrounded.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the application, answering hits before the framework is entered at all."""
@@ -234,19 +185,6 @@ class Tailrace:
             if await self._hits.answered(scope, send):
                 return
         await self._app(scope, receive, send)
-
-    def _monitoring_paths(self) -> dict[str, Answering]:
-        paths: dict[str, Answering] = {"/livez": self._livez, "/readyz": self._readyz}
-        if self.settings.http.metrics:
-            paths["/metrics"] = self._metrics
-        taken = self._routes.paths()
-        return {path: answering for path, answering in paths.items() if path not in taken}
-
-    def _tokens(self) -> WriteTokens | None:
-        return None if self.freshness is None else self.freshness.tokens
-
-    async def _fence(self) -> bool:
-        return self.freshness is not None and await self.freshness.fence()
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -290,33 +228,6 @@ class Tailrace:
         if self.database is not None:
             await self.database.aclose()
         await self.store.aclose()
-
-    # --- monitoring --------------------------------------------------------------------------------------------------
-
-    async def _livez(self) -> tuple[int, bytes, bytes]:
-        return as_json(200, {"status": "alive"})
-
-    async def _readyz(self) -> tuple[int, bytes, bytes]:
-        checks = {"store": "up" if self.store.epoch is not None else "down"}
-        ready = self.started
-        if self.database is not None:
-            try:
-                async with asyncio.timeout(READY_TIMEOUT):
-                    await self.database.ping()
-                checks["database"] = "up"
-            except (TailraceError, TimeoutError):
-                checks["database"] = "down"
-                ready = False
-        if self.freshness is not None:
-            checks["freshness"] = "current" if self.freshness.trusted() else "behind"
-        return as_json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
-
-    async def _metrics(self) -> tuple[int, bytes, bytes]:
-        self.metrics.settle()
-        held = self.store.statistics()
-        self.metrics.record_store(self.store.name, entries=held.entries, size=held.bytes, evictions=held.evictions)
-        measure_process(self.metrics)
-        return as_metrics(exposition(self.metrics.families.values(), worker=str(os.getpid())))
 
 
 def _has_tailrace(app: Any) -> bool:

@@ -1,0 +1,73 @@
+"""What ``/livez``, ``/readyz`` and ``/metrics`` say of one Tailrace. Touches: its parts, asked for their state."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tailrace.errors import TailraceError
+from tailrace.fastapi.monitoring import Answering, as_json, as_metrics
+from tailrace.observe import exposition
+from tailrace.observe.process import measure_process
+
+if TYPE_CHECKING:
+    from tailrace.fastapi.integration import Tailrace
+
+__all__ = ["CLOSED", "Health"]
+
+CLOSED = frozenset({"/metrics"})
+"""Paths for operators only."""
+
+READY_TIMEOUT = 1.0
+"""Seconds within which the database must answer for the process to be ready."""
+
+
+class Health:
+    """Answers for the monitoring layer.
+
+    Args:
+        tailrace: is asked at each request, since its parts are made anew when the application starts again.
+    """
+
+    def __init__(self, tailrace: Tailrace) -> None:
+        self._tailrace = tailrace
+
+    def paths(self, taken: Iterable[str]) -> dict[str, Answering]:
+        """Path to what answers it, without those that the application answers itself."""
+        paths: dict[str, Answering] = {"/livez": self.livez, "/readyz": self.readyz}
+        if self._tailrace.settings.http.metrics:
+            paths["/metrics"] = self.metrics
+        own = set(taken)
+        return {path: answering for path, answering in paths.items() if path not in own}
+
+    async def livez(self) -> tuple[int, bytes, bytes]:
+        """200 while the process answers at all."""
+        return as_json(200, {"status": "alive"})
+
+    async def readyz(self) -> tuple[int, bytes, bytes]:
+        """200 when it has started and the database answers within a second."""
+        tailrace = self._tailrace
+        checks = {"store": "up" if tailrace.store.epoch is not None else "down"}
+        ready = tailrace.started
+        if tailrace.database is not None:
+            try:
+                async with asyncio.timeout(READY_TIMEOUT):
+                    await tailrace.database.ping()
+                checks["database"] = "up"
+            except (TailraceError, TimeoutError):
+                checks["database"] = "down"
+                ready = False
+        if tailrace.freshness is not None:
+            checks["freshness"] = "current" if tailrace.freshness.trusted() else "behind"
+        return as_json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
+
+    async def metrics(self) -> tuple[int, bytes, bytes]:
+        """Everything that was counted, as Prometheus text."""
+        metrics, store = self._tailrace.metrics, self._tailrace.store
+        metrics.settle()
+        held = store.statistics()
+        metrics.record_store(store.name, entries=held.entries, size=held.bytes, evictions=held.evictions)
+        measure_process(metrics)
+        return as_metrics(exposition(metrics.families.values(), worker=str(os.getpid())))

@@ -1,0 +1,101 @@
+"""The layers around an application, made from one Tailrace's settings and parts. Touches: nothing while they are made.
+
+Which layers there are is said here; their order is ``tailrace.asgi.stack``'s. A layer that a setting turns off is left
+out, so that it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailrace.asgi.hit_path import HitPath, Recording
+from tailrace.asgi.problem_details import ProblemDetailsMiddleware
+from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
+from tailrace.asgi.request_context import RequestContextMiddleware
+from tailrace.asgi.response_cache import ResponseCacheMiddleware
+from tailrace.asgi.response_fields import RequestIds
+from tailrace.asgi.stack import stack
+from tailrace.asgi.types import ASGIApp
+from tailrace.fastapi.health import CLOSED, Health
+from tailrace.fastapi.monitoring import MonitoringMiddleware
+from tailrace.fastapi.routes import RouteTable
+
+if TYPE_CHECKING:
+    from tailrace.cache.write_token import WriteTokens
+    from tailrace.fastapi.integration import Tailrace
+
+__all__ = ["Surrounded", "surround"]
+
+Layer = Callable[[ASGIApp], ASGIApp]
+
+
+@dataclass(frozen=True, slots=True)
+class Surrounded:
+    """An application inside its layers.
+
+    Attributes:
+        app: what is served.
+        response_cache: the layer that keeps answers; it is given another cache when the parts are made anew.
+        hits: answers plain hits before everything else, and is ``app`` then; None where each response is measured.
+    """
+
+    app: ASGIApp
+    response_cache: ResponseCacheMiddleware
+    hits: HitPath | None
+
+
+def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Recording) -> Surrounded:
+    """``app`` inside the layers that ``tailrace``'s settings ask for.
+
+    Args:
+        app: what the framework made.
+        routes: the application's.
+        recording: makes what hits are recorded with.
+    """
+    http = tailrace.settings.http
+    cached = ResponseCacheMiddleware(
+        app, cache=tailrace.cache, resolve=routes.resolve, max_body=http.cache_max_body, clock=tailrace.clock
+    )
+    ids = RequestIds()
+    layered = stack(app, _layers(tailrace, routes, ids) | {"response_cache": lambda inner: cached})
+    if http.server_timing:  # every response is measured by the layers
+        return Surrounded(layered, cached, None)
+    hits = HitPath(
+        layered, resolve=routes.resolve, requests=cached.requests, ids=ids, recording=recording, clock=tailrace.clock
+    )
+    return Surrounded(hits, cached, hits)
+
+
+def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str, Layer]:
+    http, health = tailrace.settings.http, Health(tailrace)
+    layers: dict[str, Layer] = {
+        "request_context": lambda inner: RequestContextMiddleware(
+            inner,
+            settings=http,
+            observer=tailrace.observer,
+            clock=tailrace.clock,
+            route_of=routes.template,
+            ids=ids,
+        ),
+        "problem_details": lambda inner: ProblemDetailsMiddleware(
+            inner, shape=tailrace.error_shape, on_error=tailrace.on_error
+        ),
+        "monitoring": lambda inner: MonitoringMiddleware(
+            inner, paths=health.paths(routes.paths()), closed=CLOSED, settings=http, mark={"tailrace": tailrace}
+        ),
+    }
+    if tailrace.freshness is not None:
+        layers["read_your_writes"] = lambda inner: ReadYourWritesMiddleware(
+            inner, tokens=lambda: _tokens(tailrace), fence=lambda: _fence(tailrace)
+        )
+    return layers
+
+
+def _tokens(tailrace: Tailrace) -> WriteTokens | None:
+    return None if tailrace.freshness is None else tailrace.freshness.tokens
+
+
+async def _fence(tailrace: Tailrace) -> bool:
+    return tailrace.freshness is not None and await tailrace.freshness.fence()
