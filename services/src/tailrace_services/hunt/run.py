@@ -16,6 +16,7 @@ from typing import Any
 from tailrace.embedded import PostgresServer, ValkeyServer
 from tailrace.settings import FreshnessSettings
 from tailrace.verify.client import Connections, Request
+from tailrace_services.data.connection import open_connection
 from tailrace_services.hunt.actors import Browser, Field, SqlClient, api_writer, reader, sql_writer
 from tailrace_services.hunt.faults import Faults, Victims, timetable
 from tailrace_services.hunt.observation import ENDPOINTS, observe, target
@@ -28,7 +29,6 @@ from tailrace_services.prove.processes import ServerProcess
 from tailrace_services.prove.stage import PACKAGE, READY, environment, provider_process
 from tailrace_services.prove.subject import load_people
 from tailrace_services.up.voice_dashboard_data import VoiceDashboardData, prepare_voice_dashboard
-from tailrace_services.voice_dashboard.connection import open_connection
 
 __all__ = ["Plan", "hunt"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tailrace_services.data.connection import open_connection
 from tailrace_services.settings import database_name
 from tailrace_services.up.server_databases import connect_to_server, with_database
 from tailrace_services.up.voice_dashboard_data import prepare_voice_dashboard
-from tailrace_services.voice_dashboard.connection import open_connection
 from tailrace_services.voice_dashboard.importer import import_campaign
 from tailrace_services.voice_dashboard.migrations import migrate
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from tailrace.verify.client import Request
-from tailrace_services.voice_dashboard.connection import open_connection
+from tailrace_services.data.connection import open_connection
 from tailrace_services.voice_dashboard.keys import DEFAULT_SEED, api_key, hash_api_key
 
 __all__ = ["ENDPOINTS", "SERVICE", "Endpoint", "Person", "ask", "draw", "load_people"]

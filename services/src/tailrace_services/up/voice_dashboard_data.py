@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tailrace.schema import Progress, apply
+from tailrace_services.data.connection import open_connection
 from tailrace_services.settings import database_name
 from tailrace_services.up.server_databases import ServerDatabases, connect_to_server, name_in, with_database
-from tailrace_services.voice_dashboard.connection import open_connection
 from tailrace_services.voice_dashboard.generator import (
     SCALES,
     DatasetConflictError,

@@ -12,21 +12,26 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from tailrace.errors import RequestError
-from tailrace_services.settings import database_url, load_services_settings
-from tailrace_services.voice_dashboard.connection import MissingDatabaseError, open_connection
+from tailrace_services.data.command_line import (
+    REFUSED,
+    BaselineUrl,
+    DatabaseUrl,
+    Format,
+    OutputFormat,
+    ScaleName,
+    database_label,
+    databases,
+    progress_bars,
+    show,
+)
+from tailrace_services.settings import load_services_settings
 from tailrace_services.voice_dashboard.generator import SCALES, GeneratedDataset, generate
 from tailrace_services.voice_dashboard.importer import ImportReport, Rejection, RowsRejectedError, import_campaign
 from tailrace_services.voice_dashboard.migrations import migrate
@@ -35,39 +40,8 @@ from tailrace_services.voice_dashboard.status import DatabaseStatus, database_st
 __all__ = ["app"]
 
 SERVICE = "voice_dashboard"
-REFUSED = 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
-class ScaleName(StrEnum):
-    """The scales there are."""
-
-    SMALL = "small"
-    MEDIUM = "medium"
-    LARGE = "large"
-
-
-class Format(StrEnum):
-    """How a result is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database-url", help="The database; by default the service's own on the server of TAILRACE_DATABASE_URL."
-    ),
-]
-BaselineUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline-url", help="The baseline's database, kept the same; by default the one beside it, if any."
-    ),
-]
-OutputFormat = Annotated[Format, typer.Option("--format", help="Text for people or JSON for programs.")]
 
 
 @app.callback()
@@ -84,11 +58,11 @@ def migrate_command(
     """Bring the tables to the newest revision; does nothing when they are there."""
 
     async def run() -> list[dict[str, str]]:
-        urls = await _databases(database, baseline)
-        return [{"database": _name(url), "revision": await migrate(url)} for url in urls]
+        urls = await databases(SERVICE, database, baseline)
+        return [{"database": database_label(url), "revision": await migrate(url)} for url in urls]
 
     rows = asyncio.run(run())
-    _print(output, rows, [f"{row['database']}: at revision {row['revision']}" for row in rows])
+    show(output, rows, [f"{row['database']}: at revision {row['revision']}" for row in rows])
 
 
 @app.command("generate")
@@ -112,16 +86,16 @@ def generate_command(
 
     async def run() -> list[GeneratedDataset]:
         loaded: list[GeneratedDataset] = []
-        for url in await _databases(database, baseline):
+        for url in await databases(SERVICE, database, baseline):
             await migrate(url)
             # The second database gets the anchor of the first, so that both have the same rows.
             end = loaded[0].anchor if loaded else anchor and anchor.replace(tzinfo=anchor.tzinfo or UTC)
-            with _progress(_name(url)) as progress:
+            with progress_bars(database_label(url)) as progress:
                 loaded.append(await generate(url, SCALES[scale], chosen_seed, end, progress, replace=replace))
         return loaded
 
     rows = asyncio.run(run())
-    _print(output, [dataclasses.asdict(row) for row in rows], [_described(row) for row in rows])
+    show(output, [dataclasses.asdict(row) for row in rows], [_described(row) for row in rows])
 
 
 @app.command("import")
@@ -144,8 +118,8 @@ def import_command(
     last_day = _day(ending)
 
     async def run() -> ImportReport:
-        url, *twin = await _databases(database, baseline)
-        with _progress("import") as progress:
+        url, *twin = await databases(SERVICE, database, baseline)
+        with progress_bars("import") as progress:
             return await import_campaign(
                 url,
                 file,
@@ -168,7 +142,7 @@ def import_command(
             print(*(_line(rejection) for rejection in rejections), sep="\n", end="\n" if rejections else "")
         print(f"tailrace-services: {error}", file=sys.stderr)
         raise typer.Exit(REFUSED) from None
-    _print(output, dataclasses.asdict(report), _reported(report))
+    show(output, dataclasses.asdict(report), _reported(report))
 
 
 @app.command("status")
@@ -180,27 +154,11 @@ def status_command(
     """Say what is loaded."""
 
     async def run() -> list[DatabaseStatus]:
-        return [await database_status(url) for url in await _databases(database, baseline)]
+        return [await database_status(url) for url in await databases(SERVICE, database, baseline)]
 
     found = asyncio.run(run())
     lines = [line for status in found for line in status.lines()]
-    _print(output, [dataclasses.asdict(status) for status in found], lines)
-
-
-async def _databases(url: str | None, baseline: str | None) -> list[str]:
-    """The database meant and, if there is one, the baseline's."""
-    if url or baseline:
-        return [url or database_url(SERVICE), *([baseline] if baseline else [])]
-    twin = database_url(SERVICE, baseline=True)
-    try:
-        async with open_connection(twin):
-            return [database_url(SERVICE), twin]
-    except MissingDatabaseError:
-        return [database_url(SERVICE)]
-
-
-def _name(url: str) -> str:
-    return url.rpartition("/")[2].partition("?")[0]
+    show(output, [dataclasses.asdict(status) for status in found], lines)
 
 
 def _day(text: str | None) -> date | None:
@@ -212,22 +170,6 @@ def _day(text: str | None) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter("give a date like 2026-01-31, or 'yesterday'", param_hint="--ending") from None
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Any]:
-    """A bar for each phase on standard error; on something that is not a terminal, nothing."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(escape(f"{title}: {phase}"))
-            bars.update(tasks[phase], completed=done, total=max(total, 1))
-
-        yield show
 
 
 def _described(loaded: GeneratedDataset) -> str:
@@ -259,10 +201,3 @@ def _line(rejection: Rejection) -> str:
 
 def _rows(rejections: tuple[Rejection, ...]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(rejection) for rejection in rejections]
-
-
-def _print(output: Format, value: Any, lines: list[str]) -> None:
-    if output is Format.JSON:
-        print(json.dumps(value, indent=2, default=lambda moment: moment.isoformat()))
-    else:
-        print("\n".join(lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from tailrace_services.voice_dashboard.connection import open_connection
+from tailrace_services.data.connection import open_connection
 
 __all__ = ["DatabaseStatus", "database_status"]
 

@@ -25,7 +25,7 @@ async def test_declared_and_migrated_constraints_agree(database_url: str) -> Non
     """Constraints that Alembic's comparison does not look at (checks, what a delete does) agree as well."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    from tailrace_services.voice_dashboard.connection import driver_url
+    from tailrace_services.data.connection import driver_url
     from tailrace_services.voice_dashboard.model import Base
 
     await migrate(database_url)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from tailrace.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError, PoolTimeoutError
-from tailrace_services.voice_dashboard.connection import driver_url
+from tailrace_services.data.connection import driver_url
 
 __all__ = ["Sessions"]
 

@@ -12,15 +12,13 @@ numpy builds the next chunk on a thread while the server takes in the last; memo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
-
-import asyncpg
 
 from tailrace.errors import DatabaseError
-from tailrace_services.voice_dashboard.connection import open_connection
+from tailrace_services.data.connection import open_connection
+from tailrace_services.data.loading import Connection, Progress, add_constraints, drop_constraints, finish_tables
 from tailrace_services.voice_dashboard.generator.binary_copy import HEADER, TRAILER, call_rows, lead_rows
 from tailrace_services.voice_dashboard.generator.population import Population, populate
 from tailrace_services.voice_dashboard.generator.scale import Scale
@@ -29,10 +27,6 @@ from tailrace_services.voice_dashboard.keys import DEFAULT_SEED
 from tailrace_services.voice_dashboard.model import CALL_STATUSES
 
 __all__ = ["DatasetConflictError", "GeneratedDataset", "Progress", "default_anchor", "generate", "loaded_dataset"]
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Progress = Callable[[str, int, int], None]
-"""Called with a phase's name, how much of it is done and how much there is."""
 
 _LOCK = 0x7461696C67656E72
 _MESSAGE = 1 << 20
@@ -135,13 +129,13 @@ async def _load(connection: Connection, people: Population, anchor: datetime, pr
     progress("users and agents", 0, people.scale.users)
     # Tailrace's triggers and views may lean on the constraints; then they stay, and the load is slower.
     bare = await connection.fetchval("SELECT to_regnamespace('tailrace') IS NULL")
-    constraints = await _drop_constraints(connection) if bare else []
+    constraints = await drop_constraints(connection, ("calls", "lead_analytics")) if bare else []
     await connection.execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
     await _copy_people(connection, people, anchor - timedelta(days=DAYS))
     progress("users and agents", people.scale.users, people.scale.users)
     leads = await _copy_traffic(connection, people, anchor, progress)
-    await _add_constraints(connection, constraints, progress)
-    await _finish(connection, progress)
+    await add_constraints(connection, constraints, progress)
+    await finish_tables(connection, ("users", "agents", "calls", "lead_analytics"), progress)
     loaded = GeneratedDataset(
         people.scale.name,
         people.seed,
@@ -157,29 +151,6 @@ async def _load(connection: Connection, people: Population, anchor: datetime, pr
         *(loaded.scale, loaded.seed, anchor, loaded.users, loaded.agents, loaded.calls, loaded.leads),
     )
     return loaded
-
-
-async def _drop_constraints(connection: Connection) -> list[tuple[str, str]]:
-    """Drop the keys of the two large tables and return the statements that put them back, primary keys first."""
-    rows = await connection.fetch(
-        "SELECT conrelid::regclass::text AS owner, conname, contype::text, pg_get_constraintdef(oid) AS definition "
-        "FROM pg_constraint WHERE conrelid IN ('calls'::regclass, 'lead_analytics'::regclass) "
-        "AND contype IN ('p', 'f') ORDER BY contype"
-    )  # 'f' before 'p': a foreign key has to go before the key it refers to
-    for row in rows:
-        await connection.execute(f'ALTER TABLE {row["owner"]} DROP CONSTRAINT "{row["conname"]}"')
-    return [
-        (row["owner"], f'ALTER TABLE {row["owner"]} ADD CONSTRAINT "{row["conname"]}" {row["definition"]}')
-        for row in reversed(rows)
-    ]
-
-
-async def _add_constraints(connection: Connection, statements: list[tuple[str, str]], progress: Progress) -> None:
-    await connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
-    for number, (_, statement) in enumerate(statements):
-        progress("keys", number, len(statements))
-        await connection.execute(statement)
-    progress("keys", len(statements), len(statements))
 
 
 async def _copy_people(connection: Connection, people: Population, start: datetime) -> None:
@@ -237,13 +208,3 @@ async def _copy(connection: Connection, table: str, columns: tuple[str, ...], ro
         yield TRAILER
 
     await connection.copy_to_table(table, source=messages(), columns=columns, format="binary", freeze=True)
-
-
-async def _finish(connection: Connection, progress: Progress) -> None:
-    progress("statistics", 0, 1)
-    for table in ("users", "agents", "calls", "lead_analytics"):
-        await connection.execute(
-            f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"  # noqa: S608
-        )
-        await connection.execute(f"ANALYZE {table}")
-    progress("statistics", 1, 1)

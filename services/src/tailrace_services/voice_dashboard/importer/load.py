@@ -20,7 +20,7 @@ from typing import TypeAlias
 import asyncpg
 
 from tailrace.errors import DatabaseError, RequestError
-from tailrace_services.voice_dashboard.connection import open_connection
+from tailrace_services.data.connection import open_connection
 from tailrace_services.voice_dashboard.importer import statements as sql
 from tailrace_services.voice_dashboard.importer.campaign import CampaignCall, Rejection
 from tailrace_services.voice_dashboard.importer.reader import CampaignReader

@@ -66,7 +66,7 @@ async def open_connection(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.
             raise
         raise DatabaseUnavailableError("the connection to the database was lost") from error
     except asyncpg.UndefinedTableError as error:
-        raise DatabaseError(f"{error}; run `tailrace-services voice-dashboard migrate` first") from error
+        raise DatabaseError(f"{error}; run the service's command `migrate` first") from error
     except asyncpg.PostgresError as error:
         raise DatabaseError(f"the database refused: {error}") from error
     finally:

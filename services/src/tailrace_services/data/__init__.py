@@ -1,0 +1,1 @@
+"""What the services' databases share: connections, migrations, loads, command lines. Knows none of the services."""

@@ -1,0 +1,116 @@
+"""What the services' data commands share: their options, which databases they mean, progress and output.
+
+Touches: the terminal, and the databases when it looks whether there is a baseline's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from tailrace_services.data.connection import MissingDatabaseError, open_connection
+from tailrace_services.settings import database_url
+
+__all__ = [
+    "REFUSED",
+    "BaselineUrl",
+    "DatabaseUrl",
+    "Format",
+    "OutputFormat",
+    "ScaleName",
+    "database_label",
+    "databases",
+    "progress_bars",
+    "show",
+]
+
+REFUSED = 2
+"""Exit code of a command that refused a file."""
+
+
+class ScaleName(StrEnum):
+    """The scales there are."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", help="The database; by default the service's own on the server of TAILRACE_DATABASE_URL."
+    ),
+]
+BaselineUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline-url", help="The baseline's database, kept the same; by default the one beside it, if any."
+    ),
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Text for people or JSON for programs.")]
+
+
+async def databases(service: str, url: str | None, baseline: str | None) -> list[str]:
+    """The database meant and, if there is one, the baseline's.
+
+    Raises:
+        SettingsError: nothing names a server.
+        DatabaseUnavailableError: the server does not answer.
+    """
+    if url or baseline:
+        return [url or database_url(service), *([baseline] if baseline else [])]
+    twin = database_url(service, baseline=True)
+    try:
+        async with open_connection(twin):
+            return [database_url(service), twin]
+    except MissingDatabaseError:
+        return [database_url(service)]
+
+
+def database_label(url: str) -> str:
+    """The database's name, for people.
+
+    >>> database_label("postgresql://u:p@h/tailrace_call_coach?sslmode=require")
+    'tailrace_call_coach'
+    """
+    return url.rpartition("/")[2].partition("?")[0]
+
+
+@contextmanager
+def progress_bars(title: str) -> Iterator[Any]:
+    """A bar for each phase on standard error; on something that is not a terminal, nothing."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(escape(f"{title}: {phase}"))
+            bars.update(tasks[phase], completed=done, total=max(total, 1))
+
+        yield advance
+
+
+def show(output: Format, value: Any, lines: list[str]) -> None:
+    """Print ``value`` as JSON, or ``lines``."""
+    if output is Format.JSON:
+        print(json.dumps(value, indent=2, default=lambda moment: moment.isoformat()))
+    else:
+        print("\n".join(lines))
