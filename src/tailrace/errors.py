@@ -19,6 +19,7 @@
     |  |- UpstreamRejectedError      a 4xx that no retry will mend
     |  |- CircuitOpenError           the breaker refuses calls just now
     |  `- BulkheadFullError          too many calls under way
+    |- OverloadedError               more requests than can be served in time; refused before any work
     `- RequestError                  the client's mistake: status 4xx
 
 Foreign errors are translated in the adapter that meets them, with ``raise ... from``.
@@ -38,6 +39,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "EmbeddedServerError",
     "MissingExtraError",
+    "OverloadedError",
     "PoolTimeoutError",
     "RequestError",
     "SchemaError",
@@ -205,6 +207,14 @@ class BulkheadFullError(UpstreamError):
     """As many calls as allowed are under way and waiting."""
 
     code = "bulkhead_full"
+    status = 503
+    retryable = True
+
+
+class OverloadedError(TailraceError):
+    """More requests than can be served in time; ``retry_after`` says when to come again."""
+
+    code = "overloaded"
     status = 503
     retryable = True
 

@@ -17,6 +17,7 @@ __all__ = [
     "CacheFillRefused",
     "CacheLookedUp",
     "CircuitChanged",
+    "ConcurrencyMeasured",
     "ConnectionCheckedIn",
     "ConnectionCheckedOut",
     "EpochChanged",
@@ -26,7 +27,9 @@ __all__ = [
     "HorizonAdvanced",
     "Observer",
     "PoolMeasured",
+    "RequestAdmitted",
     "RequestFinished",
+    "RequestShed",
     "StatementFinished",
     "StoreCalled",
     "StoreConnectionChanged",
@@ -55,6 +58,29 @@ class RequestFinished(Event):
     duration: float
     response_bytes: int
     cache: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAdmitted(Event):
+    """A request that had to wait for its turn got it after ``wait`` seconds."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShed(Event):
+    """A request was refused unserved. ``reason``: line_full, patience (of the service), deadline (of the client)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyMeasured(Event):
+    """How many requests may be worked on at once, how many are, and how many wait."""
+
+    limit: int
+    admitted: int
+    waiting: int
 
 
 # --- cache ---------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ __all__ = [
     "FreshnessSettings",
     "HttpSettings",
     "Settings",
+    "SheddingSettings",
     "UpstreamSettings",
     "ValkeySettings",
     "load_settings",
@@ -126,6 +127,25 @@ class HttpSettings(Room):
     """Seconds for which requests under way are waited for at the end, before connections are closed."""
 
 
+class SheddingSettings(Room):
+    """How many requests are worked on at once, and who waits."""
+
+    enabled: bool = True
+    """False: everything that comes is begun at once."""
+    initial: Count = 50
+    """Requests at once when the process starts; the limit then follows what it can do."""
+    minimum: Count = 10
+    """The limit never falls below this."""
+    maximum: Count = 1000
+    """The limit never rises above this."""
+    target_delay: Seconds = 0.02
+    """Seconds that the event loop may keep what is ready waiting, before fewer are admitted."""
+    max_wait: Seconds = 5.0
+    """Seconds in the line; who would wait longer is refused at once."""
+    max_waiting: Annotated[int, Field(ge=0)] = 1000
+    """Requests in the line; more are refused at once."""
+
+
 class UpstreamSettings(Room):
     """Defaults of calls to other services; each client may set its own."""
 
@@ -187,6 +207,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     freshness: FreshnessSettings = FreshnessSettings()
     http: HttpSettings = HttpSettings()
+    shedding: SheddingSettings = SheddingSettings()
     upstream: UpstreamSettings = UpstreamSettings()
 
 

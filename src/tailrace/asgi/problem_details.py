@@ -20,7 +20,7 @@ from typing import Any
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.headers import safe_value
 from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
-from tailrace.errors import TailraceError
+from tailrace.errors import OverloadedError, TailraceError
 
 __all__ = ["PROBLEM_SCHEMA", "ErrorShape", "Problem", "ProblemDetailsMiddleware", "problem_of", "rfc9457", "title_of"]
 
@@ -226,6 +226,8 @@ class ProblemDetailsMiddleware:
 
     def note(self, error: BaseException, exchange: Exchange) -> None:
         """Log what happened; tell the error tracker if nobody expected it."""
+        if isinstance(error, OverloadedError):
+            return  # counted; a line in the log for each would add to the load
         if isinstance(error, TailraceError) and (error.status < 500 or error.retryable):
             _log.warning("%s (%s) in request %s", error.code, type(error).__name__, exchange.request_id)
             return

@@ -16,6 +16,7 @@ ORDER: tuple[tuple[str, str], ...] = (
     ("request_context", "gives the id that every later word about the request carries, and sees every response"),
     ("problem_details", "answers whatever the layers below could not"),
     ("monitoring", "health and metrics, past everything that could be slow or full"),
+    ("load_shedding", "refuses early what cannot be served in time, before anything is done for it"),
     ("read_your_writes", "decides what may be read from a cache, so it comes before every cache"),
     ("response_cache", "answers a hit before the framework is entered"),
 )

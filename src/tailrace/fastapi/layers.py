@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailrace.asgi.hit_path import HitPath, Recording
+from tailrace.asgi.load_shedding import LoadSheddingMiddleware
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
@@ -86,6 +87,10 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
             inner, paths=health.paths(routes.paths()), closed=CLOSED, settings=http, mark={"tailrace": tailrace}
         ),
     }
+    if tailrace.settings.shedding.enabled:
+        layers["load_shedding"] = lambda inner: LoadSheddingMiddleware(
+            inner, settings=tailrace.settings.shedding, observer=tailrace.observer, clock=tailrace.clock
+        )
     if tailrace.freshness is not None:
         layers["read_your_writes"] = lambda inner: ReadYourWritesMiddleware(
             inner, tokens=lambda: _tokens(tailrace), fence=lambda: _fence(tailrace)

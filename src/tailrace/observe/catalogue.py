@@ -59,6 +59,16 @@ CATALOGUE: tuple[Metric, ...] = (
         "Requests to cached routes, by what the response cache did.",
         ("http.route", "status"),
     ),
+    Metric("tailrace.shedding.limit", "gauge", "{request}", "Requests that may be worked on at once, just now."),
+    Metric("tailrace.shedding.admitted", "gauge", "{request}", "Requests that are worked on."),
+    Metric("tailrace.shedding.waiting", "gauge", "{request}", "Requests that wait for their turn."),
+    Metric(
+        "tailrace.shedding.wait_time",
+        "histogram",
+        "s",
+        "Time for which requests that had to wait for their turn did.",
+    ),
+    Metric("tailrace.shedding.refusals", "counter", "{request}", "Requests refused unserved.", ("reason",)),
     Metric(
         "tailrace.cache.lookup.duration",
         "histogram",

@@ -135,7 +135,23 @@ class Metrics:
             if event.cache is not None:
                 cached((event.route, event.cache))
 
-        return {events.RequestFinished: request_finished}
+        limit = self["tailrace.shedding.limit"].set
+        admitted = self["tailrace.shedding.admitted"].set
+        waiting = self["tailrace.shedding.waiting"].set
+        waited = self["tailrace.shedding.wait_time"].observe
+        shed = self["tailrace.shedding.refusals"].add
+
+        def concurrency_measured(event: events.ConcurrencyMeasured) -> None:
+            limit((), event.limit)
+            admitted((), event.admitted)
+            waiting((), event.waiting)
+
+        return {
+            events.RequestFinished: request_finished,
+            events.RequestAdmitted: lambda e: waited((), e.wait),
+            events.RequestShed: lambda e: shed((e.reason,)),
+            events.ConcurrencyMeasured: concurrency_measured,
+        }
 
     def _of_caches(self) -> dict[type[Event], Callable[[Any], None]]:
         looked_up = self["tailrace.cache.lookup.duration"].observe

@@ -373,6 +373,7 @@ def test_order_of_layers() -> None:
         "request_context",
         "problem_details",
         "monitoring",
+        "load_shedding",
         "read_your_writes",
         "response_cache",
     ]
