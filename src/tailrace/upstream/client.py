@@ -25,7 +25,7 @@ from tailrace.resilience.deadline import limit
 from tailrace.resilience.retry import Retry, passing
 from tailrace.resilience.timeout import with_timeout
 from tailrace.settings import UpstreamSettings
-from tailrace.upstream.classify import classify, error_for, outcome_of, parse_retry_after, repeatable
+from tailrace.upstream.classify import IDEMPOTENT, classify, error_for, outcome_of, parse_retry_after, repeatable
 from tailrace.upstream.coalescing import Coalescing
 from tailrace.upstream.message import OutgoingRequest, UpstreamResponse
 from tailrace.upstream.propagation import headers_to_pass_on
@@ -70,6 +70,7 @@ class UpstreamClient:
         self._deadline_header = deadline_header.lower().encode("ascii") if deadline_header else None
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._headers = {"accept-encoding": "gzip"} | {k.lower(): v for k, v in (headers or {}).items()}
+        self._own_pairs = _pairs(self._headers)
         self._transport = transport or HttpTransport(
             name, base_url, keep=settings.concurrency, max_response_bytes=settings.max_response_bytes
         )
@@ -175,10 +176,12 @@ class UpstreamClient:
         target = quote(self._prefix + path, safe="/%:@!$&'()*+,;=~")
         if params:
             target += "?" + urlencode(params)
-        all_headers = self._headers | {name.lower(): value for name, value in (headers or {}).items()}
-        if body or method in ("POST", "PUT", "PATCH"):
-            all_headers["content-length"] = str(len(body))
-        pairs = tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items())
+        pairs = self._own_pairs
+        if headers or body or method in ("POST", "PUT", "PATCH"):
+            all_headers = self._headers | {name.lower(): value for name, value in (headers or {}).items()}
+            if body or method in ("POST", "PUT", "PATCH"):
+                all_headers["content-length"] = str(len(body))
+            pairs = _pairs(all_headers)
         return OutgoingRequest(method, target.encode("ascii"), pairs, body)
 
 
@@ -213,7 +216,10 @@ class _Call:
                 client._observer(UpstreamCalled(client.name, outcome_of(failure), duration, self._attempts))
 
     def _with_retries(self) -> Awaitable[UpstreamResponse]:
-        safe = repeatable(self._request.method, {name.decode() for name, _ in self._request.headers})
+        request = self._request
+        safe = request.method in IDEMPOTENT or repeatable(
+            request.method, {name.decode() for name, _ in request.headers}
+        )
         retryable = self._worth_repeating if safe else _never
         return self._client._retry.call(self._attempt, retryable=retryable, deadline=self._deadline)
 
@@ -245,6 +251,10 @@ class _Call:
             retry_after = parse_retry_after(response.headers.get("retry-after"), client._clock.now())
             raise error_for(client.name, response.status, retry_after)
         return response
+
+
+def _pairs(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items())
 
 
 def _never(error: Exception) -> bool:

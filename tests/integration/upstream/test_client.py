@@ -539,3 +539,57 @@ async def test_no_path_leads_to_another_host(path: str) -> None:
             assert server.requests == []
         else:
             assert server.requests[0].headers["host"] == f"127.0.0.1:{server.port}"
+
+
+async def test_an_answer_nobody_asked_for_is_not_the_next_one() -> None:
+    """What a server sends on an idle connection, or behind an answer, is never handed to another call."""
+    spoken = asyncio.Event()
+
+    async def talkative(exchange: Exchange) -> None:
+        poison = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison"
+        if "behind" in exchange.line:
+            await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}" + poison)
+            return
+        await fine(exchange)
+        if "idle" in exchange.line:
+            await asyncio.sleep(0)
+            await exchange.send(poison)
+            spoken.set()
+
+    async with serving(talkative) as server, client_of(server) as client:
+        assert await client.get_json("/behind") == {}
+        assert await client.get_json("/idle") == {"path": "/idle"}
+        await spoken.wait()
+        await wait_until(lambda: server.open == 0)
+        assert await client.get_json("/next") == {"path": "/next"}
+
+
+async def test_a_head_request_has_no_body_to_wait_for() -> None:
+    """The length in an answer to HEAD is that of another answer; the connection is kept."""
+
+    async def headers_only(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+
+    async with serving(headers_only) as server, client_of(server) as client:
+        for _ in range(2):
+            response = await client.request("HEAD", "/")
+            assert (response.headers["content-length"], response.body) == ("1000", b"")
+        assert server.connections == 1
+
+
+async def test_an_early_refusal_of_a_large_body_is_heard() -> None:
+    """A server that answers before it has read the body is understood, and the connection is not used again."""
+    refused = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(refused)
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    listening = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening, UpstreamClient("svc", url, settings=FAST) as client:
+        with pytest.raises(UpstreamRejectedError) as raised:
+            await client.request("POST", "/", body=bytes(20_000_000))
+        assert raised.value.answered == 413

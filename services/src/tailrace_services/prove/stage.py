@@ -76,7 +76,9 @@ def environment(database_url: str, valkey_url: str, provider_url: str, now: str,
 def provider_process(logs: Path) -> ServerProcess:
     """The simulator as a process; it answers at once until it is told to behave otherwise."""
     app = f"{PACKAGE}.provider.simulator:Simulator"
-    return ServerProcess("provider", app, {}, logs, ready="/_control", arguments=["--factory", "--lifespan", "off"])
+    # Like the servers of real providers, it keeps idle connections for longer than a pause between two requests.
+    arguments = ["--factory", "--lifespan", "off", "--timeout-keep-alive", "75"]
+    return ServerProcess("provider", app, {}, logs, ready="/_control", arguments=arguments)
 
 
 @asynccontextmanager

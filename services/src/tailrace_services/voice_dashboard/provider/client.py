@@ -29,7 +29,7 @@ from tailrace.errors import (
 from tailrace.events import CircuitChanged, Event, FallbackUsed, Observer
 from tailrace.resilience.timeout import with_timeout
 from tailrace.upstream import Transport, UpstreamClient, propagated_headers
-from tailrace_services.voice_dashboard.provider.last_known import Archive, Configuration, LastKnown, parse
+from tailrace_services.voice_dashboard.provider.last_known import Archive, Configuration, LastKnown, Parsed, parse
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
 __all__ = ["NAME", "ProviderAnswer", "Reason", "VoiceProvider"]
@@ -173,8 +173,8 @@ class VoiceProvider:
         ttl = self._settings.unknown_ttl if known.payload is None else self._settings.ttl
         return ProviderAnswer(known) if self._clock.now() - known.fetched_at < ttl else None
 
-    def _take(self, external_id: str, answer: Answer) -> Configuration:
-        configuration, new = self._known.take(external_id, answer.value, answer.created_at)
+    def _take(self, external_id: str, answer: Answer, parsed: Parsed | None = None) -> Configuration:
+        configuration, new = self._known.take(external_id, answer.value, answer.created_at, parsed)
         if new and configuration.payload is not None and self._archive is not None:
             self._archiving[external_id] = configuration
             if self._archivist is None or self._archivist.done():
@@ -198,15 +198,23 @@ class VoiceProvider:
             task.exception()  # looked at, so that a failure nobody waited for is not reported as forgotten
 
     async def _fetch_through_cache(self, external_id: str) -> Configuration:
+        parsed: Parsed | None = None
+
+        async def ask() -> Computed:
+            nonlocal parsed
+            parsed, ttl = await self._ask(external_id)
+            return Computed(parsed.raw, ttl)
+
         if self._cache is None:
             asked_at = self._clock.now()
-            computed = await self._ask(external_id)
-            return self._take(external_id, Answer(computed.value, "bypass", asked_at, 0.0, 0.0))
-        answer = await self._cache.read_through(_key(external_id), lambda: self._ask(external_id), policy=self._policy)
-        return self._take(external_id, answer)
+            computed = await ask()
+            answer = Answer(computed.value, "bypass", asked_at, 0.0, 0.0)
+        else:
+            answer = await self._cache.read_through(_key(external_id), ask, policy=self._policy)
+        return self._take(external_id, answer, parsed)
 
-    async def _ask(self, external_id: str) -> Computed:
-        """The provider's answer, checked; ``null`` if it does not know the agent.
+    async def _ask(self, external_id: str) -> tuple[Parsed, float]:
+        """The provider's answer, checked, and the seconds it is good for; ``null`` if it does not know the agent.
 
         Raises:
             UpstreamError: as ``UpstreamClient.request``; an answer that is no configuration is a failure too.
@@ -215,14 +223,15 @@ class VoiceProvider:
             response = await self._client.request("GET", f"/v1/convai/agents/{quote(external_id, safe='')}")
         except UpstreamRejectedError as error:
             if error.answered == 404:
-                return Computed(b"null", self._settings.unknown_ttl)
+                return Parsed(b"null", None), self._settings.unknown_ttl
             raise
         try:
-            if parse(response.body) is None:
+            payload = parse(response.body)
+            if payload is None:
                 raise ValueError("null is no configuration")
         except ValueError as error:
             raise UpstreamUnavailableError(f"{NAME}: answered with something that is no configuration") from error
-        return Computed(response.body, self._settings.ttl)
+        return Parsed(response.body, payload), self._settings.ttl
 
     def _patience(self, timeout: float | None) -> float:
         patience = self._settings.patience if timeout is None else timeout

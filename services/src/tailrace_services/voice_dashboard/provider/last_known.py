@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Archive", "Configuration", "LastKnown", "parse"]
+__all__ = ["Archive", "Configuration", "LastKnown", "Parsed", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,14 @@ class Configuration:
 
     payload: Mapping[str, Any] | None
     fetched_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """An answer of the provider as bytes and as what they say."""
+
+    raw: bytes
+    payload: Mapping[str, Any] | None
 
 
 class Archive(Protocol):
@@ -47,8 +55,13 @@ class LastKnown:
         self._limit = limit
         self._kept: OrderedDict[str, tuple[bytes, Configuration]] = OrderedDict()
 
-    def take(self, external_id: str, raw: bytes, fetched_at: float) -> tuple[Configuration, bool]:
+    def take(
+        self, external_id: str, raw: bytes, fetched_at: float, parsed: Parsed | None = None
+    ) -> tuple[Configuration, bool]:
         """The configuration in ``raw``, kept from now on; parsed only if it differs from the one kept.
+
+        Args:
+            parsed: an answer that has been parsed; used if it is this one.
 
         Returns:
             The configuration, and whether its content is new here.
@@ -60,7 +73,8 @@ class LastKnown:
                 kept = (kept[0], Configuration(kept[1].payload, fetched_at))
                 self._kept[external_id] = kept
             return kept[1], False
-        configuration = Configuration(parse(raw), fetched_at)
+        payload = parsed.payload if parsed is not None and parsed.raw is raw else parse(raw)
+        configuration = Configuration(payload, fetched_at)
         self._kept[external_id] = (raw, configuration)
         self._kept.move_to_end(external_id)
         if len(self._kept) > self._limit:
