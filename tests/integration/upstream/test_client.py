@@ -7,7 +7,7 @@ import gzip
 import json
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -580,16 +580,23 @@ async def test_a_head_request_has_no_body_to_wait_for() -> None:
 async def test_an_early_refusal_of_a_large_body_is_heard() -> None:
     """A server that answers before it has read the body is understood, and the connection is not used again."""
     refused = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
+    gone = asyncio.Event()
 
     async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(refused)
-        await asyncio.sleep(0.05)
-        writer.close()
+        with suppress(ConnectionError):
+            await writer.drain()
+            while await reader.read(65_536):
+                pass
+        writer.transport.abort()
+        gone.set()
 
     listening = await asyncio.start_server(hasty, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with listening, UpstreamClient("svc", url, settings=FAST) as client:
-        with pytest.raises(UpstreamRejectedError) as raised:
-            await client.request("POST", "/", body=bytes(20_000_000))
-        assert raised.value.answered == 413
+    async with listening:
+        async with UpstreamClient("svc", url, settings=FAST) as client:
+            with pytest.raises(UpstreamRejectedError) as raised:
+                await client.request("POST", "/", body=bytes(20_000_000))
+            assert raised.value.answered == 413
+        await gone.wait()
