@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from tailrace.cli.probe import probe
 from tailrace.cli.schema import schema
 
 __all__ = ["app"]
@@ -16,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(schema, name="schema")
+app.command()(probe)
 
 
 @app.callback()

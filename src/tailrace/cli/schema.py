@@ -10,11 +10,11 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption
 from tailrace.errors import SettingsError, TailraceError
 
 if TYPE_CHECKING:
@@ -22,18 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["schema"]
 
-FAILED = 1
-LEFT_TO_DO = 3
 T = TypeVar("T")
 
 schema = typer.Typer(help="Watches, rollups and indexes in the service's database.", no_args_is_help=True)
-
-
-class Format(StrEnum):
-    """How results are written."""
-
-    text = "text"
-    json = "json"
 
 
 AppOption = Annotated[
@@ -46,7 +37,6 @@ UrlOption = Annotated[
     str | None,
     typer.Option("--database-url", help="postgresql://...; by default TAILRACE_DATABASE_URL.", show_default=False),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
 
 
 @schema.command()

@@ -1,0 +1,91 @@
+"""The address that is probed, and requests to it. Touches: sockets.
+
+Only GET, HEAD and TRACE, which are safe, are ever sent, and only to the address's own host: a probe changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from tailrace.errors import SettingsError
+from tailrace.verify.client import Connections, ExchangeFailedError, Request
+from tailrace.verify.http1 import Response
+
+__all__ = ["Target"]
+
+AT_ONCE = 10
+"""Requests under way in a burst."""
+
+
+class Target:
+    """One address of one service.
+
+    Args:
+        url: ``http://host:port/path?query``.
+        headers: sent with every request, for example ``Authorization``; never shown.
+        timeout: seconds for each request.
+
+    Raises:
+        SettingsError: the address or a header cannot be used.
+    """
+
+    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 10.0) -> None:
+        parts = urlsplit(url)
+        try:
+            self._connections = Connections(f"{parts.scheme}://{parts.netloc}", timeout=timeout)
+        except ValueError:
+            raise SettingsError(f"not an http address: {url}") from None
+        self.url = url
+        self.path = parts.path or "/"
+        self.query = parts.query
+        self.headers = {"User-Agent": "tailrace-probe", "Accept": "application/json, */*;q=0.5", **(headers or {})}
+        self.authenticated = any(name.lower() in ("authorization", "cookie", "x-api-key") for name in self.headers)
+
+    async def __aenter__(self) -> Target:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._connections.close()
+
+    @property
+    def place(self) -> str:
+        """Path and query of the address."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    def with_query(self, extra: str) -> str:
+        """The address's path with ``extra`` put before its own query, so that it counts where the first one does."""
+        return f"{self.path}?{extra}&{self.query}" if self.query else f"{self.path}?{extra}"
+
+    async def ask(self, place: str | None = None, *, method: str = "GET", **headers: str) -> Response:
+        """One request; ``headers`` with ``_`` for ``-`` go out beside the caller's own.
+
+        Raises:
+            ExchangeFailedError: no whole response.
+        """
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._connections.send(Request("probe", place or self.place, method, {**self.headers, **named}))
+
+    async def try_asking(self, place: str | None = None, *, method: str = "GET", **headers: str) -> Response | None:
+        """``ask``; None where the service closed the connection, as it may on what it finds malformed."""
+        try:
+            return await self.ask(place, method=method, **headers)
+        except ExchangeFailedError as error:
+            if error.kind == "closed":
+                return None
+            raise
+
+    async def burst(self, number: int) -> list[Response]:
+        """``number`` requests, a few at a time.
+
+        Raises:
+            ExchangeFailedError: one of them got no whole response.
+        """
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one() -> Response:
+            async with slots:
+                return await self.ask()
+
+        return list(await asyncio.gather(*(one() for _ in range(number))))
