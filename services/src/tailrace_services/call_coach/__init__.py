@@ -1,0 +1,1 @@
+"""Call Coach: sales managers coach representatives from recorded calls."""

@@ -1,0 +1,119 @@
+"""``tailrace-services call-coach``: migrate, generate, status. Touches: terminal, files, databases.
+
+Without ``--database-url`` the service's database on the server that ``TAILRACE_DATABASE_URL`` names is meant, and its
+baseline's beside it if there is one, so that both keep the same rows.
+
+Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage, or a file that is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from tailrace_services.call_coach.generator import SCALES, GeneratedDataset, generate
+from tailrace_services.call_coach.migrations import migrate
+from tailrace_services.call_coach.status import DatabaseStatus, database_status
+from tailrace_services.data.command_line import (
+    BaselineUrl,
+    DatabaseUrl,
+    Format,
+    OutputFormat,
+    ScaleName,
+    database_label,
+    databases,
+    progress_bars,
+    show,
+)
+from tailrace_services.settings import load_services_settings
+
+__all__ = ["app"]
+
+SERVICE = "call_coach"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def options() -> None:
+    """Data of the Call Coach: migrate, generate."""
+
+
+@app.command("migrate")
+def migrate_command(
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Bring the tables to the newest revision; does nothing when they are there."""
+
+    async def run() -> list[dict[str, str]]:
+        urls = await databases(SERVICE, database, baseline)
+        return [{"database": database_label(url), "revision": await migrate(url)} for url in urls]
+
+    rows = asyncio.run(run())
+    show(output, rows, [f"{row['database']}: at revision {row['revision']}" for row in rows])
+
+
+@app.command("generate")
+def generate_command(
+    scale: Annotated[
+        ScaleName, typer.Option(help="1 thousand, 100 thousand or 1 million calls of 20 turns on average.")
+    ] = ScaleName.SMALL,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="What the rows are made from; TAILRACE_SERVICES_SEED.")
+    ] = None,
+    anchor: Annotated[
+        datetime | None, typer.Option(help="UTC moment the year of calls ends at; by default the current hour.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove the rows that are there, imported ones too.")
+    ] = False,
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Fill the migrated database; the same seed, scale and anchor give the same rows."""
+    chosen_seed = load_services_settings().seed if seed is None else seed
+
+    async def run() -> list[GeneratedDataset]:
+        loaded: list[GeneratedDataset] = []
+        for url in await databases(SERVICE, database, baseline):
+            await migrate(url)
+            # The second database gets the anchor of the first, so that both have the same rows.
+            end = loaded[0].anchor if loaded else anchor and anchor.replace(tzinfo=anchor.tzinfo or UTC)
+            with progress_bars(database_label(url)) as progress:
+                loaded.append(await generate(url, SCALES[scale], chosen_seed, end, progress, replace=replace))
+        return loaded
+
+    rows = asyncio.run(run())
+    show(output, [dataclasses.asdict(row) for row in rows], [_described(row) for row in rows])
+
+
+@app.command("status")
+def status_command(
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Say what is loaded."""
+
+    async def run() -> list[DatabaseStatus]:
+        return [await database_status(url) for url in await databases(SERVICE, database, baseline)]
+
+    found = asyncio.run(run())
+    lines = [line for status in found for line in status.lines()]
+    show(output, [dataclasses.asdict(status) for status in found], lines)
+
+
+def _described(loaded: GeneratedDataset) -> str:
+    verb = "loaded" if loaded.created else "already loaded"
+    return (
+        f"{loaded.scale}: {verb}, {loaded.calls:,} calls, {loaded.turns:,} turns, {loaded.reps:,} reps, "
+        f"{loaded.opportunities:,} opportunities, {loaded.emails:,} emails, {loaded.sessions:,} coaching sessions; "
+        f"seed {loaded.seed}, ending {loaded.anchor:%Y-%m-%d %H:%M} UTC"
+    )

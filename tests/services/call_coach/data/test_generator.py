@@ -1,0 +1,311 @@
+"""Generated data: the same again from the same seed, shaped as promised, loaded whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import numpy as np
+import pytest
+
+from tailrace.embedded import PostgresServer
+from tailrace.errors import DatabaseError, DatabaseUnavailableError
+from tailrace_services.call_coach.generator import (
+    SCALES,
+    DatasetConflictError,
+    Scale,
+    default_anchor,
+    generate,
+    loaded_dataset,
+)
+from tailrace_services.call_coach.generator.calls import plan_calls
+from tailrace_services.call_coach.generator.population import populate
+from tailrace_services.call_coach.generator.vocabulary import load_vocabulary, zipf_ranks
+from tailrace_services.call_coach.migrations import differences, migrate
+
+TINY = Scale("tiny", 240, 4_800, 8, 60)
+ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
+TABLES = ("reps", "opportunities", "calls", "speakers", "transcripts", "coaching_sessions", "emails")
+
+
+@pytest.fixture
+async def url(database_url: str) -> str:
+    """A migrated database without rows."""
+    await migrate(database_url)
+    return database_url
+
+
+@pytest.fixture(scope="module")
+def tiny_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database with the tiny data set, only to be read."""
+    postgres.create_database("call_coach_tiny")
+    url = postgres.url("call_coach_tiny")
+
+    async def load() -> None:
+        await migrate(url)
+        await generate(url, TINY, 7, ANCHOR)
+
+    asyncio.run(load())
+    yield url
+    postgres.drop_database("call_coach_tiny")
+
+
+@pytest.fixture
+async def loaded(tiny_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the tiny data set; what is written is undone."""
+    connection = await asyncpg.connect(tiny_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def test_same_seed_same_rows(url: str) -> None:
+    """Every row of every table is the same again; another seed gives others."""
+    await generate(url, TINY, 7, ANCHOR)
+    first = await _digest(url)
+    await generate(url, TINY, 8, ANCHOR, replace=True)
+    other = await _digest(url)
+    await generate(url, TINY, 7, ANCHOR, replace=True)
+    assert await _digest(url) == first
+    assert all(first[table] != other[table] for table in TABLES if table != "reps")
+
+
+async def test_counts_are_the_scale(loaded: asyncpg.Connection) -> None:
+    """As many calls, turns, representatives and opportunities as asked for, and it is recorded."""
+    row = await loaded.fetchrow("SELECT calls, turns, reps, opportunities, emails, sessions FROM dataset")
+    counted = [
+        await loaded.fetchval(f"SELECT count(*) FROM {table}")
+        for table in ("calls", "transcripts", "reps", "opportunities", "emails", "coaching_sessions")
+    ]
+    assert list(row) == counted
+    assert counted[:5] == [TINY.calls, TINY.turns, TINY.reps, TINY.opportunities, TINY.emails]
+
+
+async def test_keys_come_back(url: str) -> None:
+    """Keys that are dropped for the load are there again, all of them and as they were."""
+    before = await _constraints(url)
+    await generate(url, TINY, 7, ANCHOR)
+    assert await _constraints(url) == before
+    assert len(before) > 20
+
+
+async def test_work_is_unevenly_spread(loaded: asyncpg.Connection) -> None:
+    """A few representatives and opportunities have most of the calls, and everybody has some."""
+    reps = await loaded.fetch("SELECT count(*) AS calls FROM speakers WHERE email LIKE 'rep%' GROUP BY email")
+    calls = sorted((row["calls"] for row in reps), reverse=True)
+    assert len(calls) == TINY.reps
+    assert calls[0] > 3 * calls[-1]
+    offers = await loaded.fetch("SELECT count(*) AS calls FROM call_opportunities GROUP BY opportunity_id")
+    sizes = sorted((row["calls"] for row in offers), reverse=True)
+    assert sum(sizes[:12]) > 0.35 * sum(sizes)
+
+
+async def test_turns_are_plausible_talk(loaded: asyncpg.Connection) -> None:
+    """Turns are numbered, start one after the other, sometimes overlap, and nobody talks over themselves."""
+    calls: dict[int, list[asyncpg.Record]] = {}
+    for row in await loaded.fetch("SELECT * FROM transcripts ORDER BY call_id, sequence_number"):
+        calls.setdefault(row["call_id"], []).append(row)
+    overlaps = gaps = 0
+    for turns in calls.values():
+        assert [turn["sequence_number"] for turn in turns] == list(range(1, len(turns) + 1))
+        last: dict[int, int] = {}
+        for before, turn in itertools.pairwise([None, *turns]):
+            assert turn["start_ms"] >= last.get(turn["speaker_id"], 0)
+            last[turn["speaker_id"]] = turn["end_ms"]
+            if before is not None:
+                assert turn["start_ms"] > before["start_ms"]
+                overlaps += turn["start_ms"] < before["end_ms"]
+                gaps += turn["start_ms"] - before["end_ms"] > 1000
+    assert len(calls) == TINY.calls
+    assert 0.02 < overlaps / TINY.turns < 0.3
+    assert 0.02 < gaps / TINY.turns < 0.4
+    pace = await loaded.fetchval(
+        "SELECT sum(array_length(string_to_array(text, ' '), 1)) * 60000.0 / sum(end_ms - start_ms) FROM transcripts"
+    )
+    assert 120 < pace < 190
+
+
+async def test_sums_agree(loaded: asyncpg.Connection) -> None:
+    """Talk times are the turns' lengths, durations cover the turns, and times do not pass the anchor."""
+    wrong = await loaded.fetchval(
+        "SELECT count(*) FROM speakers LEFT JOIN (SELECT speaker_id, sum(end_ms - start_ms) / 1000.0 AS talked "
+        "FROM transcripts GROUP BY 1) AS spoken ON speaker_id = speakers.id "
+        "WHERE talk_time_seconds <> coalesce(talked, 0)"
+    )
+    assert wrong == 0
+    short = await loaded.fetchval(
+        "SELECT count(*) FROM calls "
+        "WHERE duration_seconds < (SELECT max(end_ms) FROM transcripts WHERE call_id = calls.id) / 1000.0"
+    )
+    assert short == 0
+    ids = [row["id"] for row in await loaded.fetch("SELECT id FROM calls ORDER BY scheduled_at, id")]
+    assert ids == list(range(1, TINY.calls + 1))
+    row = await loaded.fetchrow(
+        "SELECT min(scheduled_at) AS first, max(scheduled_at + duration_seconds * interval '1 second') AS last, "
+        "bool_and(extract(isodow FROM scheduled_at AT TIME ZONE 'UTC') <= 5) AS weekdays, "
+        "(SELECT max(created_at) FROM coaching_sessions) AS coached, (SELECT max(sent_at) FROM emails) AS sent "
+        "FROM calls"
+    )
+    assert row["first"] >= ANCHOR - timedelta(days=373)
+    assert max(row["last"], row["coached"], row["sent"]) <= ANCHOR
+    assert row["weekdays"]
+
+
+async def test_coaching_is_about_the_call(loaded: asyncpg.Connection) -> None:
+    """A session's representative spoke in the call, and its evidence quotes a turn of theirs, to the letter."""
+    honest = await loaded.fetchval(
+        "SELECT bool_and(turn.text = evidence->0->>'quote' AND turn.start_ms = (evidence->0->>'start_ms')::int "
+        "AND speaker.email = rep.email AND speaker.name = evidence->0->>'speaker') FROM coaching_sessions "
+        "JOIN reps AS rep ON rep.id = rep_id "
+        "JOIN transcripts AS turn ON turn.call_id = coaching_sessions.call_id "
+        "AND turn.sequence_number = (evidence->0->>'sequence_number')::int "
+        "JOIN speakers AS speaker ON speaker.id = turn.speaker_id"
+    )
+    assert honest
+    spread = await loaded.fetch("SELECT avg(score) AS mean FROM coaching_sessions GROUP BY rep_id, dimension")
+    means = [float(row["mean"]) for row in spread]
+    assert max(means) - min(means) > 15
+
+
+async def test_words_follow_zipf(loaded: asyncpg.Connection) -> None:
+    """A few words are everywhere and many are rare; each product has words of its own; search finds them."""
+    texts = [row["text"] for row in await loaded.fetch("SELECT text FROM transcripts")]
+    counts = Counter(word for text in texts for word in re.findall(r"[a-z']+", text.lower()))
+    ranked = [count for _, count in counts.most_common()]
+    assert len(ranked) > 500
+    assert ranked[0] > 10 * ranked[99]
+    assert ranked[99] > 4 * ranked[399]
+    assert not any(set(text) & set("{}\\\t\n") for text in texts)
+    found = await loaded.fetch(
+        "SELECT product, count(*) AS turns FROM transcripts JOIN calls ON calls.id = call_id "
+        "WHERE search @@ websearch_to_tsquery('english', 'invoices') GROUP BY 1 ORDER BY 2 DESC"
+    )
+    assert found[0]["product"] == "Ledger Billing"
+    questions = sum(text.rstrip().endswith("?") for text in texts)
+    assert 0.1 < questions / len(texts) < 0.35
+
+
+async def test_loaded_is_known(url: str) -> None:
+    """A second call finds the same data, whatever the hour; other data is refused unless it may replace."""
+    assert await loaded_dataset(url) is None
+    first = await generate(url, TINY, 7, ANCHOR)
+    again = await generate(url, TINY, 7)
+    assert (first.created, again.created, again.anchor) == (True, False, ANCHOR)
+    assert await loaded_dataset(url) == again
+    other = Scale("wee", 60, 600, 5, 10)
+    for scale, seed, anchor in ((TINY, 8, None), (other, 7, None), (TINY, 7, ANCHOR + timedelta(hours=1))):
+        with pytest.raises(DatasetConflictError, match="tiny with seed 7"):
+            await generate(url, scale, seed, anchor)
+    assert (await generate(url, other, 7, replace=True)).turns == 600
+
+
+async def test_rows_of_others_are_not_overwritten(url: str) -> None:
+    """A database with rows that were not generated is left alone."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("INSERT INTO reps (email, name) VALUES ('real@example.com', 'Real')")
+        with pytest.raises(DatasetConflictError, match="not generated"):
+            await generate(url, TINY)
+        assert await connection.fetchval("SELECT email FROM reps") == "real@example.com"
+    finally:
+        await connection.close()
+
+
+async def test_two_loaders_at_once(url: str) -> None:
+    """Of two that load the same at once, one loads and the other finds it loaded."""
+    results = await asyncio.gather(*(generate(url, TINY, 7, ANCHOR) for _ in range(2)))
+    assert sorted(result.created for result in results) == [False, True]
+
+
+@pytest.mark.parametrize("phase", ["calls", "keys"])
+async def test_an_interrupted_load_leaves_nothing(url: str, phase: str) -> None:
+    """Stopped in any phase, the database is as it was, keys included, and the next load succeeds."""
+
+    def stop(name: str, done: int, total: int) -> None:
+        if name == phase and (done or phase != "calls"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await generate(url, TINY, 7, ANCHOR, stop)
+    assert await loaded_dataset(url) is None
+    assert await differences(url) == []
+    assert (await generate(url, TINY, 7, ANCHOR)).created
+
+
+async def test_ids_go_on(loaded: asyncpg.Connection) -> None:
+    """Rows that are written after a load get ids of their own."""
+    made = await loaded.fetchval(
+        "INSERT INTO calls (title, scheduled_at, duration_seconds) VALUES ('new', now(), 1) RETURNING id"
+    )
+    assert made == TINY.calls + 1
+
+
+async def test_no_tables_no_server(database_url: str) -> None:
+    """Generating before migrating, or without a server, is one clear line."""
+    with pytest.raises(DatabaseError, match="migrate"):
+        await generate(database_url, TINY)
+    with pytest.raises(DatabaseUnavailableError):
+        await generate("postgresql://nobody@127.0.0.1:1/none", TINY)
+
+
+def test_plan_at_every_scale() -> None:
+    """Each scale has exactly its turns, some calls far longer than most, and ids without gaps."""
+    vocabulary = load_vocabulary()
+    for scale in (SCALES["small"], SCALES["medium"], Scale("few", 50, 300, 4, 4)):
+        plan = plan_calls(populate(scale, 1, vocabulary), ANCHOR)
+        assert plan.turns.sum() == scale.turns
+        assert plan.turns.min() >= 6
+        assert (np.diff(plan.first_turn) == plan.turns[:-1]).all()
+        assert (np.diff(plan.first_speaker) == plan.speakers[:-1]).all()
+        assert (np.diff(plan.scheduled) >= 0).all()
+    assert plan_calls(populate(SCALES["medium"], 1, vocabulary), ANCHOR).turns.max() > 8 * 20
+
+
+def test_scales_refuse_what_cannot_hold() -> None:
+    """A data set too small for what it promises is refused at once."""
+    for wrong in ((10, 600, 5, 10), (100, 500, 5, 10), (100, 600, 1, 10), (100, 600, 5, 4)):
+        with pytest.raises(ValueError, match="must be at least"):
+            Scale("wrong", *wrong)
+
+
+def test_zipf_ranks() -> None:
+    """Rank r is drawn about 1/(r+1) as often as the first, and none is out of range."""
+    counts = np.bincount(zipf_ranks(np.random.default_rng(1).random(200_000), 20), minlength=20)
+    assert counts.size == 20
+    assert 1.4 < counts[0] / counts[1] < 2.0
+    assert 6 < counts[0] / counts[9] < 14
+
+
+def test_default_anchor_is_the_hour() -> None:
+    """The year of calls ends at the start of the current UTC hour."""
+    assert default_anchor(datetime(2026, 1, 1, 13, 59, 59, 999999, tzinfo=UTC)) == datetime(2026, 1, 1, 13, tzinfo=UTC)
+
+
+async def _digest(url: str) -> dict[str, str]:
+    connection = await asyncpg.connect(url)
+    try:
+        return {
+            table: await connection.fetchval(f"SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM {table} AS t")
+            for table in TABLES
+        }
+    finally:
+        await connection.close()
+
+
+async def _constraints(url: str) -> dict[str, str]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(
+            "SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE connamespace = 'public'::regnamespace"
+        )
+        return {row[0]: row[1] for row in rows}
+    finally:
+        await connection.close()
