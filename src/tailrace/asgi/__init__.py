@@ -6,13 +6,14 @@ from tailrace.asgi.problem_details import ErrorShape, Problem, ProblemDetailsMid
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware, by_path
-from tailrace.asgi.route_policy import Resolved, RoutePolicy
+from tailrace.asgi.route_policy import Finish, Resolved, RoutePolicy
 from tailrace.asgi.stack import ORDER, stack
 
 __all__ = [
     "ORDER",
     "ErrorShape",
     "Exchange",
+    "Finish",
     "Problem",
     "ProblemDetailsMiddleware",
     "ReadYourWritesMiddleware",

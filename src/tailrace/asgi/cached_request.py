@@ -116,6 +116,7 @@ class CachedRequest:
             headers,
             recording.body,
             never_stale=keep.never_stale,
+            unfinished=policy.finish is not None,
             vary=extra,
             digest=vary_digest(self._exchange.headers, extra),
         )

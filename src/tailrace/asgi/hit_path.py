@@ -18,10 +18,11 @@ from tailrace.asgi.prepared import Prepared, PreparedRequests, RecordHit
 from tailrace.asgi.read_your_writes import COOKIE
 from tailrace.asgi.request_context import CLIENT_GONE, TIMING_HEADER
 from tailrace.asgi.response_fields import RequestIds, response_time
-from tailrace.asgi.route_policy import Resolved, RoutePolicy
+from tailrace.asgi.route_policy import Resolved
 from tailrace.asgi.sending import is_unchanged
 from tailrace.asgi.stored_response import StoredHead
-from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
+from tailrace.asgi.turns import Turns
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.clock import Clock
 from tailrace.events import CacheLookedUp, Observer, RequestFinished
 
@@ -54,6 +55,7 @@ class HitPath:
         ids: gives request ids, as for the request context.
         recording: makes what hits are recorded with.
         clock: monotonic time.
+        turns: when requests begin, be they hits or not.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class HitPath:
         ids: RequestIds,
         recording: Recording,
         clock: Clock,
+        turns: Turns | None = None,
     ) -> None:
         self.app = app
+        self._turns = turns or Turns()
         self._resolve = resolve
         self._requests = requests
         self._ids = ids
@@ -79,27 +83,25 @@ class HitPath:
 
     async def answered(self, scope: Scope, send: Send) -> bool:
         """Answer the request if it is a plain hit; else False, with what was found out left in the scope."""
-        if scope["type"] != "http" or scope["method"] != "GET" or EXCHANGE in scope:
+        if scope["type"] != "http" or EXCHANGE in scope:
             return False
+        exchange = Exchange(scope)
+        started = exchange.started = self._monotonic()
+        if not self._turns.take():
+            await self._turns.wait()
         try:
-            resolved = self._resolve(scope)
-            if resolved is None or resolved.policy is None or resolved.identity_waits:
-                return False
-            started = self._monotonic()
-            exchange = Exchange(scope)
-            exchange.started = started
-            found = self._find(exchange, resolved, resolved.policy)
+            found = self._find(exchange) if exchange.method == "GET" else None
         except Exception:
-            return False  # it goes wrong again where failures are answered
+            found = None  # it goes wrong again where failures are answered
         if found is None:
             scope[EXCHANGE] = exchange  # not for a hit: it would be a cycle, which only the collector could free
             return False
-        prepared, head, data = found
-        lookup = prepared.lookup
-        fields = prepared.fields(head, lookup.age, lookup.ttl)
-        status, body = head.status, data[len(data) - head.length :]
+        prepared, head, fields, body = found
+        status = head.status
         if is_unchanged(exchange.headers, head):
             status, body, fields = 304, b"", [*head.not_modified, *fields[len(head.headers) :]]
+        elif head.unfinished:
+            fields = [*fields, (b"content-length", b"%d" % len(body))]
         request_id = self._ids.of(exchange.headers.get(b"x-request-id")).encode("ascii")
         time = response_time(self._monotonic() - started)
         fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
@@ -116,11 +118,12 @@ class HitPath:
             record(self._monotonic() - started, len(body))
         return True
 
-    def _find(
-        self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy
-    ) -> tuple[Prepared, StoredHead, bytes] | None:
-        """What answers the request, if this process holds it and no layer has to look at the request."""
-        headers = exchange.headers
+    def _find(self, exchange: Exchange) -> tuple[Prepared, StoredHead, list[Header], bytes] | None:
+        """What answers the request, with fields and body, if this process holds it and no layer has to look."""
+        resolved = self._resolve(exchange.scope)
+        if resolved is None or resolved.policy is None or resolved.identity_waits:
+            return None
+        policy, headers = resolved.policy, exchange.headers
         if not FOR_THE_LAYERS.isdisjoint(headers) or (b"cookie" in headers and COOKIE in headers[b"cookie"]):
             return None
         if policy.identity is None:
@@ -137,8 +140,14 @@ class HitPath:
         if data is None:
             exchange.missed = prepared
             return None
-        head = prepared.head_of(data, prepared.lookup.start)
-        return None if head is None or head.vary else (prepared, head, data)
+        lookup = prepared.lookup
+        head = prepared.head_of(data, lookup.start)
+        if head is None or head.vary:
+            return None
+        body = data[len(data) - head.length :]
+        if head.unfinished and prepared.finish is not None:
+            body = prepared.finish(body, lookup.answer(data))
+        return prepared, head, prepared.fields(head, lookup.age, lookup.ttl), body
 
     def _recorder(self, prepared: Prepared, status: int) -> RecordHit:
         known = prepared.recorders[status] = self._recording(

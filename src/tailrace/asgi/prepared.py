@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 
 from tailrace.asgi.cache_key import parsed_query, response_key, sorted_query, vary_digest
 from tailrace.asgi.exchange import Exchange
-from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.route_policy import Finish, Resolved
 from tailrace.asgi.stored_response import StoredHead, decode_head, head_length
 from tailrace.asgi.types import Header
 from tailrace.cache import Cache
@@ -36,6 +36,7 @@ class Prepared:
     Attributes:
         lookup: what to ask the cache.
         names: the request fields that are in the key.
+        finish: what makes the body that is sent, where the stored one is not sent as it is.
         skip_until: monotonic time before which the application is asked at once.
         recorders: for each status, who is told of a hit.
     """
@@ -47,6 +48,7 @@ class Prepared:
         "_head",
         "_left",
         "_raw",
+        "finish",
         "lookup",
         "names",
         "recorders",
@@ -58,6 +60,7 @@ class Prepared:
         self.lookup = lookup
         self.resolved = resolved
         self.names = names
+        self.finish: Finish | None = None if resolved.policy is None else resolved.policy.finish
         self.skip_until = 0.0
         self.recorders: dict[int, RecordHit] = {}
         self._raw = b""

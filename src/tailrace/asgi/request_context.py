@@ -84,7 +84,7 @@ class RequestContextMiddleware:
         exchange = exchange_of(scope)
         headers = exchange.headers
         if not exchange.request_id:
-            exchange.started = self._monotonic()
+            exchange.started = exchange.started or self._monotonic()
             exchange.request_id = self.ids.of(headers.get(b"x-request-id"))
         exchange.begun = True
         if self._may_see_timing(headers):

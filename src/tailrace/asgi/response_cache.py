@@ -19,6 +19,7 @@ from tailrace.asgi.cache_key import vary_digest
 from tailrace.asgi.cached_request import CachedRequest
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.prepared import Prepared, PreparedRequests
+from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.recording import ResponseFailed
 from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.sending import adding, send_failed, send_stored, send_timeout, without_body
@@ -57,6 +58,7 @@ class ResponseCacheMiddleware:
         resolve: the route of a request, None when it has none that is cached; called for each GET and HEAD.
         max_body: bytes of a body that is kept, where a policy does not say.
         clock: wall time and monotonic time.
+        shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
 
     Cost of a hit that this process holds: about 10 microseconds, no waiting; ``HitPath`` before the layers spares most
     requests even that.
@@ -70,8 +72,10 @@ class ResponseCacheMiddleware:
         resolve: Callable[[Scope], Resolved | None],
         max_body: int = 1024 * 1024,
         clock: Clock | None = None,
+        shape: ErrorShape | None = None,
     ) -> None:
         self.app = app
+        self._shape = shape
         self.requests = PreparedRequests(cache)
         self._cache = cache
         self._resolve = resolve
@@ -121,10 +125,10 @@ class ResponseCacheMiddleware:
         if answer is not None and asked is NOTHING_ASKED:
             head = prepared.head_of(answer.value)
             if head is not None and not head.vary:
-                await send_stored(head, answer, exchange, send)
+                await send_stored(head, answer, exchange, send, prepared.finish)
                 return
         if asked.only_if_cached and answer is None:
-            await send_timeout(send)
+            await send_timeout(self._shape, exchange, send)
         elif self._clock.monotonic() < prepared.skip_until:
             await self._pass("uri-miss", scope, receive, send)
         else:
@@ -199,7 +203,7 @@ class ResponseCacheMiddleware:
         ):
             await self._pass("request", exchange.scope, receive, send)
         else:
-            await send_stored(head, answer, exchange, send)
+            await send_stored(head, answer, exchange, send, prepared.finish)
 
     def _passes_by(
         self, policy: RoutePolicy, identity: str | None, asked: CacheControl, headers: dict[bytes, bytes]

@@ -11,15 +11,18 @@ from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from tailrace.asgi.exchange import Exchange
-from tailrace.cache.policy import CachePolicy
+from tailrace.cache.policy import Answer, CachePolicy
 
-__all__ = ["DependsOn", "IdentityOf", "Resolved", "RoutePolicy"]
+__all__ = ["DependsOn", "Finish", "IdentityOf", "Resolved", "RoutePolicy"]
 
 IdentityOf: TypeAlias = Callable[[Exchange], str | Awaitable[str | None] | None]
 """Whose answer it is: an id, never a credential. None: nobody's that is known, so the answer is not cached."""
 
 DependsOn: TypeAlias = Callable[[str | None, Mapping[str, Any], Mapping[str, str]], Iterable[str]]
 """Tags from identity, path parameters and query. Must depend on nothing else; its result is remembered."""
+
+Finish: TypeAlias = Callable[[bytes, Answer], bytes]
+"""The body to send, from the one that is stored and the answer that it came in."""
 
 STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 410})
 """Statuses kept by default: of the heuristically cacheable ones (RFC 9110 section 15.1) those that mean an answer."""
@@ -44,6 +47,9 @@ class RoutePolicy:
             ``only-if-cached`` always are.
         cache_control: ``Cache-Control`` for the client, unless the response has one.
         max_body: a longer body is passed on and not kept; None: as in the settings.
+        finish: for bodies that say how old they are: makes the body that is sent, each time, of the one that is
+            stored, from what the given answer says of status and age. What the endpoint sends must be a whole body,
+            since it is sent as it is when the cache is passed by. No ``ETag`` is added, as no two bodies are the same.
         name: label in events and metrics; the route's template by default.
         jitter, early_refresh, warm: as in ``CachePolicy``.
 
@@ -63,6 +69,7 @@ class RoutePolicy:
     request_directives: bool = True
     cache_control: str = "no-cache"
     max_body: int | None = None
+    finish: Finish | None = None
     name: str = ""
     jitter: float = 0.1
     early_refresh: float = 1.0

@@ -9,7 +9,9 @@ from collections.abc import Awaitable
 
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.prepared import fields_of_hit
+from tailrace.asgi.problem_details import ErrorShape, Problem, render
 from tailrace.asgi.recording import ResponseFailed
+from tailrace.asgi.route_policy import Finish
 from tailrace.asgi.stored_response import NOT_STORED, StoredHead
 from tailrace.asgi.storing import not_modified
 from tailrace.asgi.types import Header, Message, Send
@@ -25,14 +27,19 @@ def is_unchanged(headers: dict[bytes, bytes], head: StoredHead) -> bool:
     )
 
 
-async def send_stored(head: StoredHead, answer: Answer, exchange: Exchange, send: Send) -> None:
+async def send_stored(
+    head: StoredHead, answer: Answer, exchange: Exchange, send: Send, finish: Finish | None = None
+) -> None:
     """Send what the cache gave, or 304 in its place."""
     exchange.cache = answer.status
     unchanged = is_unchanged(exchange.headers, head)
     fields = [*(head.not_modified if unchanged else head.headers), *_told(answer)]
+    body = b"" if unchanged else answer.value[len(answer.value) - head.length :]
+    if head.unfinished and not unchanged:
+        body = body if finish is None else finish(body, answer)
+        fields.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 304 if unchanged else head.status, "headers": fields})
-    body = b"" if unchanged or exchange.method == "HEAD" else answer.value[len(answer.value) - head.length :]
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})
 
 
 def _told(answer: Answer) -> list[Header]:
@@ -83,8 +90,12 @@ async def send_failed(failed: ResponseFailed, *, own: bool, exchange: Exchange, 
         raise failed.error
 
 
-async def send_timeout(send: Send) -> None:
-    """504 to ``only-if-cached`` (RFC 9111 section 5.2.1.7)."""
-    headers = [(b"content-length", b"0"), (b"cache-status", b"tailrace; fwd=miss; detail=only-if-cached")]
+async def send_timeout(shape: ErrorShape | None, exchange: Exchange, send: Send) -> None:
+    """504 to ``only-if-cached`` (RFC 9111 section 5.2.1.7); in ``shape``, or without a body."""
+    headers, body = [(b"content-length", b"0")], b""
+    if shape is not None:
+        problem = Problem(504, "cache_miss", "The answer is not in the cache.", exchange.request_id)
+        headers, body = render(problem, shape)
+    headers.append((b"cache-status", b"tailrace; fwd=miss; detail=only-if-cached"))
     await send({"type": "http.response.start", "status": 504, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})

@@ -23,6 +23,7 @@ _HEAD = struct.Struct("!3sBHIH16s")
 _FIELD = struct.Struct("!HH")
 _MAGIC = b"TR1"
 _NEVER_STALE = 1
+_UNFINISHED = 2
 
 NOT_STORED = frozenset(
     {
@@ -63,9 +64,10 @@ class StoredHead:
     """All of a stored response but its body.
 
     Attributes:
-        headers: with Content-Length, ready to be sent.
+        headers: ready to be sent; with Content-Length, unless the body is unfinished.
         not_modified: those of a 304 in its place.
         never_stale: the response forbade serving it stale.
+        unfinished: the body that is sent is made of the stored one each time.
         vary: names of request fields beyond those in the key, with the digest of what its request sent in them.
     """
 
@@ -75,6 +77,7 @@ class StoredHead:
     etag: bytes
     last_modified: bytes | None
     never_stale: bool
+    unfinished: bool
     vary: tuple[bytes, ...]
     vary_digest: bytes
     length: int
@@ -95,12 +98,17 @@ def encode_response(
     body: bytes,
     *,
     never_stale: bool,
+    unfinished: bool = False,
     vary: Sequence[bytes] = (),
     digest: bytes = b"",
 ) -> bytes | None:
-    """The response as bytes, None if a field is too large to keep. An ``ETag`` is added if there is none."""
+    """The response as bytes, None if a field is too large to keep. A finished body is given an ``ETag`` if it has none.
+
+    Args:
+        never_stale, unfinished, vary, digest: as in ``StoredHead``.
+    """
     kept = [(name.lower(), value) for name, value in headers if name.lower() not in NOT_STORED]
-    if not any(name == b"etag" for name, _ in kept):
+    if not unfinished and not any(name == b"etag" for name, _ in kept):
         kept.append((b"etag", make_etag(body)))
     if any(len(name) > 0xFFFF or len(value) > 0xFFFF for name, value in kept):
         return None
@@ -108,7 +116,8 @@ def encode_response(
     names = b",".join(vary)
     if len(names) > 0xFFFF:
         return None
-    head = _HEAD.pack(_MAGIC, _NEVER_STALE if never_stale else 0, status, len(block), len(names), digest)
+    flags = (_NEVER_STALE if never_stale else 0) | (_UNFINISHED if unfinished else 0)
+    head = _HEAD.pack(_MAGIC, flags, status, len(block), len(names), digest)
     return b"".join([head, block, names, body])
 
 
@@ -131,7 +140,7 @@ def decode_head(head: bytes, body_length: int) -> StoredHead | None:
         return None
     known = dict(headers)
     names = head[_HEAD.size + size :]
-    if status not in (204, 304):
+    if status not in (204, 304) and not flags & _UNFINISHED:
         headers.append((b"content-length", b"%d" % body_length))
     return StoredHead(
         status=status,
@@ -140,6 +149,7 @@ def decode_head(head: bytes, body_length: int) -> StoredHead | None:
         etag=known.get(b"etag", b""),
         last_modified=known.get(b"last-modified"),
         never_stale=bool(flags & _NEVER_STALE),
+        unfinished=bool(flags & _UNFINISHED),
         vary=tuple(names.split(b",")) if names else (),
         vary_digest=digest,
         length=body_length,

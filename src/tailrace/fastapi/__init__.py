@@ -8,7 +8,7 @@ tailrace = Tailrace(app)
 async def overview() -> Overview: ...
 """
 
-from tailrace.asgi import ErrorShape, Exchange, Problem, RoutePolicy
+from tailrace.asgi import ErrorShape, Exchange, Finish, Problem, RoutePolicy
 from tailrace.core.freshness import tag
 from tailrace.fastapi.decorator import cached
 from tailrace.fastapi.dependencies import CacheDependency, DatabaseDependency, RequestDependency, SessionDependency
@@ -19,6 +19,7 @@ __all__ = [
     "DatabaseDependency",
     "ErrorShape",
     "Exchange",
+    "Finish",
     "Problem",
     "RequestDependency",
     "RoutePolicy",

@@ -57,7 +57,12 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
     """
     http = tailrace.settings.http
     cached = ResponseCacheMiddleware(
-        app, cache=tailrace.cache, resolve=routes.resolve, max_body=http.cache_max_body, clock=tailrace.clock
+        app,
+        cache=tailrace.cache,
+        resolve=routes.resolve,
+        max_body=http.cache_max_body,
+        clock=tailrace.clock,
+        shape=tailrace.error_shape,
     )
     ids = RequestIds()
     layered = stack(app, _layers(tailrace, routes, ids) | {"response_cache": lambda inner: cached})

@@ -39,7 +39,7 @@ FIELDS = [
 
 asked = st.tuples(
     st.sampled_from(["GET", "GET", "GET", "HEAD", "POST"]),
-    st.sampled_from(["/own/1", "/own/2", "/shared", "/late", "/plain", "/none", "/varies"]),
+    st.sampled_from(["/own/1", "/own/2", "/shared", "/late", "/plain", "/none", "/varies", "/aged/1"]),
     st.sampled_from([b"", b"a=1", b"b=2&a=1"]),
     st.lists(st.sampled_from(FIELDS), max_size=3),
     st.sampled_from([0.0, 0.4, 3.0, 31.0, 70.0]),
@@ -79,6 +79,7 @@ def service(clock: FakeClock) -> tuple[FastAPI, Tailrace, list[str]]:
     declare("/shared", shared=True, query=["a"])
     declare("/late", identity=late_caller)
     declare("/varies", shared=True)
+    declare("/aged/{number}", identity=caller, finish=lambda body, answer: b"%s %d" % (body, answer.age))
     app.get("/plain")(content_of("/plain"))
     return app, tailrace, events
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from tests.unit.asgi.driver import App, Reply, ask, http_scope
 
-from tailrace.asgi import Resolved, ResponseCacheMiddleware, RoutePolicy, by_path
-from tailrace.cache import Cache
+from tailrace.asgi import Resolved, ResponseCacheMiddleware, RoutePolicy, by_path, rfc9457
+from tailrace.cache import Answer, Cache
 from tailrace.stores import MemoryStore
 from tailrace.testing.clock import FakeClock
 
@@ -194,6 +195,41 @@ async def test_only_if_cached() -> None:
     await ask(cached)
     assert (await ask(cached, headers=asked)).status == 200
     assert app.calls == 1
+
+
+async def test_only_if_cached_fails_in_the_shape_of_other_failures() -> None:
+    """Where failures have a shape, the 504 has it too; HEAD is told its length and no more."""
+    cached = layer(App(), shape=rfc9457)
+    asked = [(b"cache-control", b"only-if-cached")]
+    reply = await ask(cached, headers=asked)
+    assert (reply.status, json.loads(reply.body)["code"]) == (504, "cache_miss")
+    head = await ask(cached, method="HEAD", headers=asked)
+    assert (head.status, head.body) == (504, b"")
+    assert head.headers[b"content-length"] == b"%d" % len(reply.body)
+
+
+async def test_a_body_that_tells_its_age_is_finished_each_time_it_is_sent() -> None:
+    """What is stored is one body; what is sent says how old it is, with its own length and without a validator."""
+
+    def finish(body: bytes, answer: Answer) -> bytes:
+        return b"%s, %s, %d seconds old" % (body, answer.status.encode(), answer.age)
+
+    clock = FakeClock()
+    cache = Cache(MemoryStore(clock=clock), clock=clock)
+    policy = RoutePolicy(ttl=60, shared=True, jitter=0, early_refresh=0, finish=finish)
+    app = App(b"body")
+    cached = layer(app, policy, cache=cache, clock=clock)
+    first = await ask(cached)
+    clock.step(12)
+    second, head = await ask(cached), await ask(cached, method="HEAD")
+    assert (first.body, second.body) == (b"body, miss, 0 seconds old", b"body, hit, 12 seconds old")
+    for reply in (first, second):
+        assert reply.headers[b"content-length"] == b"%d" % len(reply.body)
+        assert b"etag" not in reply.headers
+    assert (head.body, head.headers[b"content-length"]) == (b"", b"%d" % len(second.body))
+    assert app.calls == 1
+    passed = await ask(cached, headers=[(b"cache-control", b"no-store")])
+    assert passed.body == b"body"
 
 
 async def test_malformed_cache_control_is_no_error() -> None:

@@ -161,6 +161,51 @@ async def test_without_the_database_the_last_known_answer_comes_with_the_error(
         assert after["conversations"]["busy"] == known[addresses[0]]["conversations"]["busy"] + 1
 
 
+async def test_every_read_comes_from_the_cache_until_its_user_writes(optimised: Service) -> None:
+    """Balance and configuration too; the overview, which says how old it is, says so each time it is sent."""
+    agent = (await optimised.get("/api/agents", user=12)).json()["agents"][0]["id"]
+    paths = (
+        "/api/dashboard/overview",
+        "/api/dashboard/analytics?days=7",
+        "/api/agents",
+        f"/api/agents/{agent}",
+        f"/api/agents/{agent}/configuration",
+        "/api/billing/credits",
+    )
+    for path in paths:
+        await optimised.get(path, user=12)
+    for path in paths:
+        assert (await optimised.get(path, user=12)).headers["cache-status"].startswith("tailrace; hit"), path
+    overview = await optimised.get(paths[0], user=12)
+    info = overview.json()["cacheInfo"]
+    assert (info["status"], info["stale"]) == ("hit", False)
+    assert 0 < info["age"] < 60
+    assert info["age"] + info["expires"] == pytest.approx(60, rel=0.11)
+    assert "etag" not in overview.headers
+    balance = (await optimised.get(paths[-1], user=12)).json()["credits"]
+    call = {"agentId": agent, "status": "completed", "creditsUsed": 2.5}
+    assert (await optimised.post("/api/calls", call, user=12)).status_code == 201
+    after = (await optimised.get(paths[-1], user=12)).json()["credits"]
+    assert after == pytest.approx(balance - 2.5, abs=1e-9)
+    gone = await optimised.request("DELETE", f"/api/agents/{agent}", user=12)
+    assert gone.status_code == 204
+    assert (await optimised.get(paths[4], user=12)).status_code == 404
+
+
+async def test_who_is_switched_off_gets_nothing_from_the_cache(optimised: Service) -> None:
+    """Every kept answer ends with the account, and with a new key the old one opens nothing."""
+    paths = ("/api/dashboard/overview", "/api/billing/credits", "/api/agents")
+    for _ in range(2):
+        for path in paths:
+            assert (await optimised.get(path, user=13)).status_code == 200
+    await optimised.sql("UPDATE users SET is_active = false WHERE id = 13")
+    await optimised.settled()
+    assert [(await optimised.get(path, user=13)).status_code for path in paths] == [403, 403, 403]
+    await optimised.sql("UPDATE users SET is_active = true, api_key_hash = repeat('0', 64) WHERE id = 13")
+    await optimised.settled()
+    assert [(await optimised.get(path, user=13)).status_code for path in paths] == [401, 401, 401]
+
+
 async def test_a_write_is_in_the_next_read_of_everything_it_changes(service: Service) -> None:
     """Warm every answer, write, read again: new figures at once. What does not depend on the write stays cached."""
     reads = ("/api/dashboard/overview", "/api/dashboard/analytics?days=2", "/api/agents")

@@ -56,6 +56,10 @@ class Dashboard(Protocol):
     takes an id raises ``RequestError`` (404) for it. Database trouble is raised as ``TailraceError``.
     """
 
+    def known_account(self, user_id: int) -> Account | None:
+        """The user, if that is known without waiting; None says nothing."""
+        ...
+
     async def account(self, user_id: int) -> Account | None:
         """The user, or None."""
         ...

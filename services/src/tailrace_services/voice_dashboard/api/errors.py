@@ -51,6 +51,7 @@ CODES: dict[type[TailraceError], tuple[int, str]] = {
 }
 
 MESSAGES = {
+    "CACHE_MISS": "the answer is not in the cache",
     "PERFORMANCE_TIMEOUT": "the answer was not ready in time",
     "OVERLOADED": "the service is busy",
     "DATABASE_UNAVAILABLE": "the database cannot be reached",

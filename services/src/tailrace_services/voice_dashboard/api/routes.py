@@ -71,8 +71,8 @@ async def _json_only(request: Request) -> None:
 
 
 Mark = Callable[[str, Endpoint], Endpoint]
-"""Given a read's name (overview, analytics, agents, agent, configuration) and its endpoint, gives the endpoint back,
-marked as the implementation wishes."""
+"""Given a read's name (overview, analytics, agents, agent, configuration, credits) and its endpoint, gives the endpoint
+back, marked as the implementation wishes."""
 
 
 def unmarked(_name: str, endpoint: Endpoint) -> Endpoint:
@@ -100,7 +100,7 @@ def build_routes(
     _add_agents(router, dashboard, caller, now, mark)
     _add_agent_writes(router, dashboard, caller, now)
     _add_call_writes(router, dashboard, caller, now)
-    _add_account(router, dashboard, authenticator, caller)
+    _add_account(router, dashboard, authenticator, caller, mark)
     return router
 
 
@@ -205,8 +205,11 @@ def _add_call_writes(router: APIRouter, dashboard: Dashboard, caller: Any, now: 
         return _json((await dashboard.record_lead(user_id, call_id, lead, now())).json_bytes(), 201)
 
 
-def _add_account(router: APIRouter, dashboard: Dashboard, authenticator: Authenticator, caller: Any) -> None:
+def _add_account(
+    router: APIRouter, dashboard: Dashboard, authenticator: Authenticator, caller: Any, mark: Mark
+) -> None:
     @router.get("/billing/credits", response_model=schemas.CreditBalance, responses=_failures(), tags=["account"])
+    @partial(mark, "credits")
     async def credit_balance(user_id: int = caller) -> Response:
         """The balance."""
         return _json((await dashboard.credits(user_id)).json_bytes())

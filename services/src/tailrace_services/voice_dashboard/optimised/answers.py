@@ -1,8 +1,4 @@
-"""How answers are calculated and kept. Touches: the cache.
-
-Every key holds the user; every answer names what it depends on, so a write ends exactly the answers it changes, and one
-that depends on time alone lives a minute.
-"""
+"""How answers are calculated, and kept for when that fails. Touches: nothing but memory."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tailrace.cache import Answer, Cache, CachePolicy
 from tailrace.errors import DatabaseError, DatabaseTimeoutError
 from tailrace_services.voice_dashboard.api.dashboard import NoAnswerError
 
@@ -51,38 +46,13 @@ class Answers:
         self._last: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
 
-    async def read_through(
-        self,
-        cache: Cache,
-        kind: Kind,
-        policy: CachePolicy,
-        tags: tuple[str, ...],
-        calculate: Callable[[], Awaitable[bytes]],
-        key: str,
-    ) -> Answer:
-        """The answer named ``key``, from the cache or calculated.
-
-        Args:
-            tags: what it depends on.
-
-        Raises:
-            NoAnswerError: the database did not answer, or not in time; carries the last known answer.
-        """
-        limited = lambda: self._within(kind, calculate)  # noqa: E731
-        try:
-            answer = await cache.read_through(key, limited, policy=policy, depends_on=tags)
-        except DatabaseError as error:
-            raise NoAnswerError(error, self._last.get(key)) from error
-        self._remember(key, answer.value)
-        return answer
-
     async def calculate(
         self, kind: Kind, calculate: Callable[[], Awaitable[T]], key: str, body: Callable[[T], bytes]
     ) -> T:
         """What ``calculate`` gives, kept by others; ``body`` finds the JSON in it.
 
         Raises:
-            NoAnswerError: as ``read_through``.
+            NoAnswerError: the database did not answer, or not in time; carries the last known answer.
         """
         try:
             found = await self._within(kind, calculate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,14 +11,21 @@ from fastapi import FastAPI
 from tailrace.clock import Clock
 from tailrace.errors import TailraceError
 from tailrace.events import Observer
-from tailrace.fastapi import Exchange, RoutePolicy, Tailrace, cached
+from tailrace.fastapi import Exchange, Finish, RoutePolicy, Tailrace, cached
 from tailrace.settings import Settings
 from tailrace_services.voice_dashboard.api.application import new_application, serve
 from tailrace_services.voice_dashboard.api.authentication import Authenticator
 from tailrace_services.voice_dashboard.api.errors import SHAPE
 from tailrace_services.voice_dashboard.optimised.answers import LIFE
+from tailrace_services.voice_dashboard.optimised.cache_info import renew_cache_info
 from tailrace_services.voice_dashboard.optimised.dashboard import OptimisedDashboard
-from tailrace_services.voice_dashboard.optimised.rollups import account_tags, agent_tags, analytics_tags
+from tailrace_services.voice_dashboard.optimised.rollups import (
+    account_tags,
+    agent_tags,
+    analytics_tags,
+    configuration_tags,
+    overview_tags,
+)
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
 __all__ = ["create_app"]
@@ -56,35 +63,55 @@ def create_app(
     return app
 
 
-def _policies(authenticator: Authenticator) -> dict[str, RoutePolicy]:
-    """How each cached read is kept: a user's own, until a write changes what it depends on, a minute at most."""
+class _Asked:
+    """Finds out who asks where that takes waiting; asked only when it is awaited, as often as that is."""
 
-    async def identity(exchange: Exchange) -> str | None:
+    __slots__ = ("_authenticator", "_exchange")
+
+    def __init__(self, authenticator: Authenticator, exchange: Exchange) -> None:
+        self._authenticator = authenticator
+        self._exchange = exchange
+
+    def __await__(self) -> Generator[Any, None, str | None]:
+        return self._ask().__await__()
+
+    async def _ask(self) -> str | None:
         try:
-            return str((await authenticator.account(exchange.scope["headers"])).user_id)
+            return str((await self._authenticator.account(self._exchange.scope["headers"])).user_id)
         except TailraceError:
             return None  # not answered from the cache; the endpoint says what is wrong
 
-    def depends(tags: Callable[[int], tuple[str, ...]]) -> Callable[..., tuple[str, ...]]:
-        def of(user: str | None, _path: Mapping[str, Any], _query: Mapping[str, str]) -> tuple[str, ...]:
+
+def _policies(authenticator: Authenticator) -> dict[str, RoutePolicy]:
+    """How each read is kept: a user's own, until a write changes what it depends on, a minute at most."""
+
+    def identity(exchange: Exchange) -> str | Awaitable[str | None]:
+        known = authenticator.known(exchange.scope["headers"])
+        return _Asked(authenticator, exchange) if known is None else str(known)
+
+    def policy(
+        name: str, tags: Callable[[int], tuple[str, ...]], *, query: tuple[str, ...] = (), finish: Finish | None = None
+    ) -> RoutePolicy:
+        def depends(user: str | None, _path: Mapping[str, Any], _query: Mapping[str, str]) -> tuple[str, ...]:
             # The account as well: whoever is switched off is refused, whatever is stored.
-            return () if user is None else (*account_tags(int(user)), *tags(int(user)))
+            return () if user is None else tuple(dict.fromkeys((*account_tags(int(user)), *tags(int(user)))))
 
-        return of
-
-    def policy(name: str, tags: Callable[[int], tuple[str, ...]], query: tuple[str, ...], warm: bool) -> RoutePolicy:
         return RoutePolicy(
             LIFE,
             identity=identity,
-            depends_on=depends(tags),
+            depends_on=depends,
             query=query,
             statuses=OK_ONLY,
+            finish=finish,
             name=name,
-            warm=warm,
+            warm=True,
         )
 
     return {
-        "analytics": policy("analytics", analytics_tags, ("days",), True),
-        "agents": policy("agents", agent_tags, (), False),
-        "agent": policy("agent", agent_tags, (), False),
+        "overview": policy("overview", overview_tags, finish=renew_cache_info),
+        "analytics": policy("analytics", analytics_tags, query=("days",)),
+        "agents": policy("agents", agent_tags),
+        "agent": policy("agent", agent_tags),
+        "configuration": policy("configuration", configuration_tags),
+        "credits": policy("credits", account_tags),
     }

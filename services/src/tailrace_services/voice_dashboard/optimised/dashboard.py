@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tailrace.cache import Answer, CachePolicy, Uncacheable
+from tailrace.cache import Answer
 from tailrace.clock import Clock
 from tailrace.db import Database
 from tailrace.errors import RequestError
@@ -29,15 +28,13 @@ from tailrace_services.voice_dashboard.api.schemas import (
     LeadRow,
 )
 from tailrace_services.voice_dashboard.model import User
+from tailrace_services.voice_dashboard.optimised.accounts import Accounts
 from tailrace_services.voice_dashboard.optimised.agents import AgentReader
 from tailrace_services.voice_dashboard.optimised.analytics import DATASETS, read_analytics
 from tailrace_services.voice_dashboard.optimised.answers import LIFE, Answers, Kind
 from tailrace_services.voice_dashboard.optimised.archive import DatabaseArchive
+from tailrace_services.voice_dashboard.optimised.cache_info import calculated_at, renew_cache_info, with_cache_info
 from tailrace_services.voice_dashboard.optimised.overview import read_overview
-from tailrace_services.voice_dashboard.optimised.rollups import (
-    account_tags,
-    overview_tags,
-)
 from tailrace_services.voice_dashboard.provider.client import VoiceProvider
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
@@ -49,11 +46,9 @@ DEGRADED_LIFE = 1
 """Seconds for which agents without the provider's word are kept: soon asked again, yet not by every request."""
 
 OVERVIEW = Kind("overview", timeout=5.0)
-OVERVIEWS = CachePolicy("overview", LIFE, warm=True)
 ANALYTICS = Kind("analytics", timeout=10.0)
 AGENTS = Kind("agents", timeout=5.0)
 AGENT = Kind("agent", timeout=5.0)
-ACCOUNTS = CachePolicy("account", ttl=600.0)
 
 SECRET = text("SELECT secret FROM tailrace.installation")
 
@@ -61,8 +56,7 @@ SECRET = text("SELECT secret FROM tailrace.installation")
 class OptimisedDashboard:
     """``Dashboard`` on Tailrace. It answers while ``running``.
 
-    Analytics and agents are calculated here and kept by the response cache in front of the routes; the overview, which
-    says how old it is, is kept here.
+    Answers are calculated here and kept by the response cache in front of the routes.
 
     Args:
         tailrace: its database has the objects that ``objects()`` declares.
@@ -75,6 +69,7 @@ class OptimisedDashboard:
         self._provider_settings = provider
         self._clock = clock
         self._answers = Answers()
+        self._accounts = Accounts(tailrace)
         # Each takes a connection for each of its data sets. Half of the pool is left to everybody else, and the data
         # sets' time limits do not run while a request queues here.
         pool = tailrace.settings.database
@@ -117,24 +112,13 @@ class OptimisedDashboard:
 
     # --- who asks ----------------------------------------------------------------------------------------------------
 
+    def known_account(self, user_id: int) -> Account | None:
+        """From the cache, if this process holds the answer."""
+        return self._accounts.known(user_id)
+
     async def account(self, user_id: int) -> Account | None:
         """From the cache; a change of the user's row is known at once."""
-        key, tags = f"voice-dashboard:account:user={user_id}", account_tags(user_id)
-        answer = self._tailrace.cache.peek(key, policy=ACCOUNTS, depends_on=tags)
-        if answer is None:
-            answer = await self._tailrace.cache.read_through(
-                key, lambda: self._read_account(user_id), policy=ACCOUNTS, depends_on=tags
-            )
-        if not answer.value:
-            return None
-        is_active, key_hash = answer.value.decode().split(" ")
-        return Account(user_id, key_hash, is_active == "active")
-
-    async def _read_account(self, user_id: int) -> bytes | Uncacheable:
-        rows = await self._database.fetch(select(User.api_key_hash, User.is_active).where(User.id == user_id))
-        if not rows:
-            return Uncacheable(b"")  # or anybody could fill the cache with users that do not exist
-        return f"{'active' if rows[0].is_active else 'inactive'} {rows[0].api_key_hash}".encode()
+        return await self._accounts.read(user_id)
 
     async def token_secret(self) -> bytes:
         """Made from the database's own: the same in every process, another one for every installation."""
@@ -146,30 +130,24 @@ class OptimisedDashboard:
     # --- reads -------------------------------------------------------------------------------------------------------
 
     async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:
-        """A hit is the stored JSON with a few fresh bytes at its end: nothing is parsed or serialised."""
-        key, tags = OVERVIEW.key(user_id), overview_tags(user_id)
-        answer = self._tailrace.cache.peek(key, policy=OVERVIEWS, depends_on=tags)
-        if answer is None and only_cached:
+        """Says of itself that it was calculated; the cache that keeps it renews that when it is sent again."""
+        if only_cached:
             raise RequestError("the answer is not in the cache", status=504, code="CACHE_MISS")
-        if answer is None:
-            try:
-                answer = await self._answers.read_through(
-                    self._tailrace.cache, OVERVIEW, OVERVIEWS, tags, lambda: self._overview(user_id), key
-                )
-            except NoAnswerError as error:
-                if error.last_known is not None:
-                    error.last_known = self._last_known(error.last_known)
-                raise
-        return Reply(_with_cache_info(answer))
 
-    async def _overview(self, user_id: int) -> bytes:
-        now = self._now()
-        content = await read_overview(self._database, user_id, now)
-        return now.isoformat().encode() + b"\n" + content.json_bytes()
+        async def calculate() -> Reply:
+            present = self._now()
+            content = await read_overview(self._database, user_id, present)
+            moment = present.isoformat().replace("+00:00", "Z").encode("ascii")
+            return Reply(with_cache_info(content.json_bytes(), Answer(b"", "miss", 0.0, 0.0, LIFE), moment))
 
-    def _last_known(self, value: bytes) -> bytes:
-        made = datetime.fromisoformat(value.partition(b"\n")[0].decode()).timestamp()
-        return _with_cache_info(Answer(value, "stale", made, max(0.0, self._clock.now() - made), 0.0))
+        try:
+            return await self._answers.calculate(OVERVIEW, calculate, OVERVIEW.key(user_id), _body)
+        except NoAnswerError as error:
+            known = error.last_known
+            if known is not None:
+                age = max(0.0, self._clock.now() - calculated_at(known))
+                error.last_known = renew_cache_info(known, Answer(b"", "stale", 0.0, age, 0.0))
+            raise
 
     async def analytics(self, user_id: int, days: int, now: datetime) -> Reply:
         """Partial answers are given, not kept."""
@@ -200,8 +178,9 @@ class OptimisedDashboard:
         return await self._answers.calculate(AGENT, calculate, AGENT.key(user_id, agent_id), _body)
 
     async def configuration(self, user_id: int, agent_id: int, now: datetime) -> Reply:
-        """The provider's client caches what it says; whose the agent is, is read every time."""
-        return Reply((await self._reader.configuration(user_id, agent_id)).json_bytes())
+        """Degraded answers are kept for a second."""
+        answer = await self._reader.configuration(user_id, agent_id)
+        return Reply(answer.json_bytes(), DEGRADED_LIFE if answer.degraded else None)
 
     async def credits(self, user_id: int) -> CreditBalance:
         """One row by primary key."""
@@ -236,20 +215,3 @@ class OptimisedDashboard:
 
 def _body(reply: Reply) -> bytes:
     return reply.body
-
-
-def _with_cache_info(answer: Answer) -> bytes:
-    """The stored overview with where it comes from put before its closing brace."""
-    calculated_at, _, content = answer.value.partition(b"\n")
-    stale = answer.status == "stale"
-    info = json.dumps(
-        {
-            "status": answer.status,
-            "age": round(answer.age, 3),
-            "expires": round(answer.expires_in, 3),
-            "calculatedAt": calculated_at.decode().replace("+00:00", "Z"),
-            "stale": stale,
-        },
-        separators=(",", ":"),
-    )
-    return content[:-1] + b',"cacheInfo":' + info.encode() + b"}"

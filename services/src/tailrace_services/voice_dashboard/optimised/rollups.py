@@ -14,7 +14,7 @@ from tailrace.schema import Declaration, Index, Rollup, Through, Watch, count, s
 from tailrace_services.voice_dashboard.api.figures import COLD_BELOW, HOT_FROM
 from tailrace_services.voice_dashboard.model import Agent, Call, LeadAnalytics, User
 
-__all__ = ["account_tags", "agent_tags", "analytics_tags", "objects", "overview_tags"]
+__all__ = ["account_tags", "agent_tags", "analytics_tags", "configuration_tags", "objects", "overview_tags"]
 
 calls = Call.__table__.c
 leads = LeadAnalytics.__table__.c
@@ -108,6 +108,11 @@ def account_tags(user_id: int) -> tuple[str, ...]:
 def agent_tags(user_id: int) -> tuple[str, ...]:
     """What figures by agent depend on: not on leads, not on the balance."""
     return (tag("agents", "user_id", user_id), tag("calls", "user_id", user_id))
+
+
+def configuration_tags(user_id: int) -> tuple[str, ...]:
+    """What the configuration of an agent depends on, but for the provider: on whose agent it is."""
+    return (tag("agents", "user_id", user_id),)
 
 
 def overview_tags(user_id: int) -> tuple[str, ...]:
