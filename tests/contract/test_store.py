@@ -130,6 +130,39 @@ async def test_adders_agree_on_one_value(store: Store) -> None:
     assert await store.get(["a"]) == answers[0]
 
 
+async def test_set_once_writes_a_group_and_its_mark_or_neither(store: Store) -> None:
+    """A group whose mark is there is left as it is; the mark's own end makes it free again; nothing is read back."""
+    groups = {"mark 1": {"a": b"1", "b": b"1"}, "mark 2": {"c": b"1"}}
+    assert await store.set_once(groups, 60, mark_ttl=60) == [True, True]
+    later = {"mark 2": {"c": b"2"}, "mark 3": {"a": b"2"}}
+    assert await store.set_once(later, 60, mark_ttl=60) == [False, True]
+    assert await store.get(["a", "b", "c"]) == [b"2", b"1", b"1"]
+    await store.delete(["mark 1"])
+    assert await store.set_once({"mark 1": {"b": b"3"}}, 60, mark_ttl=60) == [True]
+    assert await store.get(["b"]) == [b"3"]
+    assert await store.set_once({}, 60, mark_ttl=60) == []
+
+
+async def test_of_many_who_set_once_one_writes(store: Store) -> None:
+    """However many come with the same mark at once, the first one's values stand."""
+    answers = await asyncio.gather(
+        *(store.set_once({"mark": {"a": b"%d" % number}}, 60, mark_ttl=60) for number in range(50))
+    )
+    [winner] = [number for number, answer in enumerate(answers) if answer == [True]]
+    assert await store.get(["a"]) == [b"%d" % winner]
+
+
+async def test_marks_end_by_themselves(store: Store) -> None:
+    """A mark stands for its own time, the values for theirs."""
+    await store.set_once({"mark": {"a": b"1"}}, 60, mark_ttl=0.001)
+
+    async def free() -> bool:
+        return await store.set_once({"mark": {"a": b"2"}}, 60, mark_ttl=60) == [True]
+
+    await wait_until(free)
+    assert await store.get(["a"]) == [b"2"]
+
+
 async def test_delete_counts_what_was_there(store: Store) -> None:
     """`delete` removes and says how many there were."""
     await store.set({"a": b"1", "b": b"2"}, 60)

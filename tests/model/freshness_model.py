@@ -4,8 +4,9 @@ The world: one row (its newest committed version), one tag, one cached answer, a
 
 * Writers: an API writer (commit, stamp, acknowledge; may die after the commit) and one by plain ``psql``.
 * Two server processes. Each has a tracked copy of the stamp, an answer of its own, and a relay over the outbox: look,
-lock what nobody holds, stamp, delete, wait for its pushes, then conclude how far its horizon reaches. A process
-  may be arbitrarily slow, hold rows locked for ever, or lose its relay (its locks are freed).
+  stamp what has no mark yet and mark it in one step, delete what it saw or leave it there, wait for its pushes, then
+  conclude how far its horizon reaches. One that only watches stamps and deletes nothing. A process may be arbitrarily
+  slow, or lose its relay.
 * Readers, one a process: learn the stamp, take an answer that carries it, or else query and fill.
 
 Checked whenever a read ends:
@@ -20,13 +21,12 @@ Each name in ``BROKEN`` takes one rule away; each must be caught.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
 __all__ = ["BROKEN", "World", "explore"]
 
 NONE = -1
-FREE = -1
 
 BROKEN = (
     "stamp-after-query",
@@ -35,8 +35,9 @@ BROKEN = (
     "no-fence-for-writers",
     "delete-before-bump",
     "counter-stamps",
-    "locked-rows-count-as-settled",
+    "unstamped-rows-count-as-settled",
     "no-fence-in-pass",
+    "mark-before-bump",
 )
 
 
@@ -52,6 +53,7 @@ class Process:
     relay: tuple = ("idle",)
     reader: tuple = ("idle",)
     relays: bool = True
+    takes: bool = True  # or only watches
     reads: bool = True
 
 
@@ -60,7 +62,8 @@ class World:
     """One state."""
 
     row: int = 0
-    outbox: tuple[tuple[int, int], ...] = ()  # version, process that has it locked
+    outbox: frozenset[int] = frozenset()  # versions
+    marked: frozenset[int] = frozenset()  # versions of which the store knows that their tag was stamped
     stamp: int = 0
     fresh: int = 1
     entry: tuple[int, int] | None = None
@@ -95,10 +98,17 @@ def observe(p: Process, started: int, unsettled: frozenset[int]) -> dict[str, ob
     return {"reached": reached, "waiting": tuple(sorted(useful, key=lambda kept: (kept[0], sorted(kept[1]))))}
 
 
+def bump_once(w: World, versions: Set[int], broken: str | None) -> World:
+    """A new stamp and a mark, unless all of ``versions`` are marked."""
+    if versions <= w.marked:
+        return w
+    return replace(bump(w, broken), marked=w.marked | versions)
+
+
 def writer_steps(w: World, broken: str | None) -> Iterator[tuple[str, World]]:
     """The API writer and psql."""
     version = w.row + 1
-    committed = replace(w, row=version, outbox=(*w.outbox, (version, FREE)))
+    committed = replace(w, row=version, outbox=w.outbox | {version})
     if w.api == "idle":
         if broken == "bump-before-commit":
             yield "api bumps", replace(bump(w, broken), api="bumped")
@@ -107,7 +117,7 @@ def writer_steps(w: World, broken: str | None) -> Iterator[tuple[str, World]]:
     elif w.api == "bumped":
         yield "api commits and acknowledges", replace(committed, api="done", acked=version)
     elif w.api.startswith("c"):
-        stamped = w if broken == "no-own-bump" else bump(w, broken)
+        stamped = w if broken == "no-own-bump" else bump_once(w, {int(w.api[1:])}, broken)
         yield "api stamps and acknowledges", replace(stamped, api="done", acked=int(w.api[1:]))
         if w.deaths:
             yield "api dies", replace(w, api="done", deaths=w.deaths - 1)
@@ -116,6 +126,8 @@ def writer_steps(w: World, broken: str | None) -> Iterator[tuple[str, World]]:
     if w.evictions and w.stamp != NONE:
         told = tuple(replace(p, push=p.push or p.local != NONE) for p in w.processes)
         yield "stamp evicted", replace(w, stamp=NONE, evictions=w.evictions - 1, processes=told)
+    if w.evictions and w.marked:
+        yield "marks evicted", replace(w, marked=frozenset(), evictions=w.evictions - 1)
 
 
 def relay_steps(w: World, i: int, broken: str | None) -> Iterator[tuple[str, World]]:
@@ -126,12 +138,11 @@ def relay_steps(w: World, i: int, broken: str | None) -> Iterator[tuple[str, Wor
         return
     if state[0] == "idle":
         if p.reached < w.row or w.outbox:
-            yield f"{name} looks", put(w, i, relay=("saw", w.row, frozenset(v for v, _ in w.outbox)))
+            yield f"{name} looks", put(w, i, relay=("saw", w.row, w.outbox))
         return
     yield from pass_steps(w, i, broken)
     if w.deaths:
-        freed = tuple((v, FREE if holder == i else holder) for v, holder in w.outbox)
-        yield f"{name} dies", put(replace(w, outbox=freed, deaths=w.deaths - 1), i, relay=("idle",))
+        yield f"{name} dies", put(replace(w, deaths=w.deaths - 1), i, relay=("idle",))
 
 
 def pass_steps(w: World, i: int, broken: str | None) -> Iterator[tuple[str, World]]:
@@ -139,24 +150,23 @@ def pass_steps(w: World, i: int, broken: str | None) -> Iterator[tuple[str, Worl
     p, name = w.processes[i], f"relay {i}"
     state = p.relay
     started, seen = state[1], state[2]
-    mine = frozenset(v for v, holder in w.outbox if holder == i)
-    without = tuple(row for row in w.outbox if row[0] not in mine)
+    without = replace(w, outbox=w.outbox - seen)
     if state[0] == "saw":
-        locked = tuple((v, i if holder == FREE and v in seen else holder) for v, holder in w.outbox)
-        if locked != w.outbox:
-            yield f"{name} locks", put(replace(w, outbox=locked), i, relay=("locked", started, seen))
-        yield f"{name} takes none", put(w, i, relay=("deleted", started, seen, frozenset()))
-    elif state[0] == "locked":
-        if broken == "delete-before-bump":
-            yield f"{name} deletes", put(replace(w, outbox=without), i, relay=("late", started, seen, mine))
+        if not p.takes:
+            yield f"{name} only watches", put(w, i, relay=("removed", started, seen))
+        elif broken == "delete-before-bump":
+            yield f"{name} deletes", put(without, i, relay=("late", started, seen))
+        elif broken == "mark-before-bump" and not seen <= w.marked:
+            yield f"{name} marks", put(replace(w, marked=w.marked | seen), i, relay=("late", started, seen))
         else:
-            yield f"{name} bumps", put(bump(w, broken), i, relay=("stamped", started, seen))
+            yield f"{name} stamps", put(bump_once(w, seen, broken), i, relay=("stamped", started, seen))
     elif state[0] == "late":
-        yield f"{name} bumps", put(bump(w, broken), i, relay=("deleted", *state[1:]))
+        yield f"{name} bumps", put(bump(w, broken), i, relay=("stamped", *state[1:]))
     elif state[0] == "stamped":
-        yield f"{name} deletes", put(replace(w, outbox=without), i, relay=("deleted", started, seen, mine))
-    elif state[0] == "deleted":
-        unsettled = frozenset() if broken == "locked-rows-count-as-settled" else seen - state[3]
+        yield f"{name} deletes", put(without, i, relay=("removed", started, seen))
+        yield f"{name} leaves rows to others", put(w, i, relay=("removed", started, seen))
+    elif state[0] == "removed":
+        unsettled = seen if not p.takes and broken != "unstamped-rows-count-as-settled" else frozenset()
         fenced = w if broken == "no-fence-in-pass" or not p.push else put(w, i, push=False, local=NONE)
         concluded = observe(fenced.processes[i], started, unsettled)
         yield f"{name} concludes", put(fenced, i, relay=("idle",), **concluded)

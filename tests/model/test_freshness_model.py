@@ -8,12 +8,15 @@ from tests.model.freshness_model import BROKEN, Process, World, explore
 TWO_READERS = (Process(relays=False), Process(relays=False))
 ONE_OF_EACH = (Process(), Process(reads=False, relays=False))
 TWO_RELAYS = (Process(), Process(reads=False))
+A_WATCHER = (Process(reads=False), Process(takes=False))
 
 WORLDS = {
     "two readers, an API writer, an eviction": World(processes=TWO_READERS, psql=False, evictions=1),
     "a relay, an API writer, a death": World(processes=ONE_OF_EACH, psql=False, deaths=1),
     "a relay, both writers": World(processes=ONE_OF_EACH),
     "two relays, psql, a death": World(processes=TWO_RELAYS, api="done", deaths=1),
+    "two relays, psql, an eviction": World(processes=TWO_RELAYS, api="done", evictions=1),
+    "a relay, a watcher, psql": World(processes=A_WATCHER, api="done"),
 }
 LARGER = {
     "two readers, both writers, an eviction": World(processes=TWO_READERS, evictions=1),

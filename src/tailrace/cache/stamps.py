@@ -15,6 +15,9 @@ from tailrace.stores import Store
 
 __all__ = ["Stamps"]
 
+MARK_TTL = 10.0
+"""Seconds for which it is remembered that a transaction's tags have new stamps: longer than rows wait for removal."""
+
 
 class Stamps:
     """Reads, creates and replaces stamps.
@@ -61,10 +64,35 @@ class Stamps:
         Raises:
             StoreUnavailableError: the store is down or slow; nothing is known to have been written.
         """
+        prefix = self._alive()
+        await self._store.set(self._new(prefix, with_table(tags)), self.ttl)
+        return prefix
+
+    async def bump_once(self, written: Iterable[tuple[int, str]]) -> tuple[str, list[bool]]:
+        """The same for tags that transactions have written, unless somebody has done so since they committed.
+
+        Whoever knows of a commit may call it at any moment after the commit, and as often as he likes: one of the calls
+        replaces the stamps. A mark for each transaction and tag says that it has been done; it is left behind the
+        stamps, so where it is they are, and is soon forgotten, since being done twice does no harm. One round trip.
+
+        Args:
+            written: transactions and tags, no pair twice.
+
+        Returns:
+            The ``life`` in which they were written, and for each pair, in order, whether this call did it.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow; nothing is known to have been written.
+        """
+        prefix = self._alive()
+        groups = {f"{prefix}c:{xid}:{tag}": self._new(prefix, with_table([tag])) for xid, tag in written}
+        return prefix, await self._store.set_once(groups, self.ttl, mark_ttl=MARK_TTL)
+
+    def _alive(self) -> str:
         prefix = self._keyspace.prefix()
         if prefix is None:
             raise StoreUnavailableError("the store or the database is not connected")
-        await self._store.set(
-            {f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in with_table(tags)}, self.ttl
-        )
         return prefix
+
+    def _new(self, prefix: str, tags: Iterable[str]) -> dict[str, bytes]:
+        return {f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in tags}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 
 from tailrace.db.liveness import check_on_checkout
 from tailrace.errors import SettingsError
@@ -28,7 +28,7 @@ from tailrace.events import (
 )
 from tailrace.settings import DatabaseSettings
 
-__all__ = ["async_url", "connect_arguments", "make_engine"]
+__all__ = ["async_url", "connect_arguments", "make_engine", "make_relay_engine"]
 
 DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 POOL = "default"
@@ -163,3 +163,14 @@ def _operation(statement: str) -> str:
     word = statement.lstrip()[:8].split(None, 1)[0:1]
     name = word[0].upper() if word else ""
     return name if name in OPERATIONS else "OTHER"
+
+
+def make_relay_engine(url: str, settings: DatabaseSettings) -> AsyncEngine:
+    """Connections that are made when needed. Losing a deletion in a crash is harmless: the row is stamped again."""
+    address = async_url(url)
+    arguments = connect_arguments(
+        address.drivername, settings, application_name="tailrace-relay", synchronous_commit="off"
+    )
+    return create_async_engine(
+        address, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
+    )

@@ -11,10 +11,10 @@ import asyncio
 import logging
 import random
 from contextlib import suppress
+from itertools import product
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailrace.cache import Cache
 from tailrace.cache.consistency import current_reads
@@ -22,7 +22,7 @@ from tailrace.cache.write_token import WriteTokens
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
 from tailrace.core.freshness import Horizon
-from tailrace.db.engine import async_url, connect_arguments
+from tailrace.db.engine import make_relay_engine
 from tailrace.db.errors import translate
 from tailrace.db.identity import Identity, read_identity
 from tailrace.db.relay import Follower, OwnCommits, Relay, RelayPass, Stamping
@@ -66,7 +66,7 @@ class DatabaseFreshness:
         """Why the horizon stands still, in one line; None while it moves."""
         self._clock = clock or SystemClock()
         self._observer = observer
-        self._engine = _relay_engine(url, database_settings or DatabaseSettings())
+        self._engine = make_relay_engine(url, database_settings or DatabaseSettings())
         self._horizon = Horizon()
         self._own = OwnCommits()
         self._identity: Identity | None = None
@@ -80,7 +80,7 @@ class DatabaseFreshness:
         self._unstamped_at = float("-inf")
         self._next: asyncio.Future[bool] | None = None
         self._quiet = 0
-        self._wanted = asyncio.Event()
+        self._resting: asyncio.Future[None] | None = None
         self._attempted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -130,7 +130,10 @@ class DatabaseFreshness:
         began = self._clock.monotonic()
         reads, stamped_in = current_reads.get(), self._life()
         try:
-            life = await cache.stamps.bump(tags)
+            if cache.store.shared:
+                life, _ = await cache.stamps.bump_once(product(xids, tags))
+            else:
+                life = await cache.stamps.bump(tags)
         except BaseException as error:
             # Not even this process may answer from its cache until a pass has seen the commit.
             self._unstamped_at = self._clock.monotonic()
@@ -141,8 +144,8 @@ class DatabaseFreshness:
             reads.wrote_unstamped |= reads.stamped_in not in (None, stamped_in)  # one token cannot speak for both
             reads.stamped_in = stamped_in
         if self.settings.relay:
-            for xid in xids:
-                self._own.add(life, xid)
+            for xid, tag in product(xids, tags):
+                self._own.add(life, xid, tag)
         cache.warmer.invalidated(tags)
         if self._observer is not None:
             self._observer(TagsBumped("writer", len(tags), self._clock.monotonic() - began))
@@ -171,7 +174,7 @@ class DatabaseFreshness:
         self._cache = cache
         stamping = Stamping(cache.stamps, self._own, self._clock, self._observer, cache.warmer.invalidated)
         if cache.store.shared:
-            self._pass = Relay(cache.store, stamping, self.settings, takes=self.settings.relay)
+            self._pass = Relay(cache.store, stamping, self.settings, self._clock, takes=self.settings.relay)
         else:
             self._pass = Follower(stamping, self._clock)
 
@@ -232,7 +235,6 @@ class DatabaseFreshness:
 
     async def _keep_passing(self, connection: AsyncConnection) -> None:
         while True:
-            self._wanted.clear()
             waiting, self._next = self._next, None
             passed = False
             try:
@@ -243,10 +245,20 @@ class DatabaseFreshness:
             finally:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(passed)
-            with suppress(TimeoutError):
-                rest = 2.0 if self._quiet > QUIET else 1.0
-                async with asyncio.timeout(self.settings.poll_interval * rest):
-                    await self._wanted.wait()
+            await self._rest(self.settings.poll_interval * (2.0 if self._quiet > QUIET else 1.0))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, unless somebody wants the next pass now. A plain timer: this is done a hundred times a second."""
+        if self._next is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._resting = resting = loop.create_future()
+        timer = loop.call_later(seconds, _wake, resting)
+        try:
+            await resting
+        finally:
+            timer.cancel()
+            self._resting = None
 
     async def _next_pass(self) -> bool:
         """Wait for a pass that begins after this call; False if it fails. All who ask meanwhile share it."""
@@ -254,7 +266,8 @@ class DatabaseFreshness:
             return False
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
-        self._wanted.set()
+        if self._resting is not None:
+            _wake(self._resting)
         return await asyncio.shield(self._next)
 
     def _tell(self, *, passed: bool) -> None:
@@ -281,13 +294,13 @@ class DatabaseFreshness:
         if result.server != self._server:
             # A proxy has moved the connection to another server, which may be in another life.
             raise DatabaseUnavailableError("another server answers: its identity must be read")
-        if result.complete:
+        self._quiet = 0 if result.depth else self._quiet + 1
+        if not result.complete:
+            self.problem = "the outbox holds more than one batch, or another store counts"
+        elif result.concludes:
             self._horizon.observe(started, result.unsettled)
             self.problem = None
-        else:
-            self.problem = "the outbox holds more than one batch, or another store counts"
-        self._quiet = 0 if result.depth else self._quiet + 1
-        if self._observer is not None:
+        if self._observer is not None and result.concludes:
             self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
 
     def _trouble(self, error: BaseException) -> None:
@@ -302,12 +315,6 @@ class DatabaseFreshness:
         return self._cache
 
 
-def _relay_engine(url: str, settings: DatabaseSettings) -> AsyncEngine:
-    """Connections that are made when needed. Losing a deletion in a crash is harmless: the row is stamped again."""
-    address = async_url(url)
-    arguments = connect_arguments(
-        address.drivername, settings, application_name="tailrace-relay", synchronous_commit="off"
-    )
-    return create_async_engine(
-        address, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
-    )
+def _wake(resting: asyncio.Future[None]) -> None:
+    if not resting.done():
+        resting.set_result(None)

@@ -3,8 +3,8 @@
 ``tailrace.outbox`` is written by triggers in the writing transaction, so a row is seen exactly when its commit is.
 There are two ways to read it:
 
-``take``    rows are locked, stamped by the caller, deleted: each is one process's to do, in any order. For a store that
-            all processes share.
+``take``    rows that have been stamped are removed, each by one process, in any order. For a store that all processes
+            share.
 ``follow``  rows stay, every process reads them all. A position cannot be the greatest id seen, since a row with a lower
             one may commit later; it is the snapshot of the last look: what was not visible then and is now, is new.
 
@@ -30,11 +30,10 @@ __all__ = [
     "OutboxRow",
     "Seen",
     "claim_store",
-    "delete",
     "delete_below",
     "look",
     "look_since",
-    "take",
+    "remove",
     "transaction",
 ]
 
@@ -46,29 +45,29 @@ CLAIMS = 7_210_426_118
 # The installation's row comes with every look, so that a look at an empty outbox still says whose store counts.
 LOOK = """
     SELECT i.store_epoch, pg_postmaster_start_time(), pg_current_snapshot()::text,
-           o.xid::text::bigint, o.id, o.tag, o.due
+           o.xid::text::bigint, o.id, o.tag, o.left_over
     FROM tailrace.installation i LEFT JOIN ({rows}) o ON true
 """
 OLDEST = """
-    SELECT xid, id, tag, written_at < clock_timestamp() - interval '{grace:d} milliseconds' AS due
+    SELECT xid, id, tag, written_at < clock_timestamp() - interval '500 milliseconds' AS left_over
     FROM tailrace.outbox ORDER BY xid, id LIMIT {most:d}
 """
 SINCE = """
-    SELECT xid, id, tag, true AS due FROM tailrace.outbox
+    SELECT xid, id, tag, false AS left_over FROM tailrace.outbox
     WHERE xid >= pg_snapshot_xmin('{snapshot}') AND NOT pg_visible_in_snapshot(xid, '{snapshot}')
 """
 # A process that was stopped in the middle must not keep rows locked for ever: the server ends its connection.
 SHARE = text("""
     SELECT pg_advisory_xact_lock_shared(:lock), set_config('idle_in_transaction_session_timeout', '5s', true)
 """)
-TAKE = text("""
-    SELECT id FROM tailrace.outbox
-    WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
-      AND EXISTS (SELECT FROM tailrace.installation WHERE store_epoch = :epoch)
-    FOR UPDATE SKIP LOCKED
-""")
-DELETE = text("""
-    DELETE FROM tailrace.outbox WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
+REMOVE = text("""
+    WITH taken AS (
+        SELECT xid, id FROM tailrace.outbox
+        WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
+          AND EXISTS (SELECT FROM tailrace.installation WHERE store_epoch = :epoch)
+        FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM tailrace.outbox o USING taken WHERE o.xid = taken.xid AND o.id = taken.id RETURNING o.id
 """)
 DELETE_BELOW = text("DELETE FROM tailrace.outbox WHERE xid < CAST(CAST(:position AS text) AS xid8)")
 EXCLUDE = text("SELECT pg_advisory_xact_lock(:lock)")
@@ -77,12 +76,12 @@ CLAIM = text("UPDATE tailrace.installation SET store_epoch = :epoch WHERE store_
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One tag that one transaction wrote. ``due``: old enough that its writer should have stamped it."""
+    """One tag that one transaction wrote. ``left_over``: whoever stamped it should have removed it long ago."""
 
     xid: int
     id: int
     tag: str
-    due: bool
+    left_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +106,13 @@ class Seen:
         return int(self.snapshot.partition(":")[0])
 
 
-async def look(connection: AsyncConnection, *, most: int, grace: float) -> Seen:
+async def look(connection: AsyncConnection, *, most: int) -> Seen:
     """The oldest ``most`` rows, without locking any. One round trip, about 0.1 ms when there are none.
 
     Raises:
         DatabaseUnavailableError: it failed; the connection is to be given up.
     """
-    return await _look(connection, OLDEST.format(most=most, grace=round(grace * 1000)))
+    return await _look(connection, OLDEST.format(most=most))
 
 
 async def look_since(connection: AsyncConnection, snapshot: str) -> Seen:
@@ -159,18 +158,14 @@ async def transaction(connection: AsyncConnection) -> AsyncIterator[None]:
     await connection.exec_driver_sql("COMMIT")
 
 
-async def take(connection: AsyncConnection, rows: Iterable[OutboxRow], epoch: str) -> frozenset[int]:
-    """Lock those of ``rows`` that are still there and nobody else's; their ids. Inside a transaction.
+async def remove(connection: AsyncConnection, rows: Iterable[OutboxRow], epoch: str) -> frozenset[int]:
+    """Remove those of ``rows`` that are still there and that nobody holds; their ids. Inside a transaction.
 
-    None are taken unless ``epoch`` is the store that counts, and it stays that until the transaction ends.
+    None are removed unless ``epoch``, the store in which they were stamped, is the one that counts, and it stays that
+    until the transaction ends.
     """
     await connection.execute(SHARE, {"lock": CLAIMS})
-    return frozenset((await connection.execute(TAKE, {**_names(rows), "epoch": epoch})).scalars())
-
-
-async def delete(connection: AsyncConnection, rows: Iterable[OutboxRow]) -> None:
-    """Remove rows that this transaction has locked."""
-    await connection.execute(DELETE, _names(rows))
+    return frozenset((await connection.execute(REMOVE, {**_names(rows), "epoch": epoch})).scalars())
 
 
 async def delete_below(connection: AsyncConnection, position: int) -> None:

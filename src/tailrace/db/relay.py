@@ -1,12 +1,13 @@
 """One pass over the outbox: learn what was committed, stamp it, say what is settled. Touches: a connection, the store.
 
-Both kinds of pass return the ids of rows they saw and did not settle; ``Horizon`` draws the conclusion.
+Both kinds of pass return the ids of rows they saw and did not settle; ``Horizon`` draws the conclusion. What others
+wait for comes first: the stamps of what was seen, right after the look. Removing rows that are done with can wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,8 +24,10 @@ from tailrace.stores import Store
 
 __all__ = ["Follower", "OwnCommits", "Pass", "Relay", "RelayPass", "Stamping"]
 
-GRACE = 0.015
-"""Seconds that a writer has for stamping its own rows before another process does it: stamping twice costs hits."""
+FENCE_INTERVAL = 0.05
+"""Seconds between two passes that move the horizon, and between two removals; those in between only look for news."""
+REMOVED_AT_ONCE = 64
+"""So many rows that are done with do not wait for the next removal."""
 RETENTION = 30.0
 """Seconds for which rows that everybody follows are kept."""
 OWN_REMEMBERED = 10_000
@@ -32,12 +35,16 @@ OWN_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass left: ids ``unsettled``, ``depth`` rows seen, whether it can be relied upon, and who answered."""
+    """What a pass left: ids ``unsettled``, ``depth`` rows seen, whether it can be relied upon, and who answered.
+
+    ``concludes`` is False for one that only looked for news: it says nothing about the horizon.
+    """
 
     unsettled: frozenset[int]
     depth: int
     complete: bool
     server: object
+    concludes: bool = True
 
 
 class RelayPass(Protocol):
@@ -61,7 +68,9 @@ class RelayPass(Protocol):
 
 
 class OwnCommits:
-    """Transactions of this process whose stamps it has written already. Bounded: the oldest are forgotten.
+    """What transactions of this process wrote and it has stamped already. Bounded: the oldest are forgotten.
+
+    By transaction and tag: a trigger that is deferred to the commit may write tags that the session never heard of.
 
     Each counts in the life of store and database it was stamped in: another store has not seen the stamps, and another
     database gives the same number to another transaction.
@@ -70,17 +79,17 @@ class OwnCommits:
     __slots__ = ("_known", "_order")
 
     def __init__(self) -> None:
-        self._known: set[tuple[str, int]] = set()
-        self._order: deque[tuple[str, int]] = deque()
+        self._known: set[tuple[str, int, str]] = set()
+        self._order: deque[tuple[str, int, str]] = deque()
 
-    def add(self, life: str, xid: int) -> None:
-        self._known.add((life, xid))
-        self._order.append((life, xid))
+    def add(self, life: str, xid: int, tag: str) -> None:
+        self._known.add((life, xid, tag))
+        self._order.append((life, xid, tag))
         if len(self._order) > OWN_REMEMBERED:
             self._known.discard(self._order.popleft())
 
-    def has(self, life: str | None, xid: int) -> bool:
-        return life is not None and (life, xid) in self._known
+    def has(self, life: str | None, xid: int, tag: str) -> bool:
+        return life is not None and (life, xid, tag) in self._known
 
 
 class Stamping:
@@ -101,41 +110,87 @@ class Stamping:
         self.on_bumped = on_bumped
 
     def is_own(self, row: OutboxRow) -> bool:
-        return self.own.has(self.stamps.life, row.xid)
+        return self.own.has(self.stamps.life, row.xid, row.tag)
 
     async def stamp(self, rows: Iterable[OutboxRow]) -> None:
+        """For a store of this process's own, in which nobody else stamps."""
         tags = frozenset(row.tag for row in rows if not self.is_own(row))
         if not tags:
             return
         began = self.clock.monotonic()
         await self.stamps.bump(tags)
+        self._stamped(tags, began)
+
+    async def stamp_once(self, rows: Sequence[OutboxRow]) -> set[tuple[int, str]]:
+        """For a shared store: whoever comes first stamps. The transactions and tags that were this process's to do."""
+        own = {(row.xid, row.tag) for row in rows if self.is_own(row)}
+        others = list(dict.fromkeys((row.xid, row.tag) for row in rows if (row.xid, row.tag) not in own))
+        if not others:
+            return own
+        began = self.clock.monotonic()
+        _, written = await self.stamps.bump_once(others)
+        done = {pair for pair, was_written in zip(others, written, strict=True) if was_written}
+        if done:
+            self._stamped(frozenset(tag for _, tag in done), began)
+        return own | done
+
+    def _stamped(self, tags: frozenset[str], began: float) -> None:
         self.on_bumped(tags)
         if self.observer is not None:
             self.observer(TagsBumped("relay", len(tags), self.clock.monotonic() - began))
 
 
 class Relay:
-    """Takes rows: lock, stamp, delete, in one transaction. Several may run; each row is stamped at least once.
+    """Takes rows: stamp, then delete. Several may run; each stamps all it sees, and the store lets the first one do it.
+
+    Nothing is locked while stamps are written, so a relay that hangs holds up nobody: the others stamp what it saw.
 
     Args:
         store: the shared store; its epoch must be the one that the database says counts.
+        clock: says when it is time to fence and to remove.
         takes: False to only watch, where another process relays.
     """
 
-    def __init__(self, store: Store, stamping: Stamping, settings: FreshnessSettings, *, takes: bool = True) -> None:
+    def __init__(
+        self, store: Store, stamping: Stamping, settings: FreshnessSettings, clock: Clock, *, takes: bool = True
+    ) -> None:
         self._store = store
         self._stamping = stamping
         self._settings = settings
+        self._clock = clock
         self._takes = takes
         self._claimed: str | None = None
+        self._done: dict[int, bool] = {}
+        """Rows seen that have new stamps, in the life of the store that was claimed; True: this process's to remove."""
+        self._interval = min(FENCE_INTERVAL, settings.bound / 4)
+        self._fenced = self._removed = float("-inf")
 
     def connected(self) -> None:
         self._claimed = None
+        self._done.clear()
+        self._fenced = float("-inf")
 
     def restart(self) -> None:
         """Nothing is remembered but what each new connection forgets."""
 
     async def run(self, connection: AsyncConnection) -> Pass:
+        epoch = await self._claim(connection)
+        seen = await outbox.look(connection, most=self._settings.batch)
+        mine = seen.store_epoch == epoch
+        news = await self._stamp(seen, epoch) if mine and self._takes else False
+        now = self._clock.monotonic()
+        concludes = news or now - self._fenced >= self._interval
+        if concludes:
+            # A push that was sent before this answer has arrived when it has: what others stamped is known here.
+            await self._store.fence()
+            self._fenced = now
+        unsettled = frozenset(row.id for row in seen.rows if row.id not in self._done)
+        complete = mine and len(seen.rows) < self._settings.batch and self._store.epoch == epoch
+        await self._remove(connection, seen, epoch)
+        return Pass(unsettled, len(seen.rows), complete, seen.server, concludes)
+
+    async def _claim(self, connection: AsyncConnection) -> str:
+        """The store's epoch, after the database has once been told that it is the one that counts."""
         epoch = self._store.epoch
         if epoch is None:
             await self._store.connect()
@@ -146,30 +201,32 @@ class Relay:
             async with outbox.transaction(connection):
                 await outbox.claim_store(connection, epoch)
             self._claimed = epoch
-        seen = await outbox.look(connection, most=self._settings.batch, grace=GRACE)
-        mine = seen.store_epoch == epoch
-        settled: frozenset[int] = frozenset()
-        if mine and self._takes:
-            settled = await self._take(connection, seen, epoch)
-        # A push that was sent before this answer has arrived when it has: what others stamped is known here.
-        await self._store.fence()
-        unsettled = frozenset(row.id for row in seen.rows) - settled
-        complete = mine and len(seen.rows) < self._settings.batch and self._store.epoch == epoch
-        return Pass(unsettled, len(seen.rows), complete, seen.server)
+            self._done.clear()
+        return epoch
 
-    async def _take(self, connection: AsyncConnection, seen: Seen, epoch: str) -> frozenset[int]:
-        wanted = [row for row in seen.rows if row.due or self._stamping.is_own(row)]
-        if not wanted:
-            return frozenset()
-        async with outbox.transaction(connection):
-            locked = await outbox.take(connection, wanted, epoch)
-            taken = [row for row in wanted if row.id in locked]
-            if taken:
-                if self._store.epoch != epoch:
-                    raise StoreUnavailableError("the store was replaced during the pass")
-                await self._stamping.stamp(taken)
-                await outbox.delete(connection, taken)
-        return locked
+    async def _stamp(self, seen: Seen, epoch: str) -> bool:
+        """Stamp the rows that were not there at the last look; True if there were any."""
+        self._done = {row.id: self._done[row.id] for row in seen.rows if row.id in self._done}
+        new = [row for row in seen.rows if row.id not in self._done]
+        if not new:
+            return False
+        if self._store.epoch != epoch:
+            raise StoreUnavailableError("the store was replaced during the pass")
+        mine = await self._stamping.stamp_once(new)
+        self._done.update((row.id, (row.xid, row.tag) in mine) for row in new)
+        return True
+
+    async def _remove(self, connection: AsyncConnection, seen: Seen, epoch: str) -> None:
+        """Remove rows that have new stamps: those that this process gave them, and those left over by others.
+
+        Now and then, since what lies there meanwhile costs less than a transaction for each.
+        """
+        rows = [row for row in seen.rows if self._done.get(row.id, False) or (row.left_over and row.id in self._done)]
+        now = self._clock.monotonic()
+        if rows and (len(rows) >= REMOVED_AT_ONCE or now - self._removed >= self._interval):
+            self._removed = now
+            async with outbox.transaction(connection):
+                await outbox.remove(connection, rows, epoch)
 
 
 class Follower:

@@ -106,6 +106,17 @@ class MemoryStore:
                 held.append(entry.value)
         return held
 
+    async def set_once(self, groups: Mapping[str, Mapping[str, bytes]], ttl: float, *, mark_ttl: float) -> list[bool]:
+        """Write each group whose mark is absent, and the mark. Does not wait, hence atomic."""
+        written = []
+        for mark, items in groups.items():
+            new = self.peek([mark]) == [None]
+            if new:
+                await self.set(items, ttl)
+                await self.set({mark: b""}, mark_ttl)
+            written.append(new)
+        return written
+
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove; returns how many there were."""
         now = self._monotonic()

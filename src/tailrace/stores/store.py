@@ -69,6 +69,14 @@ class Store(Protocol):
         """Write those that are absent; return what each key now holds, in order. Atomic for each key."""
         ...
 
+    async def set_once(self, groups: Mapping[str, Mapping[str, bytes]], ttl: float, *, mark_ttl: float) -> list[bool]:
+        """Write each group unless the key that names it, its mark, is there; leave the mark for ``mark_ttl`` seconds.
+
+        Returns for each group, in order, whether it was written now. Atomic for each: where there is a mark, its group
+        was written before.
+        """
+        ...
+
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove; returns how many there were."""
         ...

@@ -144,6 +144,13 @@ class TieredStore:
         self._drop(items)
         return await self._remote.add(items, ttl)
 
+    async def set_once(self, groups: Mapping[str, Mapping[str, bytes]], ttl: float, *, mark_ttl: float) -> list[bool]:
+        """Write each group whose mark is absent, and the mark. Cost: 1 round trip; 2 when the script is new."""
+        await self._connected()
+        for mark, items in groups.items():
+            self._drop((mark, *items))
+        return await self._remote.set_once(groups, ttl, mark_ttl=mark_ttl)
+
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove; returns how many there were. Cost: 1 round trip."""
         await self._connected()

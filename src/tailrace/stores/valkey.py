@@ -3,8 +3,8 @@
 Every call is one round trip on one connection that all callers share; calls of the same turn of the event loop leave
 in one write. What the server refuses (memory full, read only, loading) is reported as the store being unavailable.
 
-Release compares and deletes in a script, which runs the same on Valkey and Redis; it is called by its hash, and sent
-whole when a server that has restarted or flushed its scripts does not know it.
+What has to look before it changes anything is a script, which runs the same on Valkey and Redis; it is called by its
+hash, and sent whole when a server that has restarted or flushed its scripts does not know it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from tailrace.stores.store import StoreStatistics
 
 __all__ = ["ValkeyStore"]
 
-RELEASE = (resources.files("tailrace.stores") / "scripts" / "release.lua").read_text(encoding="utf-8")
-RELEASE_HASH = hashlib.sha1(RELEASE.encode(), usedforsecurity=False).hexdigest()
+SCRIPTS = resources.files("tailrace.stores") / "scripts"
+RELEASE = (SCRIPTS / "release.lua").read_text(encoding="utf-8")
+SET_ONCE = (SCRIPTS / "set_once.lua").read_text(encoding="utf-8")
+HASHES = {script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (RELEASE, SET_ONCE)}
 SCAN_STEP = 1000
 """Keys the server examines in one step of ``clear``."""
 GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\^-"})
@@ -122,6 +124,16 @@ class ValkeyStore:
         held = await self.call("add", commands)
         return [value if old is None else old for old, value in zip(held, items.values(), strict=True)]
 
+    async def set_once(self, groups: Mapping[str, Mapping[str, bytes]], ttl: float, *, mark_ttl: float) -> list[bool]:
+        """Write each group whose mark is absent, and the mark. Cost: 1 round trip; 2 when the script is new."""
+        if not groups:
+            return []
+        lives = _milliseconds(ttl), _milliseconds(mark_ttl)
+        calls: list[tuple[str | bytes | int, ...]] = [
+            (1 + len(items), mark, *items, *lives, *items.values()) for mark, items in groups.items()
+        ]
+        return [bool(done) for done in await self._run("set_once", SET_ONCE, calls)]
+
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove; returns how many there were. Cost: 1 round trip."""
         if not keys:
@@ -131,9 +143,7 @@ class ValkeyStore:
 
     async def release(self, key: str, value: bytes) -> bool:
         """Remove ``key`` if it holds ``value``. Cost: 1 round trip; 2 when the server does not know the script yet."""
-        [done] = await self.call("release", [("EVALSHA", RELEASE_HASH, 1, key, value)], tolerate="NOSCRIPT")
-        if isinstance(done, Refusal):
-            [done] = await self.call("release", [("EVAL", RELEASE, 1, key, value)])
+        [done] = await self._run("release", RELEASE, [(1, key, value)])
         return bool(done)
 
     async def fence(self) -> None:
@@ -190,6 +200,18 @@ class ValkeyStore:
             return replies
         finally:
             self._observer(StoreCalled(self.name, operation, self._clock.monotonic() - started, error))
+
+    async def _run(self, operation: str, script: str, calls: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Run a script once for each of ``calls`` (number of keys, keys, arguments); the unknown again."""
+        replies = await self.call(
+            operation, [("EVALSHA", HASHES[script], *call) for call in calls], tolerate="NOSCRIPT"
+        )
+        unknown = [place for place, reply in enumerate(replies) if isinstance(reply, Refusal)]
+        if unknown:
+            again = await self.call(operation, [("EVAL", script, *calls[place]) for place in unknown])
+            for place, reply in zip(unknown, again, strict=True):
+                replies[place] = reply
+        return replies
 
     def _check(self, replies: list[Any], tolerate: str | None) -> list[Any]:
         for reply in replies:

@@ -17,7 +17,7 @@ from tailrace.cache import Answer, Cache, CachePolicy
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.stamps import Stamps
 from tailrace.db import Database, DatabaseFreshness, outbox
-from tailrace.db.freshness import _relay_engine
+from tailrace.db.engine import make_relay_engine
 from tailrace.db.relay import Follower, OwnCommits
 from tailrace.embedded import PostgresServer, ValkeyServer
 from tailrace.errors import StoreUnavailableError
@@ -257,28 +257,70 @@ async def test_a_lost_database_connection_stops_the_horizon_and_comes_back(
     await wait_until(reads)
 
 
-async def test_a_hung_relay_elsewhere_shows_as_distrust(shared: Start, watched: str) -> None:
-    """Rows that another process has locked and never stamps hold the horizon here: bypass, not stale."""
-    process = await shared(bound=0.3)
+async def test_a_relay_that_hangs_with_rows_locked_holds_up_nobody(shared: Start, watched: str) -> None:
+    """Every process stamps what it sees, whoever holds it: answers are right and from the cache, the row stays."""
+    process = await shared(bound=0.5)
     await process.read(1)
-    writer = await asyncpg.connect(watched)
-    hung = await asyncpg.connect(watched)
+    writer, hung = await asyncpg.connect(watched), await asyncpg.connect(watched)
+    written = 0
     try:
-        await writer.execute("BEGIN; INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
-        await hung.execute("BEGIN")
-        await writer.execute("COMMIT")
-        # Relays leave a row alone for a moment, its writer's to stamp, so this one gets it.
-        assert await hung.fetch("SELECT 1 FROM tailrace.outbox FOR UPDATE")
+        held: list[asyncpg.Record] = []
+        while not held:  # until the lock was quicker than the removal
+            await hung.execute("ROLLBACK; BEGIN")
+            await writer.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
+            written += 5
+            held = await hung.fetch("SELECT 1 FROM tailrace.outbox FOR UPDATE SKIP LOCKED")
 
-        async def right_or_bypassing() -> bool:
-            return (await process.read(1))[0] == 5
+        async def right_and_kept() -> bool:
+            value, answer = await process.read(1)
+            return value == written and answer.status == "hit"
 
-        await wait_until(right_or_bypassing)
+        await wait_until(right_and_kept)
+        reached = process.freshness._horizon.reached
+        await wait_until(lambda: process.freshness._horizon.reached > reached)
+        assert not await outbox_is_empty(watched)
         await hung.execute("ROLLBACK")
     finally:
         await writer.close()
         await hung.close()
-    await wait_until(process.freshness.trusted)
+    await wait_until(lambda: outbox_is_empty(watched))
+
+
+async def test_a_commit_is_stamped_once(shared: Start, watched: str) -> None:
+    """Neither another process's relay nor the writer's own replaces stamps that were replaced since the commit."""
+    one, two, three = await shared(), await shared(), await shared()
+    key = f"{one.cache.keyspace.prefix()}s:calls:user_id=1"
+    for writer in (one, two, three):
+        await writer.write(1, 1)
+        stamps = await one.store.get([key])
+        await wait_until(lambda: outbox_is_empty(watched))
+        assert await one.store.get([key]) == stamps
+
+
+async def test_what_a_session_did_not_hear_of_is_stamped_as_well(shared: Start, watched: str) -> None:
+    """A trigger that is deferred to the commit writes tags behind the session's back; the relay sees them."""
+    connection = await asyncpg.connect(watched)
+    try:
+        await connection.execute("""
+            CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                INSERT INTO calls (user_id, minutes) VALUES (2, NEW.minutes);
+                RETURN NULL;
+            END $$;
+            CREATE CONSTRAINT TRIGGER late AFTER INSERT ON calls DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW WHEN (NEW.user_id = 1) EXECUTE FUNCTION late();
+        """)
+    finally:
+        await connection.close()
+    process = await shared()
+    for number in range(1, 6):
+        await process.read(2)
+        await process.write(1, 1)
+
+        async def sees_it(number: int = number) -> bool:
+            return (await process.read(2))[0] == number
+
+        await wait_until(sees_it)
 
 
 async def test_a_process_that_only_watches_trusts_while_another_relays(shared: Start) -> None:
@@ -417,7 +459,7 @@ async def test_a_write_that_was_not_stamped_ends_trust_until_a_pass_has_seen_it(
     await process.read(1)
 
     class Refusing(Stamps):
-        async def bump(self, tags: Iterable[str]) -> str:
+        async def bump_once(self, written: Iterable[tuple[int, str]]) -> tuple[str, list[bool]]:
             raise StoreUnavailableError("for a moment")
 
     stamps = process.cache.stamps
@@ -429,30 +471,30 @@ async def test_a_write_that_was_not_stamped_ends_trust_until_a_pass_has_seen_it(
     assert (await process.read(1))[0] == 5
 
 
-async def test_rows_are_taken_under_the_store_that_counts_or_not_at_all(shared: Start, watched: str) -> None:
-    """Another store cannot be claimed while rows are being taken, and once it is, none are taken for the old one."""
-    engine = _relay_engine(watched, DatabaseSettings())
+async def test_rows_are_removed_under_the_store_that_counts_or_not_at_all(shared: Start, watched: str) -> None:
+    """Another store cannot be claimed while rows are removed, and once it is, none are for the old one."""
+    engine = make_relay_engine(watched, DatabaseSettings())
     async with engine.connect() as one, engine.connect() as two:
         async with outbox.transaction(one):
             await outbox.claim_store(one, "old")
         writer = await asyncpg.connect(watched)
-        await writer.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 5)")
+        await writer.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 5), (2, 5)")
         await writer.close()
-        rows = (await outbox.look(one, most=10, grace=0)).rows
+        rows = (await outbox.look(one, most=10)).rows
 
         async def claim() -> None:
             async with outbox.transaction(two):
                 await outbox.claim_store(two, "new")
 
         async with outbox.transaction(one):
-            assert await outbox.take(one, rows, "old") == {row.id for row in rows}
+            assert await outbox.remove(one, rows[:1], "old") == {rows[0].id}
             claiming = asyncio.create_task(claim())
             await wait_until(lambda: waits_for_a_lock(watched))
             assert not claiming.done()
         await claiming
         async with outbox.transaction(one):
-            assert await outbox.take(one, rows, "old") == frozenset()
-            assert await outbox.take(one, rows, "new") == {row.id for row in rows}
+            assert await outbox.remove(one, rows[1:], "old") == frozenset()
+            assert await outbox.remove(one, rows[1:], "new") == {row.id for row in rows[1:]}
     await engine.dispose()
 
 
@@ -467,7 +509,8 @@ async def waits_for_a_lock(url: str) -> bool:
 def test_own_commits_count_in_the_life_they_were_stamped_in() -> None:
     """Another store has not seen the stamps; another database gives the number to another transaction."""
     own = OwnCommits()
-    own.add("life one", 7)
-    assert own.has("life one", 7)
-    assert not own.has("life two", 7)
-    assert not own.has(None, 7)
+    own.add("life one", 7, "calls")
+    assert own.has("life one", 7, "calls")
+    assert not own.has("life one", 7, "agents")
+    assert not own.has("life two", 7, "calls")
+    assert not own.has(None, 7, "calls")

@@ -53,6 +53,10 @@ class Coherence(RuleBasedStateMachine):
     def add(self, client: int, key: str, value: bytes) -> None:
         self.run(self.clients[client].add({key: value}, 60))
 
+    @rule(client=clients, mark=keys, key=keys, value=values)
+    def set_once(self, client: int, mark: str, key: str, value: bytes) -> None:
+        self.run(self.clients[client].set_once({mark: {key: value}}, 60, mark_ttl=60))
+
     @rule(client=clients, key=keys, value=values)
     def release(self, client: int, key: str, value: bytes) -> None:
         self.run(self.clients[client].release(key, value))
