@@ -47,6 +47,8 @@ class Field:
     reads: int = 0
     writes: Counter[str] = field(default_factory=Counter)
     visibility: list[float] = field(default_factory=list)
+    asked_too_early: list[float] = field(default_factory=list)
+    """Seconds after a write at which the last request left that was still answered with what was before; 0 if none."""
     disturbed_visibility: list[float] = field(default_factory=list)
 
     def now(self) -> float:

@@ -16,9 +16,10 @@ GIVE_UP = 5.0
 async def probe(field: Field, user: User, client: SqlClient | None, pause: float = 0.05) -> None:
     """Rename an agent, and ask another server as somebody else until the new name shows.
 
-    Counts seconds from the acknowledgement of the write to the arrival of the first answer that shows it, its
-    calculation included. With a ``client`` the write is raw SQL, else it goes through the API. ``user`` is nobody
-    else's to write to.
+    Counts seconds from the acknowledgement of the write to the arrival of the first answer that shows it, its waiting
+    and its calculation included; and to the moment at which the last request left that got the old answer, which is
+    what the invalidation itself took. With a ``client`` the write is raw SQL, else it goes through the API. ``user`` is
+    nobody else's to write to.
     """
     writer, watcher = (
         Browser(field, user, f"probe of user {user.id}"),
@@ -43,17 +44,25 @@ async def probe(field: Field, user: User, client: SqlClient | None, pause: float
             continue
         name = field.world.newest_name(user, agent)
         took = await _until_shown(field, watcher, (server + 1) % len(field.servers), agent, name)
-        if took is not None:
-            kept = field.visibility if was_calm and field.calm() else field.disturbed_visibility
-            kept.append(took)
+        if took is None:
+            continue
+        if was_calm and field.calm():
+            field.visibility.append(took[0])
+            field.asked_too_early.append(took[1])
+        else:
+            field.disturbed_visibility.append(took[0])
 
 
-async def _until_shown(field: Field, watcher: Browser, server: int, agent: int, name: str) -> float | None:
-    began = field.now()
-    while field.now() < began + GIVE_UP and not field.over.is_set():
+async def _until_shown(
+    field: Field, watcher: Browser, server: int, agent: int, name: str
+) -> tuple[float, float] | None:
+    """Seconds until the new name arrived, and until the last request left that got another."""
+    began, last_old = field.now(), 0.0
+    while (asked := field.now()) < began + GIVE_UP and not field.over.is_set():
         response = await watcher.read("agent", server, agent)
         if response is None:
             return None
         if response.json()["name"] == name:
-            return field.now() - began
+            return field.now() - began, last_old
+        last_old = asked - began
     return None

@@ -201,6 +201,7 @@ async def _report(field_: Field, settler: Settler, faults: Faults) -> HuntReport
         violations=world.violations,
         findings=world.findings,
         visibility=field_.visibility,
+        asked_too_early=field_.asked_too_early,
         disturbed_visibility=field_.disturbed_visibility,
         faults=faults.log,
         unsettled=settled.count(False),
