@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.waiting import wait_until
 
 from tailrace.cache import Cache, CachePolicy, Uncacheable
 from tailrace.cache.fill import APART
@@ -131,11 +132,17 @@ async def test_what_cannot_be_shared_is_computed_side_by_side(caches: tuple[Cach
 async def test_a_client_that_leaves_at_any_moment_leaves_no_lease_behind(caches: tuple[Cache, Cache]) -> None:
     """Cancelled while the lease is being taken, while computing, or after: nobody waits for it to expire."""
     one, two = caches
-    for turns in range(12):
+    for turns in (0, 1, 2, 3, 5, 8, None):
         key = f"k{turns}"
-        leaving = asyncio.create_task(one.read_through(key, Computation(), policy=POLICY, depends_on=["t"]))
-        for _ in range(turns):
-            await asyncio.sleep(0.0002)
+        compute = Computation()
+        leaving = asyncio.create_task(one.read_through(key, compute, policy=POLICY, depends_on=["t"]))
+        if turns is None:
+            await leaving
+        else:
+            while turns and not compute.runs:  # up to here the lease is on its way
+                await asyncio.sleep(0)
+            for _ in range(turns * 20):
+                await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         await until_no_lease(one, key)
@@ -143,12 +150,28 @@ async def test_a_client_that_leaves_at_any_moment_leaves_no_lease_behind(caches:
         assert answer.value == b"value"
 
 
+async def test_a_client_that_leaves_while_the_lease_is_on_its_way_leaves_none(caches: tuple[Cache, Cache]) -> None:
+    """Cancelled later and later, until its computation had begun."""
+    one, two = caches
+    turns, computing = 0, False
+    while not computing:
+        key, compute = f"k{turns}", Computation()
+        leaving = asyncio.create_task(one.read_through(key, compute, policy=POLICY, depends_on=["t"]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        computing = bool(compute.runs)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await until_no_lease(one, key)
+        assert (await two.read_through(key, Computation(0), policy=POLICY, depends_on=["t"])).value == b"value"
+        turns += 1 + turns // 4
+
+
 async def test_a_process_that_is_closed_gives_its_leases_back(caches: tuple[Cache, Cache]) -> None:
     """A deployment delays nobody: what was being refreshed is free for others at once."""
     one, _ = caches
     policy = CachePolicy("short", ttl=0.01, stale_while_revalidate=60, jitter=0, early_refresh=0)
     await one.read_through("k", Computation(0), policy=policy, depends_on=["t"])
-    await asyncio.sleep(0.02)
     started = asyncio.Event()
 
     async def never() -> bytes:
@@ -156,7 +179,10 @@ async def test_a_process_that_is_closed_gives_its_leases_back(caches: tuple[Cach
         await asyncio.Event().wait()
         return b""
 
-    assert (await one.read_through("k", never, policy=policy, depends_on=["t"])).status == "stale"
+    async def has_grown_old() -> bool:
+        return (await one.read_through("k", never, policy=policy, depends_on=["t"])).status == "stale"
+
+    await wait_until(has_grown_old)
     await started.wait()
     await one.aclose()
     assert await leases(one, "k") == 0

@@ -153,9 +153,12 @@ async def test_a_pause_is_forgiven(store: Client, valkey: ValkeyServer) -> None:
             await store.get(["a"])
     finally:
         os.kill(process, signal.SIGCONT)
-    while not await usable(store):
+
+    async def usable_again() -> bool:
         changes.append(store.epoch)
-        await asyncio.sleep(0.005)
+        return await usable(store)
+
+    await wait_until(usable_again)
     assert set(changes) <= {identity}
 
 
@@ -186,7 +189,7 @@ async def test_late_replies_are_never_taken_for_others(far: Client, proxy: Proxy
         if round_number % 2:
             await asyncio.gather(*calls, return_exceptions=True)
         else:
-            await asyncio.sleep(0.02)
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
     proxy.delay = 0.0
     await wait_until(lambda: usable(far))
     await asyncio.gather(*map(ask, names))

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.waiting import wait_until
 
 from tailrace.errors import StoreUnavailableError
 from tailrace.stores.resp3 import Connection, Refusal, pack
@@ -136,8 +137,7 @@ async def test_a_server_silent_for_too_long_is_given_up() -> None:
     connection, wire = connect(timeout=0.02)
     with pytest.raises(StoreUnavailableError):
         await connection.send(b"?", 1)
-    while not connection.closed:
-        await asyncio.sleep(0.001)
+    await wait_until(lambda: connection.closed)
     assert wire.aborted
 
 
