@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from tailrace.cli.database import db
 from tailrace.cli.probe import probe
 from tailrace.cli.schema import schema
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(schema, name="schema")
+app.add_typer(db, name="db")
 app.command()(probe)
 
 

@@ -1,4 +1,4 @@
-"""What every command's output has in common: its forms and its exit codes."""
+"""What commands have in common: forms of output, exit codes, and which database is meant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["FAILED", "LEFT_TO_DO", "Format", "FormatOption"]
+from tailrace.errors import SettingsError
+
+__all__ = ["FAILED", "LEFT_TO_DO", "Format", "FormatOption", "UrlOption", "database_address"]
 
 FAILED = 1
 """Exit code: it could not be done."""
@@ -23,3 +25,24 @@ class Format(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--database-url", help="postgresql://...; by default TAILRACE_DATABASE_URL.", show_default=False),
+]
+
+
+def database_address(given: str | None) -> str:
+    """The database that is meant.
+
+    Raises:
+        SettingsError: none was given, and the environment names none.
+    """
+    from tailrace.settings import load_settings
+
+    if given:
+        return given
+    url = load_settings().database_url
+    if url is None:
+        raise SettingsError("which database? give --database-url or set TAILRACE_DATABASE_URL")
+    return url.get_secret_value()

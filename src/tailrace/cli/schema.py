@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption
-from tailrace.errors import SettingsError, TailraceError
+from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption, UrlOption, database_address
+from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
     from tailrace.schema import Plan, Progress
@@ -33,10 +33,6 @@ AppOption = Annotated[
         "--app", help="module:attribute that holds the declarations (a list, or a callable that returns one)."
     ),
 ]
-UrlOption = Annotated[
-    str | None,
-    typer.Option("--database-url", help="postgresql://...; by default TAILRACE_DATABASE_URL.", show_default=False),
-]
 
 
 @schema.command()
@@ -49,7 +45,7 @@ def plan(
     """Show what apply would do. Exit code 3 if there is anything."""
     from tailrace.schema import plan as make
 
-    found = _run(lambda: make(_address(database_url), _declared(app)))
+    found = _run(lambda: make(database_address(database_url), _declared(app)))
     _show_plan(found, output, sql)
     if found:
         raise typer.Exit(LEFT_TO_DO)
@@ -70,7 +66,7 @@ def apply(
 
     found = _run(
         lambda: carry_out(
-            _address(database_url),
+            database_address(database_url),
             _declared(app),
             dry_run=not yes,
             prune=prune,
@@ -94,7 +90,9 @@ def reconcile(
     """Compare rollups with their rows. Exit code 3 if one drifted and was not repaired."""
     from tailrace.schema import reconcile as check
 
-    found = _run(lambda: check(_address(database_url), _declared(app), repair=repair, progress=_progress(output)))
+    found = _run(
+        lambda: check(database_address(database_url), _declared(app), repair=repair, progress=_progress(output))
+    )
     if output is Format.json:
         rows = [
             {"rollup": d.rollup, "drifting_keys": d.keys, "examples": list(d.examples), "repaired": d.repaired}
@@ -118,7 +116,7 @@ def status(database_url: UrlOption = None, output: FormatOption = Format.text) -
     """List what Tailrace keeps in the database. Exit code 3 if an object is not ready."""
     from tailrace.schema import status as read_status
 
-    rows = _run(lambda: read_status(_address(database_url)))
+    rows = _run(lambda: read_status(database_address(database_url)))
     if output is Format.json:
         typer.echo(json.dumps(rows, default=str, indent=2))
     elif not rows:
@@ -141,17 +139,6 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except KeyboardInterrupt:
         typer.echo("tailrace: interrupted; run it again to go on", err=True)
         raise typer.Exit(130) from None
-
-
-def _address(given: str | None) -> str:
-    from tailrace.settings import load_settings
-
-    if given:
-        return given
-    url = load_settings().database_url
-    if url is None:
-        raise SettingsError("which database? give --database-url or set TAILRACE_DATABASE_URL")
-    return url.get_secret_value()
 
 
 def _declared(reference: str) -> list[Any]:
