@@ -16,6 +16,9 @@ __all__ = ["LIFE", "Answers", "Kind"]
 LIFE = 60.0
 """Seconds for which an answer that moves with time alone is kept. Writes end it at once."""
 
+LONGEST_QUEUE = 20.0
+"""Seconds that a calculation may wait for its slot."""
+
 LAST_KNOWN_BYTES = 32 * 1024 * 1024
 """Most bytes of answers kept for when the database does not answer; the least recently calculated go first."""
 
@@ -28,7 +31,7 @@ class Kind:
 
     Args:
         name: part of keys; names it in messages.
-        timeout: seconds that calculating one may take.
+        timeout: seconds that calculating one may take, from when it is begun.
     """
 
     name: str
@@ -47,19 +50,44 @@ class Answers:
         self._bytes = 0
 
     async def calculate(
-        self, kind: Kind, calculate: Callable[[], Awaitable[T]], key: str, body: Callable[[T], bytes]
+        self,
+        kind: Kind,
+        calculate: Callable[[], Awaitable[T]],
+        key: str,
+        body: Callable[[T], bytes],
+        *,
+        slots: asyncio.Semaphore | None = None,
     ) -> T:
         """What ``calculate`` gives, kept by others; ``body`` finds the JSON in it.
+
+        Args:
+            slots: each calculation takes one; callers queue for them in order, and their time limit does not run while
+                they do. So a crowd makes answers late, and not all of them too late.
 
         Raises:
             NoAnswerError: the database did not answer, or not in time; carries the last known answer.
         """
         try:
-            found = await self._within(kind, calculate)
+            if slots is None:
+                found = await self._within(kind, calculate)
+            else:
+                await self._queue(kind, slots)
+                try:
+                    found = await self._within(kind, calculate)
+                finally:
+                    slots.release()
         except DatabaseError as error:
             raise NoAnswerError(error, self._last.get(key)) from error
         self._remember(key, body(found))
         return found
+
+    async def _queue(self, kind: Kind, slots: asyncio.Semaphore) -> None:
+        """Return with a slot."""
+        try:
+            async with asyncio.timeout(LONGEST_QUEUE):
+                await slots.acquire()
+        except TimeoutError:
+            raise DatabaseTimeoutError(f"{kind.name} was not begun in {LONGEST_QUEUE} seconds") from None
 
     async def _within(self, kind: Kind, calculate: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -70,11 +70,12 @@ class OptimisedDashboard:
         self._clock = clock
         self._answers = Answers()
         self._accounts = Accounts(tailrace)
-        # Each takes a connection for each of its data sets. Half of the pool is left to everybody else, and the data
-        # sets' time limits do not run while a request queues here.
+        # Analytics take a connection for each data set, an overview takes one. Neither is ever given more than half of
+        # the pool, and time limits do not run while a request queues here.
         pool = tailrace.settings.database
-        at_once = (pool.pool_size + pool.max_overflow) // (2 * len(DATASETS))
-        self._analysing = asyncio.Semaphore(max(1, at_once))
+        half = (pool.pool_size + pool.max_overflow) // 2
+        self._analysing = asyncio.Semaphore(max(1, half // len(DATASETS)))
+        self._summarising = asyncio.Semaphore(max(1, half))
         self._agents: AgentReader | None = None
         self._secret: bytes | None = None
 
@@ -141,7 +142,8 @@ class OptimisedDashboard:
             return Reply(with_cache_info(content.json_bytes(), Answer(b"", "miss", 0.0, 0.0, LIFE), moment))
 
         try:
-            return await self._answers.calculate(OVERVIEW, calculate, OVERVIEW.key(user_id), _body)
+            key = OVERVIEW.key(user_id)
+            return await self._answers.calculate(OVERVIEW, calculate, key, _body, slots=self._summarising)
         except NoAnswerError as error:
             known = error.last_known
             if known is not None:
@@ -153,11 +155,11 @@ class OptimisedDashboard:
         """Partial answers are given, not kept."""
 
         async def calculate() -> Reply:
-            async with self._analysing:
-                analytics = await read_analytics(self._database, user_id, days, self._now())
+            analytics = await read_analytics(self._database, user_id, days, self._now())
             return Reply(analytics.json_bytes(), 0 if analytics.partial else None)
 
-        return await self._answers.calculate(ANALYTICS, calculate, ANALYTICS.key(user_id, days), _body)
+        key = ANALYTICS.key(user_id, days)
+        return await self._answers.calculate(ANALYTICS, calculate, key, _body, slots=self._analysing)
 
     async def agents(self, user_id: int, now: datetime) -> Reply:
         """Degraded answers are kept for a second."""
