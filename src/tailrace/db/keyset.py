@@ -1,0 +1,257 @@
+"""Keyset pages: the rows behind a position in an order, found by an index range however deep the page lies. Pure.
+
+    NEWEST = Order(calls.c.scheduled_at.desc().nulls_last(), key=calls.c.id)
+    statement = page_statement(select(calls), NEWEST, Position((last_scheduled_at, last_id)), rows=21)
+
+The rows behind a position are a list of segments that follow each other: those that agree with it in all columns but
+the last, then all but the last two, and so on; NULLs are a segment of their own. PostgreSQL turns neither an OR of such
+conditions nor ``a < 1 OR a IS NULL`` into an index range, so
+
+- columns that run the same way are compared as one row, ``(a, id) < (1, 2)``, which is one range;
+- what is left of several segments is a ``UNION ALL`` of limited ranges, never an OR.
+
+Backward pages are forward pages of the order turned round.
+
+**Source:** PostgreSQL documentation, 9.25.5 (row constructor comparison), 11.4 (indexes and ORDER BY, NULLS FIRST);
+M. Winand, "SQL Performance Explained", paging through results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Alias, Column, FromClause, Select, Table, UnaryExpression, and_, bindparam, tuple_, union_all
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql import ColumnElement, Executable, Join, operators, visitors
+
+from tailrace.core.cursor import CursorValue, Position
+
+__all__ = ["Order", "Term", "page_statement", "segments"]
+
+KEY_LABEL = "tailrace_key_"
+"""The columns that a page statement adds, to say where each row stands."""
+
+Condition = ColumnElement[bool]
+Statement = Select[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """One column of an order.
+
+    Attributes:
+        expression: what is compared.
+        descending: largest first.
+        nulls_first: NULLs come first; PostgreSQL's default is the end for ascending, the beginning for descending.
+        nullable: there may be NULLs.
+    """
+
+    expression: ColumnElement[Any]
+    descending: bool
+    nulls_first: bool
+    nullable: bool
+
+    def reversed(self) -> Term:
+        """The same column in the opposite order."""
+        return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
+
+    def ordered(self, expression: ColumnElement[Any] | None = None) -> ColumnElement[Any]:
+        """As ``ORDER BY`` has it; with ``expression`` in place of its own.
+
+        The place of NULLs is named only where it differs from PostgreSQL's default, or an index that was made without
+        naming it would not be found.
+        """
+        column = self.expression if expression is None else expression
+        turned = column.desc() if self.descending else column.asc()
+        if self.nulls_first == self.descending:
+            return turned
+        return turned.nulls_first() if self.nulls_first else turned.nulls_last()
+
+    def parameter(self, value: CursorValue) -> ColumnElement[Any]:
+        """``value`` as a parameter of the column's type."""
+        return bindparam(None, value, type_=self.expression.type)
+
+    def equals(self, value: CursorValue) -> Condition:
+        """The column has this value, or is NULL like it."""
+        return self.expression.is_(None) if value is None else self.expression == self.parameter(value)
+
+
+class Order:
+    """A total order: columns, then a key that no two rows share, so that every row has one place.
+
+    Args:
+        columns: SQLAlchemy columns or expressions, ``asc()`` by default, with ``desc()``, ``nulls_first()`` and
+            ``nulls_last()``; or ``Term`` where more must be said. An expression, or a column of a subquery, counts as
+            nullable, which costs one range more.
+        key: a unique key of the statement's rows, its columns never NULL. It runs the way of the last column, so that
+            one index serves both, unless it says ``asc()`` or ``desc()`` itself.
+
+    Raises:
+        ValueError: a column of the key may be NULL.
+    """
+
+    def __init__(self, *columns: Any, key: Any) -> None:
+        terms = [_term(column) for column in columns]
+        last = terms[-1].descending if terms else False
+        keys = [_term(column, last) for column in (key if isinstance(key, list | tuple) else (key,))]
+        for term in keys:
+            if isinstance(term.expression, Column) and term.expression.nullable:
+                raise ValueError(f"the key of an order is never NULL, but {term.expression} may be")
+        self.terms: tuple[Term, ...] = (*terms, *[replace(term, nullable=False) for term in keys])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the order, types included: a cursor of another order, or of this one before a column's type changed,
+        is not for this one."""
+        return ";".join([_describe(term) for term in self.terms])
+
+    def within(self, statement: Statement) -> tuple[Term, ...]:
+        """The terms, nullable where an outer join of ``statement`` makes them so.
+
+        Raises:
+            ValueError: it makes the key so.
+        """
+        optional = set(_optional(statement))
+        if not optional:
+            return self.terms
+        terms = [term if _table(term) not in optional else replace(term, nullable=True) for term in self.terms]
+        if terms[-1].nullable:
+            raise ValueError(f"the key of an order is never NULL, but an outer join makes {terms[-1].expression} so")
+        return tuple(terms)
+
+
+def page_statement(statement: Statement, order: Order, position: Position, rows: int) -> Executable:
+    """The first ``rows`` rows behind ``position``, in the direction that it says.
+
+    Args:
+        statement: which rows there are. Its own ORDER BY, LIMIT and OFFSET are replaced. It may join and filter, but
+            what groups or is DISTINCT goes into a subquery first. Of an ORM statement, collections are loaded with
+            ``selectinload``.
+        order: of those rows.
+        position: where the page before ended.
+        rows: at most.
+
+    Returns:
+        A statement whose rows have the values of the order's terms behind the columns of ``statement``. Walking
+        backward, the rows come last one first.
+
+    Raises:
+        ValueError: ``position`` does not belong to ``order``.
+    """
+    terms = order.within(statement)
+    if position.backward:
+        terms = tuple([term.reversed() for term in terms])
+    labels = [term.expression.label(f"{KEY_LABEL}{number}") for number, term in enumerate(terms)]
+    plain = statement.order_by(None).offset(None).add_columns(*labels)
+    ordered = plain.order_by(*[term.ordered() for term in terms]).limit(rows)
+    if not position.values:
+        return ordered
+    found = list(segments(terms, position.values, inclusive=position.inclusive))
+    if len(found) == 1:
+        return ordered.where(found[0])
+    union = union_all(*[ordered.where(condition) for condition in found])
+    places = [union.selected_columns[label.name] for label in labels]
+    whole = union.order_by(*[term.ordered(place) for term, place in zip(terms, places, strict=True)]).limit(rows)
+    loads_entities = any(description.get("entity") is not None for description in statement.column_descriptions)
+    return plain.from_statement(whole) if loads_entities else whole
+
+
+def segments(terms: Sequence[Term], values: Sequence[CursorValue], *, inclusive: bool = False) -> Iterator[Condition]:
+    """The rows behind ``values``, as conditions that exclude each other, in the order in which their rows follow.
+
+    Raises:
+        ValueError: there is not one value for each term, or NULL for one that is never NULL.
+    """
+    if len(terms) != len(values):
+        raise ValueError(f"the order has {len(terms)} columns, the position {len(values)}")
+    for term, value in zip(terms, values, strict=True):
+        if value is None and not term.nullable:
+            raise ValueError(f"{term.expression} is never NULL, but the position says so; is it outer-joined?")
+    end = len(terms)
+    while end:
+        begin = end - 1
+        while begin and _one_range(terms[begin - 1], values[begin - 1], terms[begin], values[begin]):
+            begin -= 1
+        before = [term.equals(value) for term, value in zip(terms[:begin], values[:begin], strict=True)]
+        beyond = _beyond(terms[begin:end], values[begin:end], inclusive=inclusive and end == len(terms))
+        for condition in beyond:
+            yield and_(*before, condition)
+        end = begin
+
+
+def _one_range(term: Term, value: CursorValue, following: Term, its_value: CursorValue) -> bool:
+    """True if two neighbours can be compared as one row.
+
+    They run the same way, neither is at NULL, and no NULLs of the second lie between the rows where both are equal and
+    those where the first goes on. NULLs that lie before are no obstacle: a comparison of rows ends at the first column
+    that differs.
+    """
+    same_way = term.descending == following.descending
+    return (
+        same_way and value is not None and its_value is not None and (following.nulls_first or not following.nullable)
+    )
+
+
+def _beyond(terms: Sequence[Term], values: Sequence[CursorValue], *, inclusive: bool) -> Iterator[Condition]:
+    """The rows beyond ``values`` in neighbours that are compared as one."""
+    term, value = terms[0], values[0]
+    if value is None:
+        if term.nulls_first:
+            yield term.expression.is_not(None)
+        return
+    if term.descending:
+        compare = operators.le if inclusive else operators.lt
+    else:
+        compare = operators.ge if inclusive else operators.gt
+    if len(terms) == 1:
+        yield compare(term.expression, term.parameter(value))
+    else:
+        parameters = [term.parameter(value) for term, value in zip(terms, values, strict=True)]
+        yield compare(tuple_(*[term.expression for term in terms]), tuple_(*parameters))
+    if term.nullable and not term.nulls_first:
+        yield term.expression.is_(None)
+
+
+def _term(column: Any, descending: bool = False) -> Term:
+    """What an argument of ``Order`` says."""
+    if isinstance(column, Term):
+        return column
+    element = column.__clause_element__() if hasattr(column, "__clause_element__") else column
+    nulls: bool | None = None
+    while isinstance(element, UnaryExpression) and element.modifier is not None:
+        modifier = element.modifier
+        if modifier in (operators.nulls_first_op, operators.nulls_last_op):
+            nulls = modifier is operators.nulls_first_op
+        elif modifier in (operators.desc_op, operators.asc_op):
+            descending = modifier is operators.desc_op
+        else:
+            break
+        element = element.element
+    own = isinstance(element, Column) and isinstance(element.table, Table | Alias)
+    nullable = bool(element.nullable) if own else True
+    return Term(element, descending, descending if nulls is None else nulls, nullable)
+
+
+def _describe(term: Term) -> str:
+    compiled = term.expression.compile(dialect=_DIALECT)
+    way = f"{'desc' if term.descending else 'asc'} {'first' if term.nulls_first else 'last'} {term.nullable}"
+    return f"{compiled.string} {sorted(compiled.params.items())!r} {term.expression.type!r} {way}"
+
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def _table(term: Term) -> FromClause | None:
+    return getattr(term.expression, "table", None)
+
+
+def _optional(statement: Statement) -> Iterator[FromClause]:
+    """Tables of which an outer join may leave a row's columns NULL."""
+    for source in statement.get_final_froms():
+        for join in visitors.iterate(source):
+            if isinstance(join, Join) and (join.isouter or join.full):
+                for side in (join.right, join.left) if join.full else (join.right,):
+                    yield from (part for part in visitors.iterate(side) if isinstance(part, FromClause))

@@ -1,0 +1,234 @@
+"""Pages of a statement's rows: what a client may ask for, checked, and what it gets. Touches: the database.
+
+    CALLS = Pages({"newest": Order(calls.c.scheduled_at.desc().nulls_last(), key=calls.c.id)}, cursors=cursors)
+    request = CALLS.request(sort="newest", limit=20, cursor=cursor, filters={"product": product}, identity=user)
+    page = await request.fetch(session, select(calls).where(calls.c.product == product))
+
+Names of orders come from the program, so nothing that a client sends becomes part of a statement but as a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Result
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from tailrace.core.cursor import Cursors, CursorValue, Position, bind
+from tailrace.db.errors import translated
+from tailrace.db.keyset import Order, Statement, page_statement
+from tailrace.db.totals import CAP, Total, TotalMode, fetch_total
+from tailrace.errors import RequestError
+
+__all__ = ["Page", "PageRequest", "Pages"]
+
+T = TypeVar("T")
+Executor = AsyncSession | AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page.
+
+    Attributes:
+        items: rows, or the single thing that each row holds, in the order asked for, whichever way was walked.
+        total: how many there are in all.
+        has_next, has_previous: whether there is more. The way that was walked it is known from one row more than the
+            page has; the way back it is the page one came from, which may have been deleted since.
+        next_cursor, previous_cursor: of those pages, None where there is none.
+        last_cursor: of the page at the end of the order.
+    """
+
+    items: list[T]
+    total: Total
+    has_next: bool
+    has_previous: bool
+    next_cursor: str | None
+    previous_cursor: str | None
+    last_cursor: str
+
+
+class Pages:
+    """What pages of one kind of thing may be asked for.
+
+    Args:
+        orders: by the name that clients give; the first is the default.
+        cursors: sign the positions; may be given to ``request`` instead.
+        limit: rows of a page, by default.
+        max_limit: most rows of a page.
+        max_offset: most rows that an offset page skips: the database reads every one of them. 0: cursors only.
+        totals: what may be asked for; the first is the default.
+        cap: rows at which a capped or estimated total stops counting.
+
+    Raises:
+        ValueError: there is no order or no total, or a figure makes no sense.
+    """
+
+    def __init__(
+        self,
+        orders: Mapping[str, Order],
+        *,
+        cursors: Cursors | None = None,
+        limit: int = 20,
+        max_limit: int = 100,
+        max_offset: int = 1_000,
+        totals: Sequence[TotalMode] = ("none",),
+        cap: int = CAP,
+    ) -> None:
+        if not orders or not totals:
+            raise ValueError("pages need at least one order and one kind of total")
+        if not 1 <= limit <= max_limit or max_offset < 0 or cap < 1:
+            raise ValueError("pages need 1 <= limit <= max_limit, max_offset >= 0 and cap >= 1")
+        self.orders = dict(orders)
+        self.default_sort = next(iter(self.orders))
+        self.cursors = cursors
+        self.limit = limit
+        self.max_limit = max_limit
+        self.max_offset = max_offset
+        self.totals: tuple[TotalMode, ...] = tuple(totals)
+        self.cap = cap
+
+    def request(
+        self,
+        *,
+        sort: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        offset: int | None = None,
+        total: str | None = None,
+        filters: Mapping[str, object],
+        identity: str | None,
+        cursors: Cursors | None = None,
+    ) -> PageRequest:
+        """The page that a client asks for.
+
+        Args:
+            filters: everything else that chooses the rows, as in ``bind``: a cursor is good for the same filters only.
+            identity: whose rows they are, None for everyone's. It binds the cursor; the statement must still choose.
+            cursors: in place of the ones given to ``Pages``.
+
+        Raises:
+            RequestError: a value is not allowed, or the cursor was not issued for this query; status 400.
+            ValueError: there is nothing to sign cursors with.
+        """
+        signing = cursors or self.cursors
+        if signing is None:
+            raise ValueError("pages need cursors: Pages(..., cursors=Cursors([secret]))")
+        name = _allowed("sort", sort, self.orders, self.default_sort)
+        mode = _allowed("total", total, self.totals, self.totals[0])
+        rows = self.limit if limit is None else limit
+        if not 1 <= rows <= self.max_limit:
+            raise RequestError(f"limit must lie between 1 and {self.max_limit}", code="invalid_page")
+        binding = bind(f"{name} {self.orders[name].fingerprint}", filters, identity)
+        if offset is not None:
+            self._check_offset(offset, cursor)
+        position = Position() if cursor is None else signing.read(cursor, binding)
+        return PageRequest(self.orders[name], name, rows, position, offset, mode, self.cap, signing, binding)
+
+    def _check_offset(self, offset: int, cursor: str | None) -> None:
+        if cursor is not None:
+            raise RequestError("a page has either a cursor or an offset", code="invalid_page")
+        if offset < 0:
+            raise RequestError("offset must not be negative", code="invalid_page")
+        if offset > self.max_offset:
+            message = f"offset goes to {self.max_offset} at most; follow next_cursor for pages further on"
+            raise RequestError(message, code="page_too_deep")
+
+
+def _allowed(name: str, value: str | None, allowed: Any, default: Any) -> Any:
+    if value is None:
+        return default
+    if value not in allowed:
+        raise RequestError(f"{name} must be one of {', '.join(allowed)}", code="invalid_page")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One page, asked for and found allowed.
+
+    Attributes:
+        order, sort: the order, and its name.
+        limit: rows.
+        position: where the page begins, unless there is an
+        offset: rows to skip.
+        total: what kind of total is wanted; ``cap`` as in ``Pages``.
+        cursors, binding: sign the cursors of the pages around.
+    """
+
+    order: Order
+    sort: str
+    limit: int
+    position: Position
+    offset: int | None
+    total: TotalMode
+    cap: int
+    cursors: Cursors
+    binding: bytes
+
+    async def fetch(self, executor: Executor, statement: Statement, item: Callable[[Any], T] | None = None) -> Page[T]:
+        """The page of the rows that ``statement`` gives.
+
+        Args:
+            statement: as for ``page_statement``.
+            item: what becomes of each row; by default it stays as it is, or gives way to the single thing it holds.
+
+        Raises:
+            DatabaseError: one of its kinds.
+            ValueError: a value of the order is too long for a cursor, or NULL where the order says it never is.
+            TypeError: a value of the order has a type that a cursor cannot hold.
+
+        Cost: 1 round trip for the page, and those of its total.
+        """
+        with translated():
+            result = await executor.execute(self.statement(statement))
+        rows, places = _taken_apart(result, len(self.order.terms))
+        more = len(rows) > self.limit
+        rows, places = rows[: self.limit], places[: self.limit]
+        if self.position.backward:
+            rows.reverse()
+            places.reverse()
+        total = await fetch_total(executor, statement, self.total, cap=self.cap)
+        return self._page([item(row) for row in rows] if item is not None else rows, places, more, total)
+
+    def statement(self, statement: Statement) -> Any:
+        """What ``fetch`` runs: one row more than the page has, with the values of the order behind its columns."""
+        found: Any = page_statement(statement, self.order, self.position, self.limit + 1)
+        return found if self.offset is None else found.offset(self.offset)
+
+    def _page(self, items: list[Any], places: list[tuple[CursorValue, ...]], more: bool, total: Total) -> Page[Any]:
+        backward, came_from = self.position.backward, bool(self.position.values) or bool(self.offset)
+        has_next, has_previous = (came_from, more) if backward else (more, came_from)
+        ahead, behind = self._around(places)
+        return Page(
+            items,
+            total,
+            has_next,
+            has_previous,
+            self._cursor(ahead) if has_next else None,
+            self._cursor(behind) if has_previous else None,
+            self._cursor(Position(backward=True)),
+        )
+
+    def _around(self, places: list[tuple[CursorValue, ...]]) -> tuple[Position, Position]:
+        """Where the next page begins and where the previous one does."""
+        if places:
+            return Position(places[-1]), Position(places[0], backward=True)
+        # All rows of this page have gone. The page one came from ends with the row at the position itself; of an
+        # offset page nobody knows where that is, so the end of the order stands in.
+        here = self.position.values
+        return Position(here, inclusive=bool(here)), Position(here, backward=True, inclusive=bool(here))
+
+    def _cursor(self, position: Position) -> str:
+        return self.cursors.issue(position, self.binding)
+
+
+def _taken_apart(result: Result[Any], terms: int) -> tuple[list[Any], list[tuple[CursorValue, ...]]]:
+    """The rows without the values of the order, and those values."""
+    width = len(result.keys()) - terms
+    frozen = result.freeze()
+    own = frozen().columns(*range(width))
+    rows: list[Any] = list(own.scalars() if width == 1 else own)
+    return rows, [tuple(place) for place in frozen().columns(*range(width, width + terms))]

@@ -1,0 +1,77 @@
+"""Totals: how many rows there are in all, as exactly as it is worth. Touches: the database.
+
+Counting reads every row, which on a large result costs more than the page. So a total says what it is: exact, the cap
+at which counting stopped, or the planner's estimate; none costs nothing.
+
+**Source:** PostgreSQL documentation, 14.1 (row estimates).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from tailrace.db.errors import translated
+from tailrace.db.keyset import Statement
+from tailrace.db.plans import explain
+
+__all__ = ["CAP", "NO_TOTAL", "Total", "TotalMode", "fetch_total"]
+
+CAP = 10_000
+"""Rows at which counting stops, by default."""
+
+TotalMode = Literal["none", "exact", "capped", "estimated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many rows there are.
+
+    Attributes:
+        rows: None when nobody counted.
+        meaning: ``exact``; ``at_least``, counting stopped there; ``estimate``, the planner's; ``unknown``.
+    """
+
+    rows: int | None
+    meaning: Literal["exact", "at_least", "estimate", "unknown"]
+
+
+NO_TOTAL = Total(None, "unknown")
+
+
+async def fetch_total(
+    executor: AsyncSession | AsyncConnection, statement: Statement, mode: TotalMode, *, cap: int = CAP
+) -> Total:
+    """The total of the rows that ``statement`` gives; its own ORDER BY, LIMIT and OFFSET do not count.
+
+    Args:
+        mode: ``exact`` reads every row; ``capped`` at most one more than ``cap``; ``estimated`` as many, and what is
+            more is the planner's estimate, made from statistics that ANALYZE keeps.
+        cap: rows.
+
+    Raises:
+        DatabaseError: one of its kinds.
+
+    Cost: 1 round trip; 2 for an estimate above the cap.
+    """
+    if mode == "none":
+        return NO_TOTAL
+    rows = statement.order_by(None).limit(None).offset(None)
+    if mode == "exact":
+        return Total(await _count(executor, rows), "exact")
+    counted = await _count(executor, rows.limit(cap + 1))
+    if counted <= cap:
+        return Total(counted, "exact")
+    if mode == "capped":
+        return Total(cap, "at_least")
+    planned = int((await explain(executor, rows))["Plan Rows"])
+    return Total(max(planned, counted), "estimate")
+
+
+async def _count(executor: AsyncSession | AsyncConnection, rows: Statement) -> int:
+    with translated():
+        counted = await executor.execute(select(func.count()).select_from(rows.subquery()))
+        return int(counted.scalar_one())
