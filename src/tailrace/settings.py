@@ -123,6 +123,9 @@ class HttpSettings(Room):
     to clients on this machine that no proxy speaks for."""
     cache_max_body: Count = 1024 * 1024
     """Bytes of a response that the response cache keeps; a longer one is passed on and not kept."""
+    cursor_secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
+    """Sign the cursors of pages: the first signs, all are accepted; a JSON list. By default made from a value kept in
+    the database."""
     drain: Annotated[float, Field(ge=0)] = 5.0
     """Seconds for which requests under way are waited for at the end, before connections are closed."""
 

@@ -1,6 +1,20 @@
-"""The database: engine and pool by settings, sessions whose commits show at once, freshness of what is cached."""
+"""The database: engine and pool by settings, sessions whose commits show at once, freshness of caches, pages."""
 
 from tailrace.db.database import Database
 from tailrace.db.freshness import DatabaseFreshness
+from tailrace.db.keyset import Order, Term
+from tailrace.db.order_check import check_order
+from tailrace.db.pages import Page, PageRequest, Pages
+from tailrace.db.totals import Total
 
-__all__ = ["Database", "DatabaseFreshness"]
+__all__ = [
+    "Database",
+    "DatabaseFreshness",
+    "Order",
+    "Page",
+    "PageRequest",
+    "Pages",
+    "Term",
+    "Total",
+    "check_order",
+]

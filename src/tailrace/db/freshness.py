@@ -99,6 +99,15 @@ class DatabaseFreshness:
     # --- what sessions and the front door ask ------------------------------------------------------------------------
 
     @property
+    def secret(self) -> bytes | None:
+        """Signs what clients carry; shared by all processes of this installation, None until it has been reached."""
+        if self._identity is None:
+            return None
+        own = self.settings.secret
+        shared = self._identity.secret if own is None else own.get_secret_value().encode()
+        return shared + self._identity.installation.encode()
+
+    @property
     def tokens(self) -> WriteTokens | None:
         """Issues and reads the tokens of clients that wrote; None until the database has been reached once.
 
@@ -110,8 +119,9 @@ class DatabaseFreshness:
         known = self._tokens
         if known is not None and known[0] is identity and known[1].life == life:
             return known[1]
-        secret = self.settings.secret.get_secret_value().encode() if self.settings.secret else identity.secret
-        tokens = WriteTokens(secret + identity.installation.encode(), self.settings.token_ttl, self._clock, life)
+        secret = self.secret
+        assert secret is not None
+        tokens = WriteTokens(secret, self.settings.token_ttl, self._clock, life)
         self._tokens = (identity, tokens)
         return tokens
 

@@ -125,7 +125,9 @@ class Pages:
         if offset is not None:
             self._check_offset(offset, cursor)
         position = Position() if cursor is None else signing.read(cursor, binding)
-        return PageRequest(self.orders[name], name, rows, position, offset, mode, self.cap, signing, binding)
+        return PageRequest(
+            self.orders[name], name, rows, position, offset, self.max_offset, mode, self.cap, signing, binding
+        )
 
     def _check_offset(self, offset: int, cursor: str | None) -> None:
         if cursor is not None:
@@ -153,7 +155,7 @@ class PageRequest:
         order, sort: the order, and its name.
         limit: rows.
         position: where the page begins, unless there is an
-        offset: rows to skip.
+        offset: rows to skip; ``max_offset`` as in ``Pages``.
         total: what kind of total is wanted; ``cap`` as in ``Pages``.
         cursors, binding: sign the cursors of the pages around.
     """
@@ -163,6 +165,7 @@ class PageRequest:
     limit: int
     position: Position
     offset: int | None
+    max_offset: int
     total: TotalMode
     cap: int
     cursors: Cursors

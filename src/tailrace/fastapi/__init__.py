@@ -13,6 +13,7 @@ from tailrace.core.freshness import tag
 from tailrace.fastapi.decorator import cached
 from tailrace.fastapi.dependencies import CacheDependency, DatabaseDependency, RequestDependency, SessionDependency
 from tailrace.fastapi.integration import Tailrace
+from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
 
 __all__ = [
     "CacheDependency",
@@ -20,8 +21,11 @@ __all__ = [
     "ErrorShape",
     "Exchange",
     "Finish",
+    "Listing",
+    "Paginated",
     "Problem",
     "RequestDependency",
+    "RequestedPage",
     "RoutePolicy",
     "SessionDependency",
     "Tailrace",

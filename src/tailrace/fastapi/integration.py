@@ -19,7 +19,8 @@ from tailrace.asgi.response_cache import ResponseCacheMiddleware
 from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
-from tailrace.errors import SettingsError
+from tailrace.core.cursor import Cursors
+from tailrace.errors import DatabaseUnavailableError, SettingsError
 from tailrace.events import Observer
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.layers import surround
@@ -143,6 +144,25 @@ class Tailrace:
             clock=self.clock,
             observer=self.observer,
         )
+
+    @property
+    def cursors(self) -> Cursors:
+        """Sign the cursors of pages: with the settings' secrets, else with one that the database keeps.
+
+        Raises:
+            DatabaseUnavailableError: the database has not been reached yet.
+            SettingsError: there is neither.
+        """
+        own = self.settings.http.cursor_secrets
+        if own:
+            return Cursors([secret.get_secret_value().encode() for secret in own])
+        if self.freshness is None:
+            raise SettingsError("nothing signs cursors that all processes share: set TAILRACE_HTTP__CURSOR_SECRETS")
+        if self.freshness.secret is None:
+            raise DatabaseUnavailableError(
+                "the secret that signs cursors is in the database, which was not reached yet"
+            )
+        return Cursors([self.freshness.secret])
 
     # --- layers ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,54 @@
+"""What the how-to guides show runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text
+from tests.unit.asgi.driver import ask
+
+from tailrace.db import Database
+from tailrace.errors import SchemaError
+from tailrace.schema import Watch, apply
+
+GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
+
+
+def run(name: str) -> dict[str, Any]:
+    """The names that a guide's Python defines, run in order."""
+    names: dict[str, Any] = {"__name__": __name__}
+    for block in re.findall(
+        r"^( *)```python\n(.*?)^ *```", (GUIDES / name).read_text(), flags=re.DOTALL | re.MULTILINE
+    ):
+        exec(compile(dedent(block[1]), name, "exec"), names)
+    return names
+
+
+async def test_pagination(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages follow each other by their cursors, and the check asks for the index that the guide names."""
+    monkeypatch.setenv("TAILRACE_DATABASE_URL", database_url)
+    names = run("pagination.md")
+    database, calls = Database(database_url), names["calls"]
+    async with database.engine.begin() as connection:
+        await connection.run_sync(names["metadata"].create_all)
+        await connection.execute(insert(calls), [{"id": n, "product": "x", "title": f"call {n}"} for n in range(7)])
+    await apply(database_url, [Watch(calls)])
+    async with names["tailrace"].running():
+        query, titles = b"total=capped&limit=4", []
+        for _ in range(2):
+            reply = await ask(names["app"], "/products/x/calls", query_string=query)
+            body = names["Listing"].model_validate_json(reply.body)
+            titles += [item["title"] for item in body.items]
+            query = f"total=capped&limit=4&cursor={body.next_cursor}".encode()
+        assert titles == [f"call {n}" for n in reversed(range(7))]
+        assert (body.total, body.total_is, body.has_next) == (7, "exact", False)
+        with pytest.raises(SchemaError):
+            await names["check_indexes"]()
+        async with database.engine.begin() as connection:
+            await connection.execute(text("CREATE INDEX ON calls (product, scheduled_at DESC NULLS LAST, id DESC)"))
+        await names["check_indexes"]()
+    await database.aclose()
