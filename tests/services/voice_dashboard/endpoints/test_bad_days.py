@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
 from tests.services.voice_dashboard.endpoints.conftest import NOW, Provider, Service, StartService
+from tests.waiting import wait_until
 
 from tailrace.embedded import PostgresServer
 from tailrace.settings import FreshnessSettings
@@ -52,6 +54,37 @@ async def test_a_hanging_provider_costs_no_more_than_the_patience(optimised: Ser
     async with asyncio.timeout(30):
         body = (await optimised.get("/api/agents", user=4)).json()
     assert {agent["degradedReason"] for agent in body["agents"]} <= {"EXTERNAL_API_TIMEOUT", "EXTERNAL_API_SUSPENDED"}
+
+
+async def test_the_provider_is_asked_while_the_figures_are_summed(optimised: Service, provider: Provider) -> None:
+    """Neither waits for the other, and an agent created between the two statements has its configuration too."""
+
+    async def served() -> int:
+        async with httpx2.AsyncClient() as http:
+            return sum((await http.get(f"{provider.url}/_control")).json()["served"].values())
+
+    before = await served()
+
+    async def asked() -> bool:
+        return await served() > before
+
+    other = await asyncpg.connect(optimised.database_url)
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE agent_analytics IN ACCESS EXCLUSIVE MODE")
+            answer = asyncio.create_task(optimised.get("/api/agents", user=4))
+            await wait_until(asked)
+            assert not answer.done()
+            await other.execute(
+                "INSERT INTO agents (user_id, external_id, name, type, status, description) "
+                "VALUES (4, 'agent_just_now', 'Just now', 'inbound', 'active', '')"
+            )
+        response = await answer
+    finally:
+        await other.close()
+    assert response.status_code == 200
+    (created,) = [agent for agent in response.json()["agents"] if agent["externalId"] == "agent_just_now"]
+    assert created["configuration"] is not None or created["degraded"]
 
 
 async def test_the_last_known_configuration_survives_the_process(
