@@ -29,7 +29,7 @@ COMMANDS = {
         "tailrace_services.voice_dashboard.commands",
         "Data of the Voice Dashboard: migrate, load, import.",
     ),
-    "call-coach": ("tailrace_services.call_coach.commands", "Data of the Call Coach: migrate, load."),
+    "call-coach": ("tailrace_services.call_coach.commands", "Data of the Call Coach: migrate, load, import."),
 }
 """Name: the module whose ``app`` (a ``typer.Typer``) is the command, and its line in ``--help``."""
 

@@ -1,4 +1,4 @@
-"""``tailrace-services call-coach``: migrate, generate, status. Touches: terminal, files, databases.
+"""``tailrace-services call-coach``: migrate, generate, import, status. Touches: terminal, files, databases.
 
 Without ``--database-url`` the service's database on the server that ``TAILRACE_DATABASE_URL`` names is meant, and its
 baseline's beside it if there is one, so that both keep the same rows.
@@ -10,15 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
+import sys
 from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tailrace.errors import RequestError
 from tailrace_services.call_coach.generator import SCALES, GeneratedDataset, generate
+from tailrace_services.call_coach.importer import (
+    Description,
+    ImportReport,
+    RepName,
+    TranscriptsRejectedError,
+    import_transcripts,
+)
 from tailrace_services.call_coach.migrations import migrate
+from tailrace_services.call_coach.model import CALL_TYPES
 from tailrace_services.call_coach.status import DatabaseStatus, database_status
 from tailrace_services.data.command_line import (
+    REFUSED,
     BaselineUrl,
     DatabaseUrl,
     Format,
@@ -35,12 +49,16 @@ __all__ = ["app"]
 
 SERVICE = "call_coach"
 
+CallType = StrEnum("CallType", list(CALL_TYPES))  # type: ignore[misc]
+"""The kinds of call there are."""
+OTHER = CallType("other")
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def options() -> None:
-    """Data of the Call Coach: migrate, generate."""
+    """Data of the Call Coach: migrate, generate, import."""
 
 
 @app.command("migrate")
@@ -94,6 +112,49 @@ def generate_command(
     show(output, [dataclasses.asdict(row) for row in rows], [_described(row) for row in rows])
 
 
+@app.command("import")
+def import_command(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="WebVTT or .nlp, plain, gzip, or in tar archives.")
+    ],
+    product: Annotated[str | None, typer.Option(help="What the calls are about.")] = None,
+    call_type: Annotated[CallType, typer.Option("--type", help="What kind of calls they are.")] = OTHER,
+    rep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A speaker who is a sales representative: 'Ann' or 'Ann <ann@example.com>'. Repeat for several; "
+            "by default whoever talks most in a call."
+        ),
+    ] = None,
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Import transcripts: all of them, or nothing if any is broken. Those that are there already are left alone."""
+    about = Description(product, call_type.value, _reps(rep or []))
+
+    async def run() -> ImportReport:
+        url, *twin = await databases(SERVICE, database, baseline)
+        with progress_bars("import") as progress:
+            return await import_transcripts(
+                url, files, about, baseline_url=twin[0] if twin else None, progress=progress
+            )
+
+    try:
+        report = asyncio.run(run())
+    except RequestError as error:
+        broken = error.broken if isinstance(error, TranscriptsRejectedError) else ()
+        if output is Format.JSON:
+            refusal = {"error": {"code": error.code, "message": str(error)}}
+            print(json.dumps({**refusal, "broken": [dataclasses.asdict(each) for each in broken]}, indent=2))
+        else:
+            for each in broken:
+                print(*(f"{each.file}: line {found.line}: {found.reason}" for found in each.problems), sep="\n")
+        print(f"tailrace-services: {error}", file=sys.stderr)
+        raise typer.Exit(REFUSED) from None
+    show(output, dataclasses.asdict(report), [_reported(report)])
+
+
 @app.command("status")
 def status_command(
     database: DatabaseUrl = None,
@@ -116,4 +177,21 @@ def _described(loaded: GeneratedDataset) -> str:
         f"{loaded.scale}: {verb}, {loaded.calls:,} calls, {loaded.turns:,} turns, {loaded.reps:,} reps, "
         f"{loaded.opportunities:,} opportunities, {loaded.emails:,} emails, {loaded.sessions:,} coaching sessions; "
         f"seed {loaded.seed}, ending {loaded.anchor:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _reps(given: list[str]) -> dict[str, RepName]:
+    try:
+        named = [RepName.parse(text) for text in given]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--rep") from None
+    return {each.name.lower(): each for each in named}
+
+
+def _reported(report: ImportReport) -> str:
+    known = f"; {report.known} were there already" if report.known else ""
+    twin = "; in the baseline's database too" if report.baseline else ""
+    return (
+        f"{report.calls} calls imported: {report.turns:,} turns of {report.speakers:,} speakers in "
+        f"{report.seconds / 3600:.1f} hours{known}{twin}"
     )
