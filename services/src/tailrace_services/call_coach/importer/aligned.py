@@ -20,7 +20,7 @@ __all__ = ["looks_aligned", "parse_aligned"]
 USUAL_WORD_MS = 350
 """Length of a word that has no times, at about 170 words a minute."""
 _REQUIRED = ("token", "speaker", "ts", "endTs", "punctuation")
-_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,9})?")
+_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,20})?")
 _SOUND = re.compile(r"<([^<>]+)>")
 _SENTENCE_ENDS = (".", "?", "!", "…")
 _MOST_PROBLEMS = 100

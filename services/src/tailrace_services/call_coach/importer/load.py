@@ -133,15 +133,15 @@ class _Import:
 
     async def take(self, source: SourceFile) -> None:
         """Import one transcript, or remember why not."""
+        if await self._is_known(source):
+            self.known += 1
+            return
         parsed = await asyncio.to_thread(parse_transcript, source)
         if parsed.problems:
             self._refuse(source.name, parsed.problems)
             return
         call = make_call(parsed, source.path, source.modified, self._description)
         self._named |= {name.lower() for name in call.sides} & self._description.reps.keys()
-        if await self._is_known(source):
-            self.known += 1
-            return
         if not self._broken:  # otherwise nothing will be kept
             await self._insert(call, source, parsed.format)
         self.calls += 1
@@ -160,7 +160,7 @@ class _Import:
             what = "1 transcript is" if count == 1 else f"{count} transcripts are"
             raise TranscriptsRejectedError(f"{what} broken; nothing was imported", tuple(self._broken))
         unknown = self._description.reps.keys() - self._named
-        if unknown:
+        if unknown and self.calls:
             names = ", ".join(self._description.reps[name].name for name in sorted(unknown))
             raise TranscriptsRejectedError(f"nobody in these transcripts is called {names}; nothing was imported", ())
 
