@@ -1,7 +1,10 @@
-"""What watching and rolling up costs a writer: single-row inserts, bare, with the outbox, with two rollups.
+"""What watching and rolling up costs a writer: single-row inserts, bare, with the outbox, with two rollups as well.
 
-Three databases with the same tables and indexes on one server that syncs its log at commit (PostgreSQL's default), 8
-clients of pgbench, rounds interleaved so that a busy machine hits all alike; ratios are medians over the rounds.
+The rollups are kept at once (``immediate``) or by differences (``deltas``), with the task that folds them running
+during the round; a round ends with what it left to fold being folded, and that time counts as well.
+
+Databases with the same tables and indexes on one server that syncs its log at commit (PostgreSQL's default), 8 clients
+of pgbench, rounds interleaved so that a busy machine hits all alike; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Column, DateTime, ForeignKey, Index, Integer, MetaData, Numeric, Table, Text, text
@@ -19,6 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bench import Measurement
+from tailrace.db import Folder
 from tailrace.embedded import PostgresServer
 from tailrace.schema import Declaration, Rollup, Watch, apply, count, sum_
 
@@ -61,14 +67,24 @@ ROLLUPS = [
     ),
     Rollup("calls_by_day", calls, {"user_id": calls.c.user_id}, time=calls.c.created_at, grain="day", measures=FIGURES),
 ]
-VARIANTS: dict[str, list[Declaration]] = {"bare": [], "outbox": [WATCH], "rollups": [WATCH, *ROLLUPS]}
+DELTAS = [replace(rollup, maintenance="deltas") for rollup in ROLLUPS]
+VARIANTS: dict[str, list[Declaration]] = {
+    "bare": [],
+    "outbox": [WATCH],
+    "immediate": [WATCH, *ROLLUPS],
+    "deltas": [WATCH, *DELTAS],
+}
 INSERT = """
 \\set user {user}
 \\set agent random(0, 4)
 INSERT INTO calls (user_id, agent_id, status, duration_minutes, credits_used, created_at)
 VALUES (:user, :user * 10 + :agent, 'completed', 2.5, 0.5, now());
 """
-KEYS = {"spread": f"random_zipfian(1, {USERS}, 1.1)", "one key": "1"}
+KEYS = {
+    "uniform keys": f"random(1, {USERS})",
+    "Zipf keys (1.1)": f"random_zipfian(1, {USERS}, 1.1)",
+    "one hot key": "1",
+}
 
 
 async def prepare(url: str, declared: list[Declaration]) -> None:
@@ -82,32 +98,46 @@ async def prepare(url: str, declared: list[Declaration]) -> None:
         await apply(url, declared)
 
 
-def measure(server: PostgresServer, name: str, script: Path, seconds: int) -> float:
-    """Transactions a second of one round."""
+async def measure(server: PostgresServer, name: str, script: Path, seconds: int) -> float:
+    """Transactions a second of one round, folding and all that was left to fold included."""
     pgbench = Path(server.psql_path).with_name("pgbench")
-    command = [
-        str(pgbench),
-        "-n",
-        "-M",
-        "prepared",
-        "-c",
-        str(CLIENTS),
-        "-j",
-        "2",
-        "-T",
-        str(seconds),
-        "-f",
-        str(script),
-    ]
-    done = subprocess.run([*command, server.url(name)], check=True, capture_output=True, text=True)
-    found = re.search(r"tps = ([0-9.]+)", done.stdout)
-    if found is None:
+    numbers = {"-c": CLIENTS, "-j": 2, "-T": seconds}
+    command = [str(pgbench), "-n", "-M", "prepared", "-f", str(script)]
+    command += [str(part) for pair in numbers.items() for part in pair]
+    folder = Folder(server.url(name))
+    folder.start()
+    try:
+        done = await asyncio.to_thread(
+            subprocess.run, [*command, server.url(name)], check=True, capture_output=True, text=True
+        )
+    finally:
+        await folder.aclose()
+    found = re.search(r"transactions actually processed: (\d+)", done.stdout)
+    rate = re.search(r"tps = ([0-9.]+)", done.stdout)
+    if found is None or rate is None:
         raise RuntimeError(done.stdout + done.stderr)
-    return float(found.group(1))
+    transactions = int(found.group(1))
+    return transactions / (transactions / float(rate.group(1)) + await fold_the_rest(server.url(name)))
+
+
+async def fold_the_rest(url: str) -> float:
+    """Fold what a round left; how many seconds that took."""
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1), poolclass=NullPool)
+    began = time.monotonic()
+    async with engine.connect() as connection:
+        reading = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not await reading.scalar(text("SELECT to_regclass('tailrace.delta_logs') IS NOT NULL")):
+            began = time.monotonic()
+        else:
+            while await reading.scalar(text("SELECT tailrace.fold(50000)")):
+                pass
+    spent = time.monotonic() - began
+    await engine.dispose()
+    return spent
 
 
 def run(seconds: int, rounds: int) -> list[Measurement]:
-    """Throughput of each variant, with keys spread and with one hot key."""
+    """Throughput of each variant, for each kind of keys."""
     folder = Path(tempfile.mkdtemp(prefix="tailrace-bench-"))
     folder.chmod(0o711)
     rows: list[Measurement] = []
@@ -121,7 +151,7 @@ def run(seconds: int, rounds: int) -> list[Measurement]:
             figures: dict[str, list[float]] = {name: [] for name in VARIANTS}
             for _ in range(rounds):
                 for name in VARIANTS:
-                    figures[name].append(measure(server, name, script, seconds))
+                    figures[name].append(asyncio.run(measure(server, name, script, seconds)))
             for name, values in figures.items():
                 ratio = statistics.median(v / b for v, b in zip(values, figures["bare"], strict=True))
                 group = f"single-row inserts, 8 clients, {keys}"
@@ -132,5 +162,5 @@ def run(seconds: int, rounds: int) -> list[Measurement]:
 
 
 def main() -> list[Measurement]:
-    """Both kinds of keys, 5 rounds of 4 seconds each: two minutes."""
-    return run(seconds=4, rounds=5)
+    """Three kinds of keys, 5 rounds of 3 seconds for each variant: four minutes."""
+    return run(seconds=3, rounds=5)

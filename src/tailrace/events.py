@@ -24,6 +24,7 @@ __all__ = [
     "Event",
     "FallbackUsed",
     "Fenced",
+    "Folded",
     "HorizonAdvanced",
     "Observer",
     "PoolMeasured",
@@ -128,6 +129,14 @@ class TagsBumped(Event):
     """New stamps were written. ``source`` is writer or relay."""
 
     source: Literal["writer", "relay"]
+    count: int
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Folded(Event):
+    """Differences were added to the rollups they belong to."""
+
     count: int
     duration: float
 

@@ -56,6 +56,8 @@ class DatabaseSettings(Room):
     """True behind PgBouncer in transaction mode: no session settings, no named prepared statements."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a transaction that failed for a passing reason is tried again."""
+    fold: bool = True
+    """Whether this process folds the logs of rollups kept by differences; switch off only where another does."""
 
 
 class ValkeySettings(Room):

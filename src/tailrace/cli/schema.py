@@ -125,6 +125,7 @@ def status(database_url: UrlOption = None, output: FormatOption = Format.text) -
         for row in rows:
             typer.echo(
                 f"{row['kind']:9} {row['state']:9} {row['name']}  (since {row['changed_at']:%Y-%m-%d %H:%M:%S}Z)"
+                + ("" if row["pending"] is None else f", {row['pending']} differences to fold")
             )
     if any(row["state"] != "ready" for row in rows):
         raise typer.Exit(LEFT_TO_DO)

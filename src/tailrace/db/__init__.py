@@ -1,6 +1,7 @@
-"""The database: engine and pool by settings, sessions whose commits show at once, freshness of caches, pages."""
+"""The database: engine and pool by settings, sessions whose commits show at once, freshness, folding, pages."""
 
 from tailrace.db.database import Database
+from tailrace.db.folding import Folder
 from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.keyset import Order, Term
 from tailrace.db.order_check import check_order
@@ -10,6 +11,7 @@ from tailrace.db.totals import Total
 __all__ = [
     "Database",
     "DatabaseFreshness",
+    "Folder",
     "Order",
     "Page",
     "PageRequest",

@@ -165,12 +165,13 @@ def _operation(statement: str) -> str:
     return name if name in OPERATIONS else "OTHER"
 
 
-def make_relay_engine(url: str, settings: DatabaseSettings) -> AsyncEngine:
-    """Connections that are made when needed. Losing a deletion in a crash is harmless: the row is stamped again."""
+def make_relay_engine(url: str, settings: DatabaseSettings, name: str = "tailrace-relay") -> AsyncEngine:
+    """Connections that are made when needed, for a task that could do its work again.
+
+    Losing what it did in a crash is harmless: a row whose deletion is lost is stamped, or folded, again.
+    """
     address = async_url(url)
-    arguments = connect_arguments(
-        address.drivername, settings, application_name="tailrace-relay", synchronous_commit="off"
-    )
+    arguments = connect_arguments(address.drivername, settings, application_name=name, synchronous_commit="off")
     return create_async_engine(
         address, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
     )

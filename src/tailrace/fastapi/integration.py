@@ -31,7 +31,7 @@ from tailrace.settings import Settings, load_settings
 from tailrace.stores import MemoryStore, Store
 
 if TYPE_CHECKING:
-    from tailrace.db import Database, DatabaseFreshness
+    from tailrace.db import Database, DatabaseFreshness, Folder
 
 __all__ = ["Tailrace"]
 
@@ -67,6 +67,7 @@ class Tailrace:
     store: Store
     database: Database | None
     freshness: DatabaseFreshness | None
+    _folder: Folder | None
 
     def __init__(
         self,
@@ -103,12 +104,14 @@ class Tailrace:
     def _make_parts(self) -> None:
         settings = self.settings
         self.store = self._make_store()
-        self.database = self.freshness = None
+        self.database = self.freshness = self._folder = None
         if settings.database_url is not None:
-            from tailrace.db import Database, DatabaseFreshness
+            from tailrace.db import Database, DatabaseFreshness, Folder
 
             url = settings.database_url.get_secret_value()
             self.database = Database(url, settings=settings.database, clock=self.clock, observer=self.observer)
+            if settings.database.fold:
+                self._folder = Folder(url, settings=settings.database, clock=self.clock, observer=self.observer)
             if settings.freshness.enabled:
                 self.freshness = DatabaseFreshness(
                     url,
@@ -228,6 +231,8 @@ class Tailrace:
             _log.warning("the shared store is not reachable; serving without it until it is")
         if self.freshness is not None:
             await self.freshness.start()
+        if self._folder is not None:
+            self._folder.start()
         self._watch = asyncio.create_task(watch_loop(self.metrics, self.clock), name="tailrace loop lag")
         self.started = True
 
@@ -245,6 +250,8 @@ class Tailrace:
         await self.cache.aclose()
         if self.freshness is not None:
             await self.freshness.aclose()
+        if self._folder is not None:
+            await self._folder.aclose()
         if self.database is not None:
             await self.database.aclose()
         await self.store.aclose()

@@ -99,6 +99,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "Look-ups that went past the cache.",
         ("cache", "reason"),
     ),
+    Metric("tailrace.rollups.differences.folded", "counter", "{difference}", "Differences added to their rollups.", ()),
     Metric("tailrace.freshness.tags.bumped", "counter", "{tag}", "Stamps written anew.", ("source",)),
     Metric(
         "tailrace.freshness.bump.duration",

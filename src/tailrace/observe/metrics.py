@@ -199,6 +199,7 @@ class Metrics:
         limit = self["db.client.connection.max"].set
         statement = self["db.client.operation.duration"].observe
         retries = self["tailrace.db.transaction.retries"].add
+        folded = self["tailrace.rollups.differences.folded"].add
 
         def pool_measured(event: events.PoolMeasured) -> None:
             count((event.pool, "used"), event.in_use)
@@ -210,6 +211,7 @@ class Metrics:
             events.ConnectionCheckedIn: lambda e: use((e.pool,), e.held),
             events.PoolMeasured: pool_measured,
             events.StatementFinished: lambda e: statement((e.pool, e.operation, e.error), e.duration),
+            events.Folded: lambda e: folded((), e.count),
             events.TransactionRetried: lambda e: retries((e.pool, e.reason)),
         }
 

@@ -11,11 +11,23 @@ from contextlib import AsyncExitStack
 from importlib.resources import files
 from typing import Any
 
-from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, prepare
+from sqlalchemy import Table
+
+from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, drop_rollup, prepare
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
 from tailrace.schema.declarations import Declaration, Index, Rollup, schema_of
 from tailrace.schema.index_build import IndexBuild, drop_index
+from tailrace.schema.log_upkeep import (
+    drop_unused_logs,
+    empty_logs,
+    fold_pending,
+    keep_folders_out,
+    make_logs,
+    pending_rows,
+    replace_missing,
+    retire_log_of,
+)
 from tailrace.schema.planner import Plan, Step, make_plan
 from tailrace.schema.sql_text import identifier, qualified
 from tailrace.schema.triggers import TableTriggers
@@ -92,14 +104,19 @@ async def ready_rollups(database: Database) -> frozenset[str]:
 
 
 async def status(database: Database) -> list[dict[str, Any]]:
-    """Everything Tailrace keeps: ``kind, name, state, definition_hash, changed_at``; empty before the first apply."""
+    """Everything Tailrace keeps: ``kind, name, state, definition_hash, changed_at``; empty before the first apply.
+
+    ``pending`` is how many differences wait to be folded into a rollup that is kept by them, otherwise None.
+    """
     async with connect(database) as connection:
         if not await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL"):
             return []
         rows = await connection.fetch(
             "SELECT kind, name, state, definition_hash, changed_at FROM tailrace.objects ORDER BY kind, name"
         )
-    return [dict(row) for row in rows]
+        logged = await connection.fetchval("SELECT to_regclass('tailrace.delta_logs') IS NOT NULL")
+        pending = await pending_rows(connection) if logged else {}
+    return [{**row, "pending": pending.get(row["name"]) if row["kind"] == "rollup" else None} for row in rows]
 
 
 class _Run:
@@ -116,7 +133,7 @@ class _Run:
     ) -> None:
         self.database = database
         self.connection = connection
-        self.declared = declared
+        self.rollups = [item for item in declared if isinstance(item, Rollup)]
         self.patience = patience
         self.report = report
         self.workers = workers
@@ -142,14 +159,22 @@ class _Run:
         """A's transaction of `backfill`; B is ``holder``. Returns the exported snapshot, if one is needed."""
         if holder.is_in_transaction():
             await holder.execute("ROLLBACK")
-        tables = sorted({name for step in steps for name in _locked_tables(step)})
+        written = {table for step in steps for table in _written_tables(step)}
+        tables = sorted(qualified(schema_of(table), table.name) for table in written)
+        names = {f"{schema_of(table)}.{table.name}" for table in written}
         snapshot = ""
+        rebuilt = [s.target for s in steps if isinstance(s.target, Rollup) and s.action == "rebuild"]
+        await replace_missing(self.connection, rebuilt)
+        await fold_pending(self.connection)
         async with self.connection.transaction():
+            await keep_folders_out(self.connection)
             await self.connection.execute(f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE")
+            await empty_logs(self.connection, names)
             for step in steps:
                 if isinstance(step.target, Rollup):
                     await prepare(self.connection, step.target)
                     await self._record(step, "building")
+            await make_logs(self.connection, self.rollups, names)
             for step in steps:
                 if isinstance(step.target, TableTriggers):
                     await self._replace_triggers(step, step.target)
@@ -178,7 +203,7 @@ class _Run:
                 f"ALTER TABLE {target.sql_name} ENABLE TRIGGER {identifier(function.trigger)}"
             )
         await self._record(step, "ready")
-        names = [f"{o.schema}.{o.name}" for o in self.declared if isinstance(o, Rollup)]
+        names = [f"{rollup.schema}.{rollup.name}" for rollup in self.rollups]
         await self.connection.execute(
             "UPDATE tailrace.objects SET state = 'abandoned' WHERE kind = 'rollup' AND name <> ALL($1::text[])", names
         )
@@ -193,6 +218,7 @@ class _Run:
         return [dict(row) for row in rows]
 
     async def _drop_surplus(self, steps: Sequence[Step]) -> None:
+        await with_patience(self.patience, lambda: drop_unused_logs(self.connection, self.rollups))
         for step in steps:
             if not isinstance(step.target, TableTriggers):
                 continue
@@ -224,11 +250,18 @@ class _Run:
         elif step.kind == "triggers" and await self.connection.fetchval("SELECT to_regclass($1)", own):
             await self._drop_triggers(own, set())
         elif step.kind == "rollup":
-            await with_patience(self.patience, lambda: self._together([f"DROP TABLE IF EXISTS {own}"]))
+            await with_patience(self.patience, lambda: self._drop_rollup(schema, name))
         await self.connection.execute(
             "DELETE FROM tailrace.objects WHERE kind = $1 AND name = $2", step.kind, step.name
         )
         self._tell(step)
+
+    async def _drop_rollup(self, schema: str, name: str) -> None:
+        async with self.connection.transaction():
+            await keep_folders_out(self.connection)
+            await retire_log_of(self.connection, f"{schema}.{name}")
+            await drop_rollup(self.connection, schema, name)
+        await drop_unused_logs(self.connection, self.rollups)
 
     async def _record(self, step: Step, state: str) -> None:
         await record(self.connection, step.kind, step.name, step.definition_hash, state)
@@ -248,7 +281,8 @@ async def record(connection: Connection, kind: str, name: str, wanted: str, stat
     )  # fmt: skip
 
 
-def _locked_tables(step: Step) -> list[str]:
+def _written_tables(step: Step) -> Sequence[Table]:
+    """The tables whose writers a step keeps out."""
     if isinstance(step.target, Rollup):
-        return [qualified(schema_of(table), table.name) for table in step.target.tables]
-    return [step.target.sql_name] if isinstance(step.target, TableTriggers) else []
+        return step.target.tables
+    return [step.target.table] if isinstance(step.target, TableTriggers) else []

@@ -26,10 +26,18 @@ from dataclasses import dataclass
 
 from tailrace.schema.connection import Connection, Database, connect
 from tailrace.schema.declarations import Rollup, schema_of
-from tailrace.schema.rollup_sql import add, contribution, create_table, live_rows, table_name
+from tailrace.schema.rollup_sql import (
+    add,
+    columns_of_key,
+    contribution,
+    create_table,
+    folded_name,
+    folded_table,
+    live_rows,
+)
 from tailrace.schema.sql_text import identifier, literal, qualified, short_name
 
-__all__ = ["Backfill", "Progress", "Report", "staging_tables"]
+__all__ = ["Backfill", "Progress", "Report", "drop_rollup", "staging_tables"]
 
 CHUNKS = 64
 """Pieces in which a large source is read, at least."""
@@ -90,7 +98,7 @@ class Backfill:
         async with connect(self.database) as connection:
             await self._merge(connection)
             await connection.execute(f"DROP TABLE {', '.join(staging_tables(self.rollup))}")
-            await connection.execute(f"ANALYZE {table_name(self.rollup)}")
+            await connection.execute(f"ANALYZE {folded_table(self.rollup)}")
 
     async def _aggregate(self) -> None:
         waiting = chunks(self.blocks)[::-1]
@@ -149,11 +157,24 @@ class Backfill:
 async def prepare(connection: Connection, rollup: Rollup) -> None:
     """Make the empty table and its staging table, inside A's transaction; leftovers of an earlier build go first."""
     staging, merging = staging_tables(rollup)
-    await connection.execute(f"DROP TABLE IF EXISTS {table_name(rollup)}, {staging}, {merging}")
+    await drop_rollup(connection, rollup.schema, rollup.name)
+    await connection.execute(f"DROP TABLE IF EXISTS {staging}, {merging}")
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(rollup.schema)}")
     await connection.execute(create_table(rollup))
+    if any(not null for _, _, null in columns_of_key(rollup)):
+        # A publication of all tables refuses updates of one that has no primary key.
+        await connection.execute(f"ALTER TABLE {folded_table(rollup)} REPLICA IDENTITY FULL")
     # LIKE takes NOT NULL along: a figure that is not finite is refused here, where a sum would pass over its NULL.
-    await connection.execute(f"CREATE UNLOGGED TABLE {staging} (LIKE {table_name(rollup)})")
+    await connection.execute(f"CREATE UNLOGGED TABLE {staging} (LIKE {folded_table(rollup)})")
+
+
+async def drop_rollup(connection: Connection, schema: str, name: str) -> None:
+    """Remove what is read under the rollup's name, a table or a view, and what the view is made of."""
+    own = qualified(schema, name)
+    kind = await connection.fetchval("SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", own)
+    if kind is not None:
+        await connection.execute(f"DROP {'VIEW' if kind == 'v' else 'TABLE'} {own}")
+    await connection.execute(f"DROP TABLE IF EXISTS {qualified('tailrace', folded_name(schema, name))}")
 
 
 async def blocks_of(connection: Connection, rollup: Rollup) -> int:

@@ -35,6 +35,7 @@ class Catalogue:
     """A picture of the database."""
 
     installed: bool
+    """Whether all of Tailrace's own tables are there; an older version may have made only some."""
     recorded: Mapping[tuple[str, str], Recorded]
     tables: Mapping[str, str]
     """``schema.name`` -> relkind, with ``partition`` or ``inherits`` for tables that are part of others."""
@@ -45,6 +46,8 @@ class Catalogue:
     """(child table, child column, parent table) of single-column foreign keys that are valid and checked at once."""
     leading_columns: frozenset[tuple[str, str]]
     """(table, column) that a valid, complete index begins with."""
+    logs: frozenset[str] = frozenset()
+    """Names of the logs of differences that are folded."""
 
 
 _TABLES = """
@@ -81,14 +84,20 @@ FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.o
 JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
 WHERE x.indisvalid AND x.indpred IS NULL
 """
+_LOGS = """
+SELECT l.name FROM tailrace.delta_logs l
+JOIN pg_class c ON c.relname = l.name AND c.relnamespace = 'tailrace'::regnamespace
+JOIN pg_proc p ON p.proname = 'fold ' || l.name AND p.pronamespace = 'tailrace'::regnamespace
+WHERE NOT l.retired
+"""
 
 
 async def read_catalogue(connection: Connection) -> Catalogue:
-    """Read it. Cost: 7 round trips."""
-    installed = await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL")
-    objects = (
-        await connection.fetch("SELECT kind, name, definition_hash, state FROM tailrace.objects") if installed else []
-    )
+    """Read it. Cost: 9 round trips."""
+    made = await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL")
+    installed = await connection.fetchval("SELECT to_regclass('tailrace.delta_logs') IS NOT NULL")
+    objects = await connection.fetch("SELECT kind, name, definition_hash, state FROM tailrace.objects") if made else []
+    logs = await connection.fetch(_LOGS) if installed else []
     return Catalogue(
         installed=installed,
         recorded={(r["kind"], r["name"]): Recorded(r["definition_hash"], r["state"]) for r in objects},
@@ -99,6 +108,7 @@ async def read_catalogue(connection: Connection) -> Catalogue:
         },
         guaranteed=frozenset((r["child"], r["column"], r["parent"]) for r in await connection.fetch(_FOREIGN_KEYS)),
         leading_columns=frozenset((r["name"], r["attname"]) for r in await connection.fetch(_LEADING)),
+        logs=frozenset(r["name"] for r in logs),
     )
 
 

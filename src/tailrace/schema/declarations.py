@@ -28,6 +28,7 @@ from tailrace.schema.sql_text import columns_of, refuse_unstable, render
 __all__ = ["Declaration", "Index", "Measure", "Rollup", "Through", "Watch", "avg", "count", "sum_", "table_tag"]
 
 Grain = Literal["hour", "day"]
+Maintenance = Literal["immediate", "deltas"]
 Expression = ColumnElement[Any]
 
 
@@ -171,7 +172,7 @@ class StoredMeasure:
 
 @dataclass(frozen=True, eq=False)
 class Rollup:
-    """A summary table kept exact in the transaction that writes its source.
+    """A summary kept exact in the transaction that writes its source.
 
     Args:
         name: the table's name.
@@ -186,6 +187,10 @@ class Rollup:
         schema: where the table lives.
         time_zone: whose days are meant; other than UTC for ``day`` only.
         leading: how many dimensions stand before the time.
+        maintenance: ``immediate`` adds to the summary's rows in the writing transaction: one row a key, and writers of
+            one key wait for each other. ``deltas`` appends the difference to a log, which a background task folds into
+            the summary: cheaper for writers, above all if they meet at few keys, and just as exact at every commit; but
+            the summary is then a view with any number of rows a key, so whoever reads it must add them up.
     """
 
     name: str
@@ -199,6 +204,7 @@ class Rollup:
     schema: str = "public"
     time_zone: str = "UTC"
     leading: int = 1
+    maintenance: Maintenance = "immediate"
     parent_link: Join | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -227,6 +233,8 @@ class Rollup:
             raise SchemaError(f"rollup {self.name}: two columns share a name: {', '.join(sorted(names))}")
         if not self.measures or not 0 <= self.leading <= len(self.dimensions):
             raise SchemaError(f"rollup {self.name}: needs a measure, and 0..{len(self.dimensions)} leading dimensions")
+        if self.maintenance not in ("immediate", "deltas"):
+            raise SchemaError(f"rollup {self.name}: maintenance is immediate or deltas, not {self.maintenance!r}")
         if self.grain == "hour" and self.time_zone != "UTC":
             raise SchemaError(f"rollup {self.name}: hours are kept in UTC only: elsewhere one hour a year comes twice")
         for expression in self.expressions:

@@ -33,3 +33,32 @@ CREATE TABLE IF NOT EXISTS tailrace.objects (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (kind, name)
 );
+
+-- Logs of differences, and the table whose rows they are about. Each has a function that folds it. Retired ones are
+-- written to no more, and kept only for a view that may still read them.
+CREATE TABLE IF NOT EXISTS tailrace.delta_logs (
+    name text PRIMARY KEY,
+    source text NOT NULL,
+    retired boolean NOT NULL DEFAULT false
+);
+
+-- Adds what writers noted to the summaries it belongs to; answers are the same before and after. Takes at most so many
+-- rows of each log, or of one. Returns how many, or NULL if somebody else is folding, or changing what there is to fold.
+CREATE OR REPLACE FUNCTION tailrace.fold(most integer, only_log text DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tailrace$
+DECLARE
+    log text;
+    folded bigint;
+    total bigint := 0;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(8386099895436536932) THEN
+        RETURN NULL;
+    END IF;
+    FOR log IN SELECT name FROM tailrace.delta_logs
+               WHERE NOT retired AND name = coalesce(only_log, name) ORDER BY name COLLATE "C" LOOP
+        EXECUTE format('SELECT tailrace.%I($1)', 'fold ' || log) INTO folded USING most;
+        total := total + folded;
+    END LOOP;
+    RETURN total;
+END
+$tailrace$;

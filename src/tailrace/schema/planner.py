@@ -13,7 +13,8 @@ from typing import Literal
 from tailrace.errors import SchemaError
 from tailrace.schema.catalogue import Catalogue, refuse_unfit
 from tailrace.schema.declarations import Declaration, Index, Rollup, Watch, schema_of
-from tailrace.schema.rollup_sql import add, contribution, create_table, live_rows, table_name
+from tailrace.schema.delta_log import logs_of
+from tailrace.schema.rollup_sql import add, contribution, create_table, folded_name, live_rows, table_name
 from tailrace.schema.sql_text import definition_hash, identifier, qualified
 from tailrace.schema.triggers import TableTriggers, triggers_of
 
@@ -73,7 +74,7 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
     refuse_unfit(catalogue, [t.table for t in tables] + [i.source for i in indexes])
     steps: list[Step] = []
     if not catalogue.installed:
-        steps.append(Step("installation", "tailrace", "create", "new database"))
+        steps.append(Step("installation", "tailrace", "create", "Tailrace's own tables"))
     warnings: list[str] = []
     for rollup in rollups:
         warnings += _check_join(catalogue, rollup)
@@ -94,7 +95,8 @@ def rollup_hash(rollup: Rollup) -> str:
 def triggers_hash(target: TableTriggers) -> str:
     """Changes when a trigger or function of the table does."""
     texts = [text for function in target.functions() for text in function.create(target.sql_name)]
-    return definition_hash(target.departed_table() or "", *texts)
+    logs = [text for log in logs_of([*target.rollups, *target.children]) for text in log.create()]
+    return definition_hash(target.departed_table() or "", *logs, *texts)
 
 
 def index_sql(index: Index) -> str:
@@ -146,7 +148,9 @@ def _rollup_steps(catalogue: Catalogue, rollup: Rollup) -> list[Step]:
     wanted = rollup_hash(rollup)
     recorded = catalogue.recorded.get(("rollup", full_name))
     exists = full_name in catalogue.tables
-    if recorded is None and exists:
+    if rollup.maintenance == "deltas":
+        exists = exists and f"tailrace.{folded_name(rollup.schema, rollup.name)}" in catalogue.tables
+    if recorded is None and full_name in catalogue.tables:
         raise SchemaError(f"rollup {rollup.name}: a table {full_name} exists already and is not Tailrace's")
     if recorded and exists and recorded.definition_hash == wanted and recorded.state == "ready":
         return []
@@ -168,9 +172,13 @@ def _trigger_steps(catalogue: Catalogue, target: TableTriggers) -> list[Step]:
     functions = target.functions()
     expected = {function.trigger: function.body for function in functions}
     found = {trigger: held for (table, trigger), held in catalogue.triggers.items() if table == target.name}
-    sql = tuple(text for function in functions for text in function.create(target.sql_name))
-    whole = set(found) == set(expected) and all(
-        found[name][0].strip("\n") == body and found[name][1] for name, body in expected.items()
+    logs = logs_of(target.rollups)
+    sql = tuple(text for log in logs for text in (*log.create(), *map(log.view, log.rollups)))
+    sql += tuple(text for function in functions for text in function.create(target.sql_name))
+    whole = (
+        {log.name for log in logs} <= catalogue.logs
+        and set(found) == set(expected)
+        and all(found[name][0].strip("\n") == body and found[name][1] for name, body in expected.items())
     )
     if recorded and recorded.definition_hash == wanted and whole:
         return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tailrace.schema.sql_text import identifier, literal, qualified
 
-__all__ = ["EVENT_ROWS", "REFERENCING", "Function", "block", "branch", "indent", "refuse_if"]
+__all__ = ["EVENT_ROWS", "REFERENCING", "Function", "block", "branch", "dollar", "indent", "refuse_if"]
 
 EVENT_ROWS = {"insert": ("new_rows",), "update": ("new_rows", "old_rows"), "delete": ("old_rows",)}
 """Transition tables of each event, the new one first."""
@@ -33,7 +33,7 @@ class Function:
         function = qualified("tailrace", self.name)
         return [
             f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n"
-            f"SET search_path = pg_catalog, pg_temp AS {_dollar(self.body)}",
+            f"SET search_path = pg_catalog, pg_temp AS {dollar(self.body)}",
             f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
             f"CREATE OR REPLACE TRIGGER {identifier(self.trigger)} "
             + self.when.replace("{table}", table)
@@ -65,7 +65,8 @@ def indent(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.split("\n"))
 
 
-def _dollar(body: str) -> str:
+def dollar(body: str) -> str:
+    """``body`` as a string constant, quoted by dollars."""
     mark = "tailrace"
     while f"${mark}$" in body:
         mark += "_"

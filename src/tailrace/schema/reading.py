@@ -67,7 +67,10 @@ class Reading:
 
 
 def rollup_table(rollup: Rollup) -> TableClause:
-    """The rollup's own table, for statements that read it directly."""
+    """What holds the rollup, for statements that read it directly.
+
+    One that is kept by differences may have several rows a key: add them up.
+    """
     return _table(rollup)
 
 

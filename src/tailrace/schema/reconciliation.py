@@ -23,8 +23,9 @@ from tailrace.schema.backfill import MERGE_ROWS, Progress, Report, blocks_of, ch
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
 from tailrace.schema.declarations import Declaration, Rollup, schema_of
+from tailrace.schema.log_upkeep import fold_pending
 from tailrace.schema.planner import rollup_hash
-from tailrace.schema.rollup_sql import add, contribution, live_rows, table_name
+from tailrace.schema.rollup_sql import add, contribution, folded_table, live_rows, table_name
 from tailrace.schema.sql_text import identifier, qualified
 
 __all__ = ["Drift", "reconcile"]
@@ -58,7 +59,7 @@ async def reconcile(
     progress: Report | None = None,
     patience: Patience | None = None,
 ) -> list[Drift]:
-    """Compare every declared rollup with its rows. Reads each source once.
+    """Compare every declared rollup with its rows. Reads each source once; folds what waits to be folded.
 
     Args:
         database: the server's own address, or an engine that has it.
@@ -82,6 +83,8 @@ async def reconcile(
             recorded = catalogue.recorded.get(("rollup", f"{rollup.schema}.{rollup.name}"))
             if recorded is None or recorded.state != "ready" or recorded.definition_hash != rollup_hash(rollup):
                 raise SchemaError(f"rollup {rollup.name} is not built from this definition: run apply first")
+        if any(rollup.maintenance == "deltas" for rollup in rollups):
+            await fold_pending(keeper)
         for rollup in rollups:
             async with connect(database) as connection:
                 check = _Check(connection, keeper, rollup, patience or Patience(), progress)
@@ -119,7 +122,7 @@ class _Check:
     async def _aggregate(self) -> None:
         await self.connection.execute("SET LOCAL work_mem = '128MB'")
         await self.connection.execute(
-            f"CREATE TEMP TABLE tailrace_live (LIKE {table_name(self.rollup)}) ON COMMIT DROP"
+            f"CREATE TEMP TABLE tailrace_live (LIKE {folded_table(self.rollup)}) ON COMMIT DROP"
         )
         blocks = await blocks_of(self.connection, self.rollup)
         for first, last in chunks(blocks):
@@ -169,7 +172,7 @@ class _Check:
             await with_patience(self.patience, write)
             self._tell("repair", min(start + MERGE_ROWS, total), total, "rows")
         zero = " AND ".join(f"{identifier(stored.column)} = 0" for stored in self.rollup.stored)
-        await self.keeper.execute(f"DELETE FROM {table_name(self.rollup)} WHERE {zero}")
+        await self.keeper.execute(f"DELETE FROM {folded_table(self.rollup)} WHERE {zero}")
 
     def _tell(self, phase: str, done: int, total: int, unit: str) -> None:
         if self.report is not None:

@@ -16,7 +16,7 @@ from sqlalchemy import Table
 from sqlalchemy import types as sqltypes
 
 from tailrace.schema.declarations import Rollup, StoredMeasure, schema_of
-from tailrace.schema.sql_text import identifier, literal, qualified, render, type_name
+from tailrace.schema.sql_text import identifier, literal, qualified, render, short_name, type_name
 
 __all__ = [
     "PARENT",
@@ -24,10 +24,15 @@ __all__ = [
     "SOURCE",
     "Rows",
     "add",
+    "columns_of_key",
     "contribution",
     "contribution_of_one",
     "create_table",
+    "folded_name",
+    "folded_table",
     "key_expressions",
+    "live_rows",
+    "measure_column",
     "table_name",
 ]
 
@@ -54,22 +59,35 @@ class Rows:
 
 
 def table_name(rollup: Rollup) -> str:
-    """The rollup's table, quoted."""
+    """What readers of the rollup name, quoted: its table, or where it is kept by differences, its view."""
     return qualified(rollup.schema, rollup.name)
 
 
-def create_table(rollup: Rollup, name: str | None = None) -> str:
+def folded_name(schema: str, name: str) -> str:
+    """The table in the schema ``tailrace`` that holds what was folded of a rollup kept by differences."""
+    return short_name(f"folded {schema}.{name}")
+
+
+def folded_table(rollup: Rollup) -> str:
+    """The table, quoted, to which figures are added."""
+    if rollup.maintenance == "immediate":
+        return table_name(rollup)
+    return qualified("tailrace", folded_name(rollup.schema, rollup.name))
+
+
+def create_table(rollup: Rollup) -> str:
     """The rollup's table. Its key is primary where no part of it can be NULL, and otherwise unique with NULLs equal."""
-    lines = [f"{identifier(column)} {kind}{null}" for column, kind, null in _key_columns(rollup)]
-    lines += [_measure_column(stored) for stored in rollup.stored]
+    lines = [f"{identifier(column)} {kind}{null}" for column, kind, null in columns_of_key(rollup)]
+    lines += [measure_column(stored) for stored in rollup.stored]
     keys = ", ".join(identifier(column) for column in rollup.key)
-    nullable = any(not null for _, _, null in _key_columns(rollup))
+    nullable = any(not null for _, _, null in columns_of_key(rollup))
     lines.append(f"UNIQUE NULLS NOT DISTINCT ({keys})" if nullable else f"PRIMARY KEY ({keys})")
     body = ",\n    ".join(lines)
-    return f"CREATE TABLE {name or table_name(rollup)} (\n    {body}\n) WITH (fillfactor = {FILLFACTOR})"
+    return f"CREATE TABLE {folded_table(rollup)} (\n    {body}\n) WITH (fillfactor = {FILLFACTOR})"
 
 
-def _key_columns(rollup: Rollup) -> list[tuple[str, str, str]]:
+def columns_of_key(rollup: Rollup) -> list[tuple[str, str, str]]:
+    """Name, type and NOT NULL of each key column."""
     types = {"date": ("date", " NOT NULL"), "hour": ("smallint", " NOT NULL")}
     for name, expression in rollup.dimensions.items():
         required = getattr(expression, "nullable", True) is False
@@ -77,7 +95,8 @@ def _key_columns(rollup: Rollup) -> list[tuple[str, str, str]]:
     return [(name, *types[name]) for name in rollup.key]
 
 
-def _measure_column(stored: StoredMeasure) -> str:
+def measure_column(stored: StoredMeasure) -> str:
+    """Definition of one measure's column."""
     column = identifier(stored.column)
     return f"{column} {stored.sql_type} NOT NULL DEFAULT 0"
 
@@ -181,7 +200,7 @@ def add(rollup: Rollup, select: str) -> str:
         f"{identifier(s.column)} = t.{identifier(s.column)} + excluded.{identifier(s.column)}" for s in rollup.stored
     )
     return (
-        f"INSERT INTO {table_name(rollup)} AS t ({keys}, {columns})\n{select}\n"
+        f"INSERT INTO {folded_table(rollup)} AS t ({keys}, {columns})\n{select}\n"
         f"ON CONFLICT ({keys}) DO UPDATE SET\n    {sums}"
     )
 

@@ -32,6 +32,8 @@ to its last; hence inserting a parent contributes nothing. Let C write source ro
   both triggers run when both changes are done, and neither could know what the other has accounted for. Two
   transaction-local settings, raised before and lowered after, tell.
 
+*Kept by differences*, a rollup gets the same contributions, appended to a log instead of added (see `delta_log`).
+
 *TRUNCATE* of either side empties the rollup; the table lock keeps everybody else away.
 
 Two transactions of several statements each can still deadlock on rollup rows as they can on any rows; PostgreSQL then
@@ -43,12 +45,13 @@ ends one of them with 40P01. Nothing fires under ``session_replication_role = re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Table
 
 from tailrace.schema.declarations import Rollup, Through, Watch, as_table, schema_of
+from tailrace.schema.delta_log import append, logs_of
 from tailrace.schema.plpgsql import EVENT_ROWS, REFERENCING, Function, block, branch, refuse_if
 from tailrace.schema.rollup_sql import (
     PARENT,
@@ -58,6 +61,7 @@ from tailrace.schema.rollup_sql import (
     add,
     contribution,
     contribution_of_one,
+    folded_table,
     table_name,
 )
 from tailrace.schema.sql_text import identifier, literal, qualified, short_name
@@ -155,14 +159,14 @@ class TableTriggers:
 
     def _account(self, event: str) -> list[str]:
         """Tags and contributions of the statement's rows; in a shorter way where it has one row, as most have."""
-        tags, rollups = self._tags(event), sorted(self.rollups, key=table_name)
-        own = [(rollup, self._own_rows(rollup, event)) for rollup in rollups]
+        tags = self._tags(event)
+        own = [(keep, rollup, self._own_rows(rollup, event)) for keep, rollup in _accounts(self.rollups)]
         many = [note(tags)] if tags else []
-        many += [add(rollup, contribution(rollup, rows)) for rollup, rows in own]
+        many += [keep(rollup, contribution(rollup, rows)) for keep, rollup, rows in own]
         if event == "update" or not (own or any(t.keyed for t in tags)):
             return many
         one = [note_one(tags)] if tags else []
-        one += [add(rollup, contribution_of_one(rollup, rows)) for rollup, rows in own]
+        one += [keep(rollup, contribution_of_one(rollup, rows)) for keep, rollup, rows in own]
         return [branch(f"EXISTS (SELECT FROM {EVENT_ROWS[event][0]} OFFSET 1)", many, one)]
 
     def _parents(self) -> list[Table]:
@@ -220,7 +224,8 @@ class TableTriggers:
         # A foreign key makes TRUNCATE cascade, and then the child has a trigger of its own.
         through = [watch for watch, _, guaranteed in self.through if not guaranteed]
         body = [note_truncate(self.watches, through)] if self.watches or through else []
-        emptied = sorted({table_name(r) for r in (*self.rollups, *self.children)})
+        concerned = (*self.rollups, *self.children)
+        emptied = sorted(log.table for log in logs_of(concerned)) + sorted({folded_table(r) for r in concerned})
         return body + ([f"TRUNCATE {', '.join(emptied)}"] if emptied else [])
 
     # --- as the parent of a join -----------------------------------------------------------------
@@ -258,7 +263,7 @@ class TableTriggers:
             ),
             refuse_if(f"current_setting({literal(_writing(self.table))}, true) = 'on'", _BOTH, "0A000"),
         ]
-        inner += [add(r, contribution(r, self._moved_rows(r))) for r in sorted(self.children, key=table_name)]
+        inner += [keep(r, contribution(r, self._moved_rows(r))) for keep, r in _accounts(self.children)]
         inner.append(f"PERFORM set_config({literal(_moving(self.table))}, '', true)")
         return branch(changed, inner)
 
@@ -319,6 +324,12 @@ def triggers_of(
                 parent = of(as_table(key.parent))
                 parent.through.append((item, key, (own.name, key.column, parent.name) in guaranteed))
     return [tables[name] for name in sorted(tables)]
+
+
+def _accounts(rollups: Sequence[Rollup]) -> list[tuple[Callable[[Rollup, str], str], Rollup]]:
+    """Where contributions go and how: to rollups kept at once, in the order in which all lock them, and to logs."""
+    kept = sorted((rollup for rollup in rollups if rollup.maintenance == "immediate"), key=table_name)
+    return [(add, rollup) for rollup in kept] + [(append, log.rows) for log in logs_of(rollups)]
 
 
 def _flag(kind: str, table: Table) -> str:

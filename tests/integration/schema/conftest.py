@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from tests.integration.schema.world import OBJECTS, make_tables
+from tests.integration.schema.world import declared, make_tables
 
-from tailrace.schema import apply
+from tailrace.schema import Declaration, apply
+from tailrace.schema.declarations import Maintenance
 
 
 @pytest.fixture
@@ -18,10 +19,23 @@ async def tables_url(database_url: str) -> str:
     return database_url
 
 
+@pytest.fixture(params=["immediate", "deltas"])
+def maintenance(request: pytest.FixtureRequest) -> Maintenance:
+    """How the rollups are kept: a test that asks for it runs once for each way."""
+    way: Maintenance = request.param
+    return way
+
+
 @pytest.fixture
-async def kept_url(tables_url: str) -> str:
+def objects(maintenance: Maintenance) -> list[Declaration]:
+    """Everything declared, its rollups kept in one way."""
+    return declared(maintenance)
+
+
+@pytest.fixture
+async def kept_url(tables_url: str, objects: list[Declaration]) -> str:
     """A database with everything applied."""
-    await apply(tables_url, OBJECTS)
+    await apply(tables_url, objects)
     return tables_url
 
 

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 from sqlalchemy import Column, DateTime, Integer, MetaData, Numeric, Table
 from tests.integration.schema.world import ROLLUPS, drift
 
 from tailrace.errors import SchemaError
-from tailrace.schema import Rollup, Watch, apply, sum_
+from tailrace.schema import Declaration, Rollup, Watch, apply, sum_
+from tailrace.schema.declarations import Maintenance
 
 readings = Table(
     "readings",
@@ -21,7 +24,12 @@ readings = Table(
 )
 BY_DAY = Rollup("readings_by_day", readings, {}, time=readings.c.taken_at, grain="day",
                 measures={"amount": sum_(readings.c.amount)}, leading=0)  # fmt: skip
-READINGS = [Watch(readings), BY_DAY]
+
+
+@pytest.fixture
+def readings_kept(maintenance: Maintenance) -> list[Declaration]:
+    """The readings and their rollup, kept in one way."""
+    return [Watch(readings), replace(BY_DAY, maintenance=maintenance)]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3])
@@ -41,15 +49,18 @@ async def test_any_number_of_rows(kept_url: str, connection: asyncpg.Connection,
     await connection.execute("DELETE FROM calls")
     assert await drift(connection) == {}
     for rollup in ROLLUPS:
-        left = " OR ".join(f"{stored.column} <> 0" for stored in rollup.stored)
-        assert await connection.fetch(f"SELECT * FROM {rollup.name} WHERE {left}") == []
+        left = " OR ".join(f"sum({stored.column}) <> 0" for stored in rollup.stored)
+        keys = ", ".join(rollup.key)
+        assert await connection.fetch(f"SELECT {keys} FROM {rollup.name} GROUP BY {keys} HAVING {left}") == []
 
 
 @pytest.mark.parametrize("time", ["NULL", "'infinity'"])
-async def test_a_row_on_no_day_counts_nowhere(database_url: str, connection: asyncpg.Connection, time: str) -> None:
+async def test_a_row_on_no_day_counts_nowhere(
+    database_url: str, connection: asyncpg.Connection, time: str, readings_kept: list[Declaration]
+) -> None:
     """Whether it comes alone or with others."""
     await connection.execute("CREATE TABLE readings (id int PRIMARY KEY, amount numeric, taken_at timestamptz)")
-    await apply(database_url, READINGS)
+    await apply(database_url, readings_kept)
     await connection.execute(f"INSERT INTO readings VALUES (1, 5, {time})")
     await connection.execute(f"INSERT INTO readings VALUES (2, 5, {time}), (3, 7, now())")
     await connection.execute("DELETE FROM readings WHERE id = 1")
@@ -58,12 +69,12 @@ async def test_a_row_on_no_day_counts_nowhere(database_url: str, connection: asy
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity"])
 async def test_what_could_never_be_taken_away_again_is_refused(
-    database_url: str, connection: asyncpg.Connection, amount: str
+    database_url: str, connection: asyncpg.Connection, amount: str, readings_kept: list[Declaration]
 ) -> None:
     """A sum that has swallowed an infinity stays one: such a row is refused, alone, among others, or by an UPDATE."""
     await connection.execute("CREATE TABLE readings (id int PRIMARY KEY, amount numeric, taken_at timestamptz)")
     await connection.execute("INSERT INTO readings VALUES (1, 5, now())")
-    await apply(database_url, READINGS)
+    await apply(database_url, readings_kept)
     for statement in (
         f"INSERT INTO readings VALUES (2, '{amount}', now())",
         f"INSERT INTO readings VALUES (2, '{amount}', now()), (3, 1, now())",
@@ -76,10 +87,10 @@ async def test_what_could_never_be_taken_away_again_is_refused(
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity"])
 async def test_rows_that_cannot_be_summed_stop_the_building(
-    database_url: str, connection: asyncpg.Connection, amount: str
+    database_url: str, connection: asyncpg.Connection, amount: str, readings_kept: list[Declaration]
 ) -> None:
     """A table that holds an infinity already gets no rollup that passes over it."""
     await connection.execute("CREATE TABLE readings (id int PRIMARY KEY, amount numeric, taken_at timestamptz)")
     await connection.execute(f"INSERT INTO readings VALUES (1, '{amount}', now()), (2, 1, now())")
     with pytest.raises(SchemaError, match="amount"):
-        await apply(database_url, READINGS)
+        await apply(database_url, readings_kept)

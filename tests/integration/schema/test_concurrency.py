@@ -9,10 +9,11 @@ import random
 
 import asyncpg
 import pytest
-from tests.integration.schema.world import OBJECTS, drift, fill, moment
+from tests.integration.schema.world import drift, fill, moment
 from tests.waiting import wait_until
 
-from tailrace.schema import reconcile
+from tailrace.schema import Declaration, Rollup, reconcile
+from tailrace.schema.rollup_sql import folded_table
 
 PASSING = (
     asyncpg.SerializationError,
@@ -141,12 +142,16 @@ async def test_multi_row_writes_in_opposite_orders_do_not_deadlock(
     assert await drift(connection) == {}
 
 
-async def test_planted_drift_is_found_and_repaired_under_writers(kept_url: str, connection: asyncpg.Connection) -> None:
+async def test_planted_drift_is_found_and_repaired_under_writers(
+    kept_url: str, connection: asyncpg.Connection, objects: list[Declaration]
+) -> None:
     """What was tampered with is named and mended while others write; a second look finds nothing."""
     await fill(connection, 1500)
+    table = {o.name: folded_table(o) for o in objects if isinstance(o, Rollup)}
     await connection.execute(
-        "UPDATE calls_by_day SET calls = calls + 5 WHERE user_id = 1; DELETE FROM calls_by_hour WHERE user_id = 2; "
-        "INSERT INTO leads_by_day VALUES (3, '2030-01-01', 'ghost', 1, 1, 1, 1)"
+        f"SELECT tailrace.fold(1000000); UPDATE {table['calls_by_day']} SET calls = calls + 5 WHERE user_id = 1; "
+        f"DELETE FROM {table['calls_by_hour']} WHERE user_id = 2; "
+        f"INSERT INTO {table['leads_by_day']} VALUES (3, '2030-01-01', 'ghost', 1, 1, 1, 1)"
     )
     assert await drift(connection) != {}
     done = asyncio.Event()
@@ -162,15 +167,15 @@ async def test_planted_drift_is_found_and_repaired_under_writers(kept_url: str, 
         await own.close()
 
     writer = asyncio.create_task(write())
-    checked = {d.rollup: d for d in await reconcile(kept_url, OBJECTS)}
+    checked = {d.rollup: d for d in await reconcile(kept_url, objects)}
     assert checked["public.calls_by_day"].keys > 0
     assert checked["public.completed_in_berlin"].keys == 0
     assert not any(d.repaired for d in checked.values())
     assert all(len(d.examples) <= 20 for d in checked.values())
-    repaired = {d.rollup: d.repaired for d in await reconcile(kept_url, OBJECTS, repair=True)}
+    repaired = {d.rollup: d.repaired for d in await reconcile(kept_url, objects, repair=True)}
     done.set()
     await writer
     assert repaired["public.leads_by_day"]
     assert await drift(connection) == {}
-    assert [d.keys for d in await reconcile(kept_url, OBJECTS)] == [0, 0, 0, 0]
+    assert [d.keys for d in await reconcile(kept_url, objects)] == [0, 0, 0, 0]
     assert await connection.fetchval("SELECT count(*) FROM leads_by_day WHERE status = 'ghost'") == 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
@@ -21,7 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tailrace.schema import Index, Rollup, Through, Watch, avg, count, sum_
+from tailrace.schema import Declaration, Index, Rollup, Through, Watch, avg, count, sum_
+from tailrace.schema.declarations import Maintenance
 
 metadata = MetaData()
 users = Table("users", metadata, Column("id", Integer, primary_key=True))
@@ -118,6 +120,13 @@ COUNTED_BY = {
     "completed_in_berlin": "calls",
 }
 
+KEYS = {rollup.name: rollup.key for rollup in ROLLUPS}
+
+
+def declared(maintenance: Maintenance) -> list[Declaration]:
+    """`OBJECTS` with their rollups kept in one way."""
+    return [replace(o, maintenance=maintenance) if isinstance(o, Rollup) else o for o in OBJECTS]
+
 
 def engine_of(url: str) -> AsyncEngine:
     """An engine that keeps no connection."""
@@ -151,7 +160,11 @@ async def drift(connection: asyncpg.Connection) -> dict[str, list[tuple[object, 
     found = {}
     for name, live in LIVE.items():
         columns = ", ".join(f'"{a.name}"' for a in (await connection.prepare(live)).get_attributes())
-        kept = f"SELECT {columns} FROM {name} WHERE {COUNTED_BY[name]} <> 0"
+        keys = ", ".join(KEYS[name])
+        sums = ", ".join(f"sum({c}) AS {c}" for c in columns.replace('"', "").split(", ") if c not in KEYS[name])
+        kept = (
+            f"SELECT {columns} FROM (SELECT {keys}, {sums} FROM {name} GROUP BY {keys}) g WHERE {COUNTED_BY[name]} <> 0"
+        )
         rows = await connection.fetch(
             f"SELECT 'missing' AS side, x.* FROM ({live} EXCEPT ALL {kept}) x "
             f"UNION ALL SELECT 'surplus', x.* FROM ({kept} EXCEPT ALL {live}) x LIMIT 5"

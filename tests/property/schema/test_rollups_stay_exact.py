@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy.dialects import postgresql
-from tests.integration.schema.world import BY_DAY, BY_HOUR, LEADS_BY_DAY, OBJECTS, drift, make_tables
+from tests.integration.schema.world import BY_DAY, BY_HOUR, LEADS_BY_DAY, declared, drift, make_tables
 
 from tailrace.schema import apply, read
 
@@ -246,6 +246,11 @@ class Writes(RuleBasedStateMachine):
 
         self.runner.run(attempt())
 
+    @rule(most=st.integers(1, 5))
+    def fold(self, most: int) -> None:
+        """Where nothing waits to be folded it does nothing; inside a transaction its own differences count."""
+        self.run("SELECT tailrace.fold($1)", most)
+
     @precondition(lambda self: self.savepoints is None)
     @rule()
     def begin(self) -> None:
@@ -331,11 +336,11 @@ class Writes(RuleBasedStateMachine):
         return [tuple(row) for row in rows]
 
 
-@pytest.fixture
-def machine(database_url: str):
+@pytest.fixture(params=["immediate", "deltas"])
+def machine(database_url: str, request: pytest.FixtureRequest):
     with asyncio.Runner() as runner:
         runner.run(make_tables(database_url))
-        runner.run(apply(database_url, OBJECTS))
+        runner.run(apply(database_url, declared(request.param)))
         connection = runner.run(asyncpg.connect(database_url))
         Writes.runner, Writes.connection = runner, connection
         yield Writes
