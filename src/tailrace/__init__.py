@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tailrace.core.freshness import tag
     from tailrace.db import Database
     from tailrace.errors import TailraceError
-    from tailrace.fastapi import Tailrace, cached
+    from tailrace.fastapi import Tailrace, cached, uncompressed
     from tailrace.settings import Settings, load_settings
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "cached",
     "load_settings",
     "tag",
+    "uncompressed",
 ]
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "cached": "tailrace.fastapi",
     "load_settings": "tailrace.settings",
     "tag": "tailrace.core.freshness",
+    "uncompressed": "tailrace.fastapi",
 }
 
 

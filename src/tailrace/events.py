@@ -31,6 +31,7 @@ __all__ = [
     "RequestAdmitted",
     "RequestFinished",
     "RequestShed",
+    "ResponseCompressed",
     "StatementFinished",
     "StoreCalled",
     "StoreConnectionChanged",
@@ -82,6 +83,16 @@ class ConcurrencyMeasured(Event):
     limit: int
     admitted: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCompressed(Event):
+    """A response was compressed, though it may have been sent as it was, because it would not shrink. ``encoding`` is
+    the content coding."""
+
+    encoding: str
+    original_bytes: int
+    encoded_bytes: int
 
 
 # --- cache ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +15,7 @@ from tailrace.errors import SettingsError
 
 __all__ = [
     "CacheSettings",
+    "CompressionSettings",
     "DatabaseSettings",
     "FreshnessSettings",
     "HttpSettings",
@@ -151,6 +152,55 @@ class SheddingSettings(Room):
     """Requests in the line; more are refused at once."""
 
 
+class CompressionSettings(Room):
+    """Compression of responses, and of requests."""
+
+    enabled: bool = True
+    """Whether responses are compressed."""
+    encodings: tuple[Literal["zstd", "br", "gzip"], ...] = ("zstd", "br", "gzip")
+    """Content codings, the favourite first, which counts where a client likes several equally. One whose package is not
+    installed is left out; gzip is always there."""
+    types: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\+[\w.-]+|[\w.+-]+/(\*|[\w.+-]+))$")], ...], Field(min_length=1)
+    ] = (
+        "text/*",
+        "application/json",
+        "application/javascript",
+        "application/xml",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/yaml",
+        "application/graphql",
+        "application/x-javascript",
+        "application/wasm",
+        "+json",
+        "+xml",
+        "+yaml",
+    )
+    """Media types that are compressed: one, all of a kind (``text/*``), or all of a syntax (``+json``).
+    ``text/event-stream`` is only when it is named itself."""
+    minimum_size: Annotated[int, Field(ge=0)] = 500
+    """Bytes; a shorter body is sent as it is."""
+    zstd_level: Annotated[int, Field(ge=1, le=19)] = 3
+    """Effort of zstd, 1 to 19."""
+    brotli_quality: Annotated[int, Field(ge=0, le=11)] = 4
+    """Effort of brotli, 0 to 11."""
+    gzip_level: Annotated[int, Field(ge=1, le=9)] = 6
+    """Effort of gzip, 1 to 9."""
+    thread_size: Count = 64 * 1024
+    """Bytes; a longer body or part of a stream is compressed in a thread, so that other requests do not wait for it."""
+    threads: Count = 2
+    """Most such threads."""
+    report: bool = False
+    """Whether ``X-Original-Size`` (bytes) and ``X-Compression-Ratio`` (original by sent) are added."""
+    decode_requests: bool = False
+    """Whether bodies of requests with ``Content-Encoding`` are decompressed before the application reads them."""
+    max_request_bytes: Count = 10 * 1024 * 1024
+    """Bytes of a request's body after decompression; 413 beyond."""
+    max_request_ratio: Annotated[float, Field(ge=1)] = 100.0
+    """How many times its size a request's body may grow, from 64 KB on; 413 beyond."""
+
+
 class UpstreamSettings(Room):
     """Defaults of calls to other services; each client may set its own."""
 
@@ -213,6 +263,7 @@ class Settings(BaseSettings):
     freshness: FreshnessSettings = FreshnessSettings()
     http: HttpSettings = HttpSettings()
     shedding: SheddingSettings = SheddingSettings()
+    compression: CompressionSettings = CompressionSettings()
     upstream: UpstreamSettings = UpstreamSettings()
 
 

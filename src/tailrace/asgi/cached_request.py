@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 
 from tailrace.asgi.cache_key import vary_digest
+from tailrace.asgi.compression import EncodedResponse, Encodes
+from tailrace.asgi.content_encoding import opted_out, with_vary, without_encoding
 from tailrace.asgi.exchange import EXCHANGE, Exchange, current_exchange
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.recording import Recording, ResponseFailed
 from tailrace.asgi.route_policy import Resolved
-from tailrace.asgi.stored_response import encode_response
+from tailrace.asgi.stored_response import Coded, content_digest, encode_response
 from tailrace.asgi.storing import Keep, decide_keeping
-from tailrace.asgi.types import ASGIApp, Receive, Scope
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.cache import Computed, Uncacheable
 from tailrace.clock import Clock
+from tailrace.core.content_negotiation import IDENTITY
 from tailrace.resilience.deadline import current_deadline
 
 __all__ = ["CachedRequest"]
@@ -46,6 +49,7 @@ class CachedRequest:
         max_body: int,
         clock: Clock,
         tasks: set[asyncio.Task[None]],
+        encodes: Encodes | None = None,
     ) -> None:
         self._app = app
         self._exchange = exchange
@@ -55,6 +59,8 @@ class CachedRequest:
         self._max_body = max_body
         self._clock = clock
         self._tasks = tasks
+        self._encodes = encodes
+        self._scope: Scope = exchange.scope
         self._closed = False
         self.ran = False
         self.passing: Recording | None = None
@@ -67,7 +73,7 @@ class CachedRequest:
             ResponseFailed: it answered 5xx.
             Exception: what it raised.
         """
-        scope = self._inner_scope()
+        scope = self._scope = self._inner_scope()
         current_exchange.set(scope[EXCHANGE])
         current_deadline.set(None)
         recording = Recording(
@@ -87,7 +93,7 @@ class CachedRequest:
             return Uncacheable(b"")
         keep = recording.verdict
         assert isinstance(keep, Keep)
-        value = self._encode(recording, keep)
+        value = await self._encode(recording, keep)
         if value is None:
             raise ResponseFailed(recording.status, recording.headers, recording.body, None)
         return value if keep.ttl is None else Computed(value, keep.ttl)
@@ -102,7 +108,7 @@ class CachedRequest:
         assert self._resolved.policy is not None
         return decide_keeping(self._resolved.policy, status, headers, self._exchange.headers, self._clock.now())
 
-    def _encode(self, recording: Recording, keep: Keep) -> bytes | None:
+    async def _encode(self, recording: Recording, keep: Keep) -> bytes | None:
         policy = self._resolved.policy
         assert policy is not None
         headers = recording.headers
@@ -111,15 +117,40 @@ class CachedRequest:
             headers.append((b"cache-control", own + policy.cache_control.encode("latin-1")))
         extra = tuple([name for name in keep.vary if name not in self._known_vary])
         self.extra_vary = extra
+        headers, body, coded = await self._shrink(recording.status, headers, recording.body)
         return encode_response(
             recording.status,
             headers,
-            recording.body,
+            body,
             never_stale=keep.never_stale,
             unfinished=policy.finish is not None,
             vary=extra,
             digest=vary_digest(self._exchange.headers, extra),
+            coded=coded,
         )
+
+    async def _shrink(
+        self, status: int, headers: list[Header], body: bytes
+    ) -> tuple[list[Header], bytes, Coded | None]:
+        """The body in the coding that this request wants, which is how it is stored."""
+        if self._encodes is None:
+            return headers, body, None
+        fields = read_headers([(name.lower(), value) for name, value in headers])
+        if opted_out(fields):
+            return without_encoding(headers), body, None
+        if not self._encodes.concerns(status, fields, self._scope):
+            return headers, body, None
+        if self._resolved.policy is not None and self._resolved.policy.finish is not None:
+            return with_vary(headers), body, Coded(IDENTITY, len(body), b"")  # what is sent is made of it each time
+        encoding, encoded = await self._encodes.shrink(body, self._exchange.headers.get(b"accept-encoding"))
+        told = self._encodes.compressor.settings.report
+        return with_vary(headers), encoded, Coded(encoding, len(body), content_digest(body), told)
+
+    def encoding(self, send: Send) -> Send:
+        """``send`` for a response that is passed on: nobody further in has encoded it."""
+        if self._encodes is None:
+            return send
+        return EncodedResponse(self._encodes, self._scope, self._exchange.headers, send)
 
     def _inner_scope(self) -> Scope:
         scope = dict(self._exchange.scope)
@@ -137,4 +168,5 @@ class CachedRequest:
         inner.route = self._exchange.route
         inner.identity = self._exchange.identity
         inner.phases = self._exchange.phases
+        inner.encoded_outside = self._encodes is not None
         return scope

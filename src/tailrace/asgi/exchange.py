@@ -43,6 +43,7 @@ class Exchange:
         phases: seconds spent by phase, None when nobody measures.
         identified: what the identity function of a policy gave, and which policy's; see ``take_identified``.
         missed: for what the cache was asked a moment ago and had nothing.
+        encoded_outside: a layer further out encodes the response, so that none further in does.
     """
 
     # Defaults of the class: a request that is answered from the cache pays for no attribute that it does not use.
@@ -60,6 +61,7 @@ class Exchange:
     disconnected = False
     identified: tuple[object, Any] | None = None
     missed: object = None
+    encoded_outside = False
     _trace: TraceContext | None = None
 
     def __init__(self, scope: Scope) -> None:

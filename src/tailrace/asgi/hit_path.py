@@ -23,6 +23,7 @@ from tailrace.asgi.sending import is_unchanged
 from tailrace.asgi.stored_response import StoredHead
 from tailrace.asgi.turns import Turns
 from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
+from tailrace.asgi.variants import Variants
 from tailrace.clock import Clock
 from tailrace.events import CacheLookedUp, Observer, RequestFinished
 
@@ -52,6 +53,7 @@ class HitPath:
         app: the layers.
         resolve: the route of a request, as for the response cache.
         requests: what the response cache remembers of requests.
+        variants: the response cache's.
         ids: gives request ids, as for the request context.
         recording: makes what hits are recorded with.
         clock: monotonic time.
@@ -64,6 +66,7 @@ class HitPath:
         *,
         resolve: Callable[[Scope], Resolved | None],
         requests: PreparedRequests,
+        variants: Variants,
         ids: RequestIds,
         recording: Recording,
         clock: Clock,
@@ -73,6 +76,7 @@ class HitPath:
         self._turns = turns or Turns()
         self._resolve = resolve
         self._requests = requests
+        self._variants = variants
         self._ids = ids
         self._recording = recording
         self._monotonic = clock.monotonic
@@ -144,10 +148,27 @@ class HitPath:
         head = prepared.head_of(data, lookup.start)
         if head is None or head.vary:
             return None
-        body = data[len(data) - head.length :]
-        if head.unfinished and prepared.finish is not None:
-            body = prepared.finish(body, lookup.answer(data))
+        found = self._as_wanted(prepared, head, data, headers.get(b"accept-encoding"))
+        if found is None:
+            return None
+        head, body = found
         return prepared, head, prepared.fields(head, lookup.age, lookup.ttl), body
+
+    def _as_wanted(
+        self, prepared: Prepared, head: StoredHead, data: bytes, accept: bytes | None
+    ) -> tuple[StoredHead, bytes] | None:
+        """Head and body in the coding that the client wants, None if that has yet to be made."""
+        if head.unfinished:
+            body = data[len(data) - head.length :]
+            if prepared.finish is not None:
+                body = prepared.finish(body, prepared.lookup.answer(data))
+            return (head, body) if self._variants.leaves(head, body, accept) else None
+        if head.coded is not None:
+            found = self._variants.peek(head, data, accept)
+            if found is None:
+                return None
+            head, data = found
+        return head, data[len(data) - head.length :]
 
     def _recorder(self, prepared: Prepared, status: int) -> RecordHit:
         known = prepared.recorders[status] = self._recording(

@@ -146,6 +146,7 @@ def problem_of(error: BaseException, request_id: str = "") -> Problem:
             retryable=error.retryable,
             retry_after=error.retry_after,
             data=getattr(error, "data", None) or {},
+            headers=getattr(error, "headers", ()),
             error=error,
         )
     return Problem(500, "internal_error", SERVER_ERROR, request_id, error=error)

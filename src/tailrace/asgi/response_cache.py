@@ -17,14 +17,18 @@ from inspect import isawaitable
 
 from tailrace.asgi.cache_key import vary_digest
 from tailrace.asgi.cached_request import CachedRequest
+from tailrace.asgi.compression import Encodes
+from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.prepared import Prepared, PreparedRequests
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.recording import ResponseFailed
 from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.sending import adding, send_failed, send_stored, send_timeout, without_body
+from tailrace.asgi.stored_response import StoredHead
 from tailrace.asgi.storing import refuses_stored
 from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
+from tailrace.asgi.variants import Variants
 from tailrace.cache import Answer, Cache
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.cache_control import CacheControl, parse_cache_control
@@ -59,6 +63,7 @@ class ResponseCacheMiddleware:
         max_body: bytes of a body that is kept, where a policy does not say.
         clock: wall time and monotonic time.
         shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
+        encodes: compresses what is kept and what is passed on; None: nothing is compressed here.
 
     Cost of a hit that this process holds: about 10 microseconds, no waiting; ``HitPath`` before the layers spares most
     requests even that.
@@ -73,14 +78,17 @@ class ResponseCacheMiddleware:
         max_body: int = 1024 * 1024,
         clock: Clock | None = None,
         shape: ErrorShape | None = None,
+        encodes: Encodes | None = None,
     ) -> None:
         self.app = app
         self._shape = shape
         self.requests = PreparedRequests(cache)
+        self.variants = Variants(encodes or Encodes(Compressor(codecs={})), cache)
         self._cache = cache
         self._resolve = resolve
         self._max_body = max_body
         self._clock = clock or SystemClock()
+        self._encodes = encodes
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +133,7 @@ class ResponseCacheMiddleware:
         if answer is not None and asked is NOTHING_ASKED:
             head = prepared.head_of(answer.value)
             if head is not None and not head.vary:
-                await send_stored(head, answer, exchange, send, prepared.finish)
+                await self._send_stored(head, answer, exchange, prepared, receive, send)
                 return
         if asked.only_if_cached and answer is None:
             await send_timeout(self._shape, exchange, send)
@@ -154,6 +162,7 @@ class ResponseCacheMiddleware:
             max_body=resolved.policy.max_body or self._max_body,
             clock=self._clock,
             tasks=self._tasks,
+            encodes=self._encodes,
         )
         try:
             lookup = prepared.lookup
@@ -165,7 +174,8 @@ class ResponseCacheMiddleware:
             if request.passing is not None:
                 prepared.skip_until = self._clock.monotonic() + SKIP
                 exchange.cache = "miss"
-                await request.passing.pass_on(adding(without_body(exchange, send), b"tailrace; fwd=uri-miss"))
+                client = request.encoding(without_body(exchange, send))
+                await request.passing.pass_on(adding(client, b"tailrace; fwd=uri-miss"))
                 return
             await self._send_answer(exchange, resolved, prepared, answer, asked, identity, receive, send)
         except ResponseFailed as failed:
@@ -203,7 +213,31 @@ class ResponseCacheMiddleware:
         ):
             await self._pass("request", exchange.scope, receive, send)
         else:
-            await send_stored(head, answer, exchange, send, prepared.finish)
+            await self._send_stored(head, answer, exchange, prepared, receive, send)
+
+    async def _send_stored(
+        self,
+        head: StoredHead,
+        answer: Answer,
+        exchange: Exchange,
+        prepared: Prepared,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Send what the cache gave, in the coding that the client wants."""
+        accept = exchange.headers.get(b"accept-encoding")
+        if head.unfinished:
+            body = answer.value[len(answer.value) - head.length :]
+            if prepared.finish is not None:
+                body = prepared.finish(body, answer)
+            await send_stored(*await self.variants.finished(head, body, accept), answer, exchange, send)
+            return
+        found = await self.variants.of(head, answer.value, accept, prepared.resolved.cache_policy.retention)
+        if found is None:
+            await self._pass("bypass", exchange.scope, receive, send)
+        else:
+            head, data = found
+            await send_stored(head, data[len(data) - head.length :], answer, exchange, send)
 
     def _passes_by(
         self, policy: RoutePolicy, identity: str | None, asked: CacheControl, headers: dict[bytes, bytes]
@@ -225,6 +259,7 @@ class ResponseCacheMiddleware:
         """Keep responses in another cache from now on."""
         self._cache = cache
         self.requests.use(cache)
+        self.variants.use(cache)
 
     async def drain(self, seconds: float) -> None:
         """Wait ``seconds`` at most for computations under way, then end them."""

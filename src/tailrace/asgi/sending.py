@@ -11,7 +11,6 @@ from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.prepared import fields_of_hit
 from tailrace.asgi.problem_details import ErrorShape, Problem, render
 from tailrace.asgi.recording import ResponseFailed
-from tailrace.asgi.route_policy import Finish
 from tailrace.asgi.stored_response import NOT_STORED, StoredHead
 from tailrace.asgi.storing import not_modified
 from tailrace.asgi.types import Header, Message, Send
@@ -27,19 +26,15 @@ def is_unchanged(headers: dict[bytes, bytes], head: StoredHead) -> bool:
     )
 
 
-async def send_stored(
-    head: StoredHead, answer: Answer, exchange: Exchange, send: Send, finish: Finish | None = None
-) -> None:
+async def send_stored(head: StoredHead, body: bytes, answer: Answer, exchange: Exchange, send: Send) -> None:
     """Send what the cache gave, or 304 in its place."""
     exchange.cache = answer.status
     unchanged = is_unchanged(exchange.headers, head)
     fields = [*(head.not_modified if unchanged else head.headers), *_told(answer)]
-    body = b"" if unchanged else answer.value[len(answer.value) - head.length :]
     if head.unfinished and not unchanged:
-        body = body if finish is None else finish(body, answer)
         fields.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 304 if unchanged else head.status, "headers": fields})
-    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})
+    await send({"type": "http.response.body", "body": b"" if unchanged or exchange.method == "HEAD" else body})
 
 
 def _told(answer: Answer) -> list[Header]:

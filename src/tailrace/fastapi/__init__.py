@@ -10,7 +10,7 @@ async def overview() -> Overview: ...
 
 from tailrace.asgi import ErrorShape, Exchange, Finish, Problem, RoutePolicy
 from tailrace.core.freshness import tag
-from tailrace.fastapi.decorator import cached
+from tailrace.fastapi.decorator import cached, uncompressed
 from tailrace.fastapi.dependencies import CacheDependency, DatabaseDependency, RequestDependency, SessionDependency
 from tailrace.fastapi.integration import Tailrace
 from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
@@ -31,4 +31,5 @@ __all__ = [
     "Tailrace",
     "cached",
     "tag",
+    "uncompressed",
 ]

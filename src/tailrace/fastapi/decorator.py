@@ -1,4 +1,4 @@
-"""Marks an endpoint as cached. Pure: the endpoint is returned as it is, with its signature and annotations."""
+"""Marks endpoints: cached, or never compressed. Pure: an endpoint is returned as it is, with its signature."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from tailrace.asgi.route_policy import RoutePolicy
 
-__all__ = ["POLICY", "cached", "policy_of"]
+__all__ = ["POLICY", "cached", "is_uncompressed", "policy_of", "uncompressed"]
 
 POLICY = "__tailrace_policy__"
+UNCOMPRESSED = "__tailrace_uncompressed__"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -40,3 +41,17 @@ def policy_of(endpoint: Any) -> RoutePolicy | None:
     """The policy that the endpoint was marked with."""
     found = getattr(endpoint, POLICY, None)
     return found if isinstance(found, RoutePolicy) else None
+
+
+def uncompressed(endpoint: Endpoint) -> Endpoint:
+    """Never compress the responses of an endpoint; below the route's decorator.
+
+    For those that repeat what the request said beside a secret: their compressed length would tell of the secret.
+    """
+    setattr(endpoint, UNCOMPRESSED, True)
+    return endpoint
+
+
+def is_uncompressed(endpoint: Any) -> bool:
+    """True if the endpoint was marked with ``uncompressed``."""
+    return getattr(endpoint, UNCOMPRESSED, False) is True

@@ -10,15 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailrace.asgi.compression import CompressionMiddleware, Encodes
+from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.hit_path import HitPath, Recording
 from tailrace.asgi.load_shedding import LoadSheddingMiddleware
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
+from tailrace.asgi.request_decoding import RequestDecodingMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware
 from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.stack import stack
-from tailrace.asgi.types import ASGIApp
+from tailrace.asgi.types import ASGIApp, Scope
+from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import CLOSED, Health
 from tailrace.fastapi.monitoring import MonitoringMiddleware
 from tailrace.fastapi.routes import RouteTable
@@ -56,6 +60,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         recording: makes what hits are recorded with.
     """
     http = tailrace.settings.http
+    encodes = _encodes(tailrace)
     cached = ResponseCacheMiddleware(
         app,
         cache=tailrace.cache,
@@ -63,13 +68,32 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         max_body=http.cache_max_body,
         clock=tailrace.clock,
         shape=tailrace.error_shape,
+        encodes=encodes,
     )
+
+    def cached_around(inner: ASGIApp) -> ASGIApp:
+        cached.app = inner
+        return cached
+
     ids = RequestIds()
-    layered = stack(app, _layers(tailrace, routes, ids) | {"response_cache": lambda inner: cached})
+    layers = _layers(tailrace, routes, ids) | {"response_cache": cached_around}
+    if encodes is not None:
+        layers["compression"] = lambda inner: CompressionMiddleware(inner, encodes=encodes)
+    if tailrace.settings.compression.decode_requests:
+        layers["request_decoding"] = lambda inner: RequestDecodingMiddleware(
+            inner, settings=tailrace.settings.compression
+        )
+    layered = stack(app, layers)
     if http.server_timing:  # every response is measured by the layers
         return Surrounded(layered, cached, None)
     hits = HitPath(
-        layered, resolve=routes.resolve, requests=cached.requests, ids=ids, recording=recording, clock=tailrace.clock
+        layered,
+        resolve=routes.resolve,
+        requests=cached.requests,
+        variants=cached.variants,
+        ids=ids,
+        recording=recording,
+        clock=tailrace.clock,
     )
     return Surrounded(hits, cached, hits)
 
@@ -101,6 +125,17 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
             inner, tokens=lambda: _tokens(tailrace), fence=lambda: _fence(tailrace)
         )
     return layers
+
+
+def _encodes(tailrace: Tailrace) -> Encodes | None:
+    settings = tailrace.settings.compression
+    if not settings.enabled:
+        return None
+    return Encodes(Compressor(settings), skip=_is_uncompressed, observer=tailrace.observer)
+
+
+def _is_uncompressed(scope: Scope) -> bool:
+    return is_uncompressed(scope.get("endpoint"))
 
 
 def _tokens(tailrace: Tailrace) -> WriteTokens | None:

@@ -52,6 +52,9 @@ CATALOGUE: tuple[Metric, ...] = (
         ("http.request.method", "http.route", "http.response.status_code"),
     ),
     Metric("http.server.response.body.bytes", "counter", "By", "Bytes of response bodies sent.", ("http.route",)),
+    Metric("tailrace.compression.responses", "counter", "{response}", "Responses compressed.", ("encoding",)),
+    Metric("tailrace.compression.original.bytes", "counter", "By", "Bytes of those before they were.", ("encoding",)),
+    Metric("tailrace.compression.encoded.bytes", "counter", "By", "Bytes of those afterwards.", ("encoding",)),
     Metric(
         "tailrace.response_cache.requests",
         "counter",

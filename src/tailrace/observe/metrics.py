@@ -122,7 +122,13 @@ class Metrics:
             self["tailrace.freshness.horizon.age"].set((), age + self._clock.monotonic() - seen)
 
     def _make_recorders(self) -> dict[type[Event], Callable[[Any], None]]:
-        return {**self._of_requests(), **self._of_caches(), **self._of_database(), **self._of_upstreams()}
+        return {
+            **self._of_requests(),
+            **self._of_compression(),
+            **self._of_caches(),
+            **self._of_database(),
+            **self._of_upstreams(),
+        }
 
     def _of_requests(self) -> dict[type[Event], Callable[[Any], None]]:
         duration = self["http.server.request.duration"].observe
@@ -152,6 +158,19 @@ class Metrics:
             events.RequestShed: lambda e: shed((e.reason,)),
             events.ConcurrencyMeasured: concurrency_measured,
         }
+
+    def _of_compression(self) -> dict[type[Event], Callable[[Any], None]]:
+        compressed = self["tailrace.compression.responses"].add
+        original = self["tailrace.compression.original.bytes"].add
+        encoded = self["tailrace.compression.encoded.bytes"].add
+
+        def response_compressed(event: events.ResponseCompressed) -> None:
+            labels = (event.encoding,)
+            compressed(labels)
+            original(labels, event.original_bytes)
+            encoded(labels, event.encoded_bytes)
+
+        return {events.ResponseCompressed: response_compressed}
 
     def _of_caches(self) -> dict[type[Event], Callable[[Any], None]]:
         looked_up = self["tailrace.cache.lookup.duration"].observe

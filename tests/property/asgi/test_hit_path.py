@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.asgi.driver import Reply, ask
 
 from tailrace import Tailrace, cached, tag
+from tailrace.events import ConcurrencyMeasured, Event
 from tailrace.settings import Settings
 from tailrace.testing.clock import FakeClock
 
@@ -33,6 +34,9 @@ FIELDS = [
     (b"cookie", b"a=b"),
     (b"cookie", b"tailrace-fresh=AAAA"),
     (b"range", b"bytes=0-1"),
+    (b"accept-encoding", b"gzip"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"accept-encoding", b"zstd;q=0.1, br;q=0"),
     (b"x-request-id", b"mine"),
     (b"x-request-id", b"not safe\x80"),
 ]
@@ -59,12 +63,19 @@ async def late_caller(exchange: Any) -> str | None:
 
 def service(clock: FakeClock) -> tuple[FastAPI, Tailrace, list[str]]:
     app, events = FastAPI(), []
-    tailrace = Tailrace(app, MEMORY, clock=clock, observer=lambda event: events.append(repr(event)))
+
+    def told(event: Event) -> None:
+        if not isinstance(event, ConcurrencyMeasured):  # of a moment, not of an answer
+            events.append(repr(event))
+
+    tailrace = Tailrace(app, MEMORY, clock=clock, observer=told)
 
     def content(request: Request) -> Response:
         headers = {"vary": "accept-language"} if request.url.path == "/varies" else {}
         body = f"{request.url} {request.headers.get('x-user')} {request.headers.get('accept-language')}"
-        return Response(body, headers=headers)
+        # One of the paths is answered at length, so that its coding is negotiated.
+        body *= 20 if request.url.path == "/own/1" else 1
+        return Response(body, headers=headers, media_type="text/plain")
 
     def declare(path: str, **policy: Any) -> None:
         app.get(path)(cached(ttl=60, stale_while_revalidate=5, jitter=0.0, **policy)(content_of(path)))
@@ -86,7 +97,7 @@ def service(clock: FakeClock) -> tuple[FastAPI, Tailrace, list[str]]:
 
 def seen(reply: Reply) -> Any:
     headers = [header for header in reply.messages[0]["headers"] if header[0] not in OF_ONE_REQUEST]
-    return reply.status, headers, reply.body.replace(reply.headers[b"x-request-id"], b"the id")
+    return reply.status, headers, reply.body.replace(reply.headers[b"x-request-id"], b"the id"), reply.content[:20]
 
 
 def only_layers(app: FastAPI, layers: Any) -> Any:
@@ -98,11 +109,14 @@ def only_layers(app: FastAPI, layers: Any) -> Any:
 
 Asked = tuple[str, str, bytes, list[tuple[bytes, bytes]], float]
 HIT: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1")], 0.4)
+ENCODED: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1"), (b"accept-encoding", b"br")], 0.0)
 UNCHANGED: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1"), (b"if-none-match", b"*")], 0.0)
 
 
 @settings(deadline=None, max_examples=60)
 @example([HIT, HIT, UNCHANGED, HIT])
+@example([HIT, ENCODED, ENCODED, HIT, ENCODED])
+@example([ENCODED, HIT, HIT, ENCODED])
 @given(st.lists(asked, min_size=1, max_size=14))
 async def test_one_step_answers_as_the_layers_do(requests: list[Asked]) -> None:
     """Whatever is asked, in any order and at any time: a service that answers hits in one step sends the same status,

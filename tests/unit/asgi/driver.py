@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import brotli
+
 from tailrace.asgi.headers import read_headers
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 @dataclass
@@ -28,8 +37,33 @@ class Reply:
         return b"".join(m.get("body", b"") for m in self.messages if m["type"] == "http.response.body")
 
     @property
+    def content(self) -> bytes:
+        """The body without its coding, by decoders that are not the product's."""
+        return decoded(self.body, self.headers.get(b"content-encoding", b"").decode())
+
+    @property
     def cache_status(self) -> bytes:
         return self.headers.get(b"cache-status", b"")
+
+
+def decoded(body: bytes, encoding: str) -> bytes:
+    """What a client reads; fails unless ``body`` is one whole stream of that coding."""
+    if encoding == "gzip":
+        stream = zlib.decompressobj(31)
+        found = stream.decompress(body)
+        assert stream.eof
+        assert not stream.unused_data
+        return found
+    if encoding == "br":
+        return bytes(brotli.decompress(body))
+    if encoding == "zstd":
+        reader = zstd.ZstdDecompressor()
+        found = bytes(reader.decompress(body))
+        assert reader.eof
+        assert not reader.unused_data
+        return found
+    assert not encoding
+    return body
 
 
 def http_scope(path: str = "/", **changes: Any) -> dict[str, Any]:

@@ -376,6 +376,8 @@ def test_order_of_layers() -> None:
         "load_shedding",
         "read_your_writes",
         "response_cache",
+        "compression",
+        "request_decoding",
     ]
     made: Any = stack("app", {name: (lambda app, name=name: (name, app)) for name, _ in reversed(ORDER)})  # type: ignore[arg-type,misc,dict-item]
     assert made[0] == "request_context"

@@ -1,0 +1,343 @@
+"""Content codings behind one small interface. Touches: the compression libraries, imported when first needed.
+
+=========  ==============================================================  ==================
+coding     library                                                         always there
+=========  ==============================================================  ==================
+``zstd``   ``compression.zstd`` of Python 3.14, else ``backports.zstd``    from Python 3.14
+``br``     ``brotli``                                                      no
+``gzip``   ``zlib-ng`` where it is installed, else ``zlib``                yes
+=========  ==============================================================  ==================
+
+The same bytes give the same bytes again in one process: gzip's header has no time in it.
+
+**Source:** RFC 1952 (gzip), RFC 7932 (brotli), RFC 8878 and RFC 9659 (zstd, and its window in HTTP).
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from tailrace.errors import MissingExtraError
+from tailrace.extras import require
+from tailrace.settings import CompressionSettings
+
+__all__ = ["Brotli", "Codec", "Decoder", "Encoder", "Gzip", "Zstd", "codec", "installed_codecs"]
+
+EXTRA = "compression"
+
+GZIP_FORMAT = 31
+"""zlib's window of 32 KB, in gzip's frame."""
+
+STREAM_WINDOW_LOG = 18
+"""Streams look back 256 KB: a connection that stays open for hours must not keep megabytes."""
+
+IDLE_COMPRESSORS = 8
+"""Most zstd compressors that are kept; each has about 1 MB."""
+
+
+class Encoder(Protocol):
+    """Compresses one stream."""
+
+    def write(self, data: bytes) -> bytes:
+        """Everything so far, such that the receiver can decompress all of ``data``."""
+
+    def finish(self, data: bytes) -> bytes:
+        """The end of the stream, ``data`` before it."""
+
+
+class Decoder(Protocol):
+    """Decompresses one stream, a bounded piece at a time.
+
+    Attributes:
+        finished: the stream has ended as it should.
+        hungry: there is nothing more to be had without more input.
+    """
+
+    finished: bool
+    hungry: bool
+
+    def read(self, data: bytes, limit: int) -> bytes:
+        """About ``limit`` bytes at most; call again with ``b""`` while it is not ``hungry``.
+
+        Raises:
+            ValueError: this is no such stream, or something follows its end.
+        """
+
+
+class Codec(Protocol):
+    """One content coding.
+
+    Attributes:
+        name: as in ``Content-Encoding``.
+    """
+
+    name: str
+
+    def encode(self, data: bytes) -> bytes:
+        """The whole of ``data``, compressed. May be called from any thread."""
+
+    def encoder(self) -> Encoder:
+        """For one stream."""
+
+    def decoder(self) -> Decoder:
+        """For one stream."""
+
+
+class Gzip:
+    """gzip by zlib-ng, a third quicker than zlib at the same size, or by zlib.
+
+    Args:
+        level: 1 to 9.
+    """
+
+    name = "gzip"
+
+    def __init__(self, level: int = 6) -> None:
+        self._level = level
+        self._compressobj: Callable[[int, int, int], Any] = _zlib().compressobj
+
+    def encode(self, data: bytes) -> bytes:
+        """See ``Codec``."""
+        stream = self._compressobj(self._level, zlib.DEFLATED, GZIP_FORMAT)
+        written: bytes = stream.compress(data)
+        return written + stream.flush()  # type: ignore[no-any-return]
+
+    def encoder(self) -> Encoder:
+        """See ``Codec``."""
+        stream = self._compressobj(self._level, zlib.DEFLATED, GZIP_FORMAT)
+        return _Encoder(stream.compress, lambda: stream.flush(zlib.Z_SYNC_FLUSH), stream.flush)
+
+    def decoder(self) -> Decoder:
+        """See ``Codec``."""
+        return _GzipDecoder()
+
+
+class Brotli:
+    """Brotli by Google's own library.
+
+    Args:
+        quality: 0 to 11.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+    """
+
+    name = "br"
+
+    def __init__(self, quality: int = 4) -> None:
+        self._brotli = require("brotli", EXTRA)
+        self._quality = quality
+
+    def encode(self, data: bytes) -> bytes:
+        """See ``Codec``."""
+        return self._brotli.compress(data, quality=self._quality, lgwin=_window_log(len(data)))  # type: ignore[no-any-return]
+
+    def encoder(self) -> Encoder:
+        """See ``Codec``."""
+        stream = self._brotli.Compressor(quality=self._quality, lgwin=STREAM_WINDOW_LOG)
+        return _Encoder(stream.process, stream.flush, stream.finish)
+
+    def decoder(self) -> Decoder:
+        """See ``Codec``."""
+        return _BrotliDecoder(self._brotli)
+
+
+class Zstd:
+    """Zstandard by Python's own module. Compressors are kept: making one costs more than compressing 4 KB with it.
+
+    Args:
+        level: 1 to 19; the window stays within the 8 MB that RFC 9659 allows.
+
+    Raises:
+        MissingExtraError: Python is older than 3.14 and the backport is not installed.
+    """
+
+    name = "zstd"
+
+    def __init__(self, level: int = 3) -> None:
+        self._zstd = zstd = require("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", EXTRA)
+        self._options = {zstd.CompressionParameter.compression_level: level, zstd.CompressionParameter.window_log: 23}
+        if level < 17:  # no level below takes a larger window by itself, and a smaller one suits a shorter body
+            del self._options[zstd.CompressionParameter.window_log]
+        self._stream_options = {**self._options, zstd.CompressionParameter.window_log: STREAM_WINDOW_LOG}
+        self._whole = zstd.ZstdCompressor.FLUSH_FRAME
+        self._block = zstd.ZstdCompressor.FLUSH_BLOCK
+        self._idle: list[Any] = []
+
+    def encode(self, data: bytes) -> bytes:
+        """See ``Codec``."""
+        # One compressor works for one thread at a time; taking from a list and adding to it are each atomic.
+        try:
+            compressor = self._idle.pop()
+        except IndexError:
+            compressor = self._zstd.ZstdCompressor(options=self._options)
+        written: bytes = compressor.compress(data, self._whole)
+        if len(self._idle) < IDLE_COMPRESSORS:
+            self._idle.append(compressor)
+        return written
+
+    def encoder(self) -> Encoder:
+        """See ``Codec``."""
+        stream = self._zstd.ZstdCompressor(options=self._stream_options)
+        return _Encoder(stream.compress, lambda: stream.flush(self._block), lambda: stream.flush(self._whole))
+
+    def decoder(self) -> Decoder:
+        """See ``Codec``."""
+        return _ZstdDecoder(self._zstd)
+
+
+def codec(name: str, settings: CompressionSettings) -> Codec:
+    """The codec of a content coding.
+
+    Raises:
+        MissingExtraError: its library is not installed.
+    """
+    if name == "zstd":
+        return Zstd(settings.zstd_level)
+    return Brotli(settings.brotli_quality) if name == "br" else Gzip(settings.gzip_level)
+
+
+def installed_codecs(settings: CompressionSettings) -> dict[str, Codec]:
+    """The codecs of ``settings.encodings`` whose libraries are installed, in that order."""
+    found: dict[str, Codec] = {}
+    for name in settings.encodings:
+        try:
+            found[name] = codec(name, settings)
+        except MissingExtraError:
+            continue  # the setting says what may be used, not what must be there
+    return found
+
+
+class _Encoder:
+    """A stream of any library."""
+
+    __slots__ = ("_end", "_flush", "_write")
+
+    def __init__(self, write: Callable[[bytes], bytes], flush: Callable[[], bytes], end: Callable[[], bytes]) -> None:
+        self._write = write
+        self._flush = flush
+        self._end = end
+
+    def write(self, data: bytes) -> bytes:
+        return self._write(data) + self._flush()
+
+    def finish(self, data: bytes) -> bytes:
+        return self._write(data) + self._end()
+
+
+class _GzipDecoder:
+    """RFC 1952 section 2.2: several members may follow one another."""
+
+    __slots__ = ("_rest", "_stream", "finished", "hungry")
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(GZIP_FORMAT)
+        self._rest = b""
+        self.finished = False
+        self.hungry = True
+
+    def read(self, data: bytes, limit: int) -> bytes:
+        data = self._rest + data
+        if self._stream.eof and data:
+            self._stream = zlib.decompressobj(GZIP_FORMAT)
+        try:
+            written = self._stream.decompress(data, limit) if data else self._stream.decompress(b"", limit)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        self.finished = self._stream.eof
+        self._rest = self._stream.unused_data if self.finished else self._stream.unconsumed_tail
+        # A full piece may have more behind it that zlib holds itself.
+        self.hungry = not self._rest and len(written) < limit
+        return written
+
+
+class _BrotliDecoder:
+    __slots__ = ("_error", "_stream", "finished", "hungry")
+
+    def __init__(self, brotli: Any) -> None:
+        self._stream = brotli.Decompressor()
+        self._error: type[Exception] = brotli.error
+        self.finished = False
+        self.hungry = True
+
+    def read(self, data: bytes, limit: int) -> bytes:
+        try:
+            written: bytes = self._stream.process(data, output_buffer_limit=limit)
+        except self._error as error:
+            raise ValueError(str(error)) from error
+        self.finished = self._stream.is_finished()
+        # Input that was taken up may stand for more output than there was room for.
+        self.hungry = self.finished or (self._stream.can_accept_more_data() and len(written) < limit)
+        return written
+
+
+class _ZstdDecoder:
+    """RFC 8878 section 3: several frames may follow one another."""
+
+    __slots__ = ("_error", "_make", "_rest", "_stream", "finished", "hungry")
+
+    def __init__(self, zstd: Any) -> None:
+        # RFC 9659 section 3: no more than 8 MB has to be looked back.
+        options = {zstd.DecompressionParameter.window_log_max: 23}
+        self._make: Callable[[], Any] = lambda: zstd.ZstdDecompressor(options=options)
+        self._error: type[Exception] = zstd.ZstdError
+        self._stream = self._make()
+        self._rest = b""
+        self.finished = False
+        self.hungry = True
+
+    def read(self, data: bytes, limit: int) -> bytes:
+        data = self._rest + data
+        self._rest = b""
+        if self._stream.eof:
+            if not data:
+                return b""
+            self._stream = self._make()
+        try:
+            written: bytes = self._stream.decompress(data, limit)
+        except self._error as error:
+            raise ValueError(str(error)) from error
+        self.finished = self._stream.eof
+        self._rest = self._stream.unused_data if self.finished else b""
+        self.hungry = not self._rest and (self.finished or self._stream.needs_input)
+        return written
+
+
+def _zlib() -> Any:
+    try:
+        return require("zlib_ng.zlib_ng", EXTRA)
+    except MissingExtraError:
+        return zlib
+
+
+def _window_log(size: int) -> int:
+    """A window that holds the whole body, within what brotli takes."""
+    return min(22, max(16, size.bit_length()))
+
+
+def decode_whole(decoder: Decoder, data: bytes, limit: int) -> bytes:
+    """All of a stream that is here in full.
+
+    Raises:
+        ValueError: it is damaged, not complete, or longer than ``limit`` bytes.
+    """
+    pieces = list(_pieces(decoder, data, limit))
+    if not decoder.finished:
+        raise ValueError("the stream is not complete")
+    return b"".join(pieces)
+
+
+def _pieces(decoder: Decoder, data: bytes, limit: int) -> Iterable[bytes]:
+    size = 0
+    while True:
+        piece = decoder.read(data, limit + 1)
+        data = b""
+        size += len(piece)
+        if size > limit:
+            raise ValueError("the stream is longer than it may be")
+        yield piece
+        if decoder.hungry:
+            return

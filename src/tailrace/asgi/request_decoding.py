@@ -1,0 +1,167 @@
+"""Request decoding: bodies sent with ``Content-Encoding`` reach the application as they were before it.
+
+Touches: the compression libraries. Off by default: who takes compressed bodies takes bombs. So a body is
+decompressed in small pieces, only as the application reads it, and no further than a size and a ratio allow. What the
+application then does with its disappointment does not matter: the answer is 413, unless it has begun to answer.
+
+One coding at a time: several in one message are refused, since each multiplies what one byte can become.
+
+**Source:** RFC 9110 sections 8.4 (Content-Encoding), 15.5.14 (413), 15.5.16 (415, with ``Accept-Encoding``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from tailrace.asgi.codecs import Decoder, installed_codecs
+from tailrace.asgi.exchange import exchange_of
+from tailrace.asgi.headers import read_headers, without
+from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.core.content_negotiation import ALIASES, IDENTITY
+from tailrace.errors import RequestError
+from tailrace.settings import CompressionSettings
+
+__all__ = ["RequestDecodingMiddleware"]
+
+PIECE = 64 * 1024
+"""Bytes decompressed at once, about 0.2 ms; and what may be had of any body, however small, before its ratio counts."""
+
+INVALID = "content_encoding_invalid"
+
+ABOUT_THE_CODED = frozenset({b"content-encoding", b"content-length"})
+
+
+class RequestDecodingMiddleware:
+    """Decompresses request bodies.
+
+    Args:
+        app: the application.
+        settings: codings and bounds.
+
+    Raises:
+        RequestError: 415 for a coding that is not at hand; 400 for a body that is not what its coding says; 413 for one
+            beyond the bounds. ``ProblemDetailsMiddleware`` answers them.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: CompressionSettings | None = None) -> None:
+        self.app = app
+        self._settings = settings or CompressionSettings()
+        self._codecs = installed_codecs(self._settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        named = exchange.headers.get(b"content-encoding")
+        if named is None:
+            await self.app(scope, receive, send)
+            return
+        name = named.strip().lower().decode("latin-1")
+        name = ALIASES.get(name, name)
+        headers = without(scope["headers"], ABOUT_THE_CODED if name != IDENTITY else frozenset({b"content-encoding"}))
+        inner = exchange.scope = {**scope, "headers": headers}
+        exchange.headers = read_headers(headers)
+        if name == IDENTITY:
+            await self.app(inner, receive, send)
+            return
+        codec = self._codecs.get(name)
+        if codec is None:
+            raise _Unsupported(tuple(self._codecs))
+        await _DecodedRequest(codec.decoder(), self._settings, receive, send).serve(self.app, inner)
+
+
+class _Unsupported(RequestError):
+    """The body's coding is not at hand; the answer names those that are."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"Send the body as it is, or with one of these codings: {', '.join(known)}.",
+            status=415,
+            code="content_encoding_unsupported",
+        )
+        self.headers = ((b"accept-encoding", ", ".join(known).encode("ascii")),)
+
+
+class _DecodedRequest:
+    """One request whose body is decompressed as the application reads it."""
+
+    __slots__ = (
+        "_begun",
+        "_decoded",
+        "_decoder",
+        "_ended",
+        "_last",
+        "_receive",
+        "_received",
+        "_refusal",
+        "_send",
+        "_settings",
+    )
+
+    def __init__(self, decoder: Decoder, settings: CompressionSettings, receive: Receive, send: Send) -> None:
+        self._decoder = decoder
+        self._settings = settings
+        self._receive = receive
+        self._send = send
+        self._received = self._decoded = 0
+        self._last = self._ended = False
+        self._begun = False
+        self._refusal: RequestError | None = None
+
+    async def serve(self, app: ASGIApp, scope: Scope) -> None:
+        """Run the application.
+
+        Raises:
+            RequestError: the body cannot be had, and nothing has been answered.
+            Exception: what the application raises.
+        """
+        try:
+            await app(scope, self._receive_decoded, self._send_unless_refused)
+        except Exception:
+            if self._refusal is None or self._begun:
+                raise
+        if self._refusal is not None and not self._begun:
+            raise self._refusal
+
+    def _send_unless_refused(self, message: Message) -> Awaitable[None]:
+        if self._refusal is not None and not self._begun:
+            return _nothing()  # what an application says of a body that it could not read
+        self._begun = True
+        return self._send(message)
+
+    async def _receive_decoded(self) -> Message:
+        """The next piece of the body; after its end, that the client leaves."""
+        if self._refusal is not None:
+            raise self._refusal
+        data = b""
+        if self._ended or (self._decoder.hungry and not self._last):
+            message = await self._receive()
+            if self._ended or message["type"] != "http.request":
+                return message
+            data = message.get("body", b"")
+            self._received += len(data)
+            self._last = not message.get("more_body", False)
+        return {"type": "http.request", "body": self._piece(data), "more_body": not self._ended}
+
+    def _piece(self, data: bytes) -> bytes:
+        try:
+            piece = self._decoder.read(data, PIECE)
+        except ValueError as error:
+            raise self._refuse("The body is not what its Content-Encoding says.", 400, INVALID) from error
+        self._decoded += len(piece)
+        allowed = max(PIECE, self._received * self._settings.max_request_ratio)
+        if self._decoded > min(self._settings.max_request_bytes, allowed):
+            raise self._refuse("The body is too large when it is decompressed.", 413, "content_too_large")
+        self._ended = self._last and self._decoder.hungry
+        if self._ended and self._received and not self._decoder.finished:
+            raise self._refuse("The body is not complete.", 400, INVALID)
+        return piece
+
+    def _refuse(self, message: str, status: int, code: str) -> RequestError:
+        self._refusal = RequestError(message, status=status, code=code)
+        return self._refusal
+
+
+async def _nothing() -> None:
+    return None
