@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv/.peers
 
 help:
 	@echo "make up      start everything and serve on 127.0.0.1:8000 (Ctrl-C stops it)"
@@ -32,7 +33,7 @@ prove: $(READY)
 hunt: $(READY)
 	@$(BIN)/tailrace-services hunt $(ARGS)
 
-bench: $(READY)
+bench: $(PEERS)
 	@$(BIN)/python -m bench $(ARGS)
 
 lint: $(READY)
@@ -46,6 +47,13 @@ lock: $(READY)
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --no-emit-package tailrace --no-emit-package tailrace-services --all-extras --group dev \
 	  pyproject.toml services/pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --no-emit-package tailrace --constraints requirements.lock --group bench -o bench/requirements.lock
+
+# Beside the environment's own packages, which stay as they are; installed anew whenever those are.
+$(PEERS): $(READY) bench/requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r bench/requirements.lock
+	@touch $@
 
 clean:
 	@rm -rf .venv
