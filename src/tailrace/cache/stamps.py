@@ -72,8 +72,8 @@ class Stamps:
         """The same for tags that transactions have written, unless somebody has done so since they committed.
 
         Whoever knows of a commit may call it at any moment after the commit, and as often as he likes: one of the calls
-        replaces the stamps. A mark for each transaction and tag says that it has been done; it is left behind the
-        stamps, so where it is they are, and is soon forgotten, since being done twice does no harm. One round trip.
+        replaces the stamps. A mark for each transaction and tag, made in one step with them, says that it is done;
+        it is soon forgotten, since being done twice does no harm. One round trip.
 
         Args:
             written: transactions and tags, no pair twice.

@@ -34,7 +34,7 @@ __all__ = ["DatabaseFreshness"]
 
 RECONNECT = Backoff(base=0.05, cap=1.0)
 QUIET = 100
-"""Looks at an empty outbox after which the next ones come half as often."""
+"""Looks at an empty outbox after which the next ones come a third as often: waking up is most of what a look costs."""
 
 log = logging.getLogger("tailrace.freshness")
 
@@ -255,7 +255,7 @@ class DatabaseFreshness:
             finally:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(passed)
-            await self._rest(self.settings.poll_interval * (2.0 if self._quiet > QUIET else 1.0))
+            await self._rest(self.settings.poll_interval * (3.0 if self._quiet > QUIET else 1.0))
 
     async def _rest(self, seconds: float) -> None:
         """Wait, unless somebody wants the next pass now. A plain timer: this is done a hundred times a second."""

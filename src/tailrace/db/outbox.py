@@ -83,6 +83,11 @@ class OutboxRow:
     tag: str
     left_over: bool
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells rows apart for good: ids begin anew where somebody resets their sequence."""
+        return self.xid, self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -160,7 +160,7 @@ class Relay:
         self._clock = clock
         self._takes = takes
         self._claimed: str | None = None
-        self._done: dict[int, bool] = {}
+        self._done: dict[tuple[int, int], bool] = {}
         """Rows seen that have new stamps, in the life of the store that was claimed; True: this process's to remove."""
         self._interval = min(FENCE_INTERVAL, settings.bound / 4)
         self._fenced = self._removed = float("-inf")
@@ -184,7 +184,7 @@ class Relay:
             # A push that was sent before this answer has arrived when it has: what others stamped is known here.
             await self._store.fence()
             self._fenced = now
-        unsettled = frozenset(row.id for row in seen.rows if row.id not in self._done)
+        unsettled = frozenset(row.id for row in seen.rows if row.key not in self._done)
         complete = mine and len(seen.rows) < self._settings.batch and self._store.epoch == epoch
         await self._remove(connection, seen, epoch)
         return Pass(unsettled, len(seen.rows), complete, seen.server, concludes)
@@ -206,22 +206,25 @@ class Relay:
 
     async def _stamp(self, seen: Seen, epoch: str) -> bool:
         """Stamp the rows that were not there at the last look; True if there were any."""
-        self._done = {row.id: self._done[row.id] for row in seen.rows if row.id in self._done}
-        new = [row for row in seen.rows if row.id not in self._done]
+        done = self._done
+        self._done = {row.key: done[row.key] for row in seen.rows if row.key in done}
+        new = [row for row in seen.rows if row.key not in done]
         if not new:
             return False
         if self._store.epoch != epoch:
             raise StoreUnavailableError("the store was replaced during the pass")
         mine = await self._stamping.stamp_once(new)
-        self._done.update((row.id, (row.xid, row.tag) in mine) for row in new)
+        self._done.update((row.key, (row.xid, row.tag) in mine) for row in new)
         return True
 
     async def _remove(self, connection: AsyncConnection, seen: Seen, epoch: str) -> None:
         """Remove rows that have new stamps: those that this process gave them, and those left over by others.
 
-        Now and then, since what lies there meanwhile costs less than a transaction for each.
+        Now and then, since what lies there meanwhile costs less than a transaction for each; and all of them when they
+        hide newer ones.
         """
-        rows = [row for row in seen.rows if self._done.get(row.id, False) or (row.left_over and row.id in self._done)]
+        done, full = self._done, len(seen.rows) >= self._settings.batch
+        rows = [row for row in seen.rows if done.get(row.key, False) or ((full or row.left_over) and row.key in done)]
         now = self._clock.monotonic()
         if rows and (len(rows) >= REMOVED_AT_ONCE or now - self._removed >= self._interval):
             self._removed = now

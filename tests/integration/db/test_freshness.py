@@ -297,6 +297,29 @@ async def test_a_commit_is_stamped_once(shared: Start, watched: str) -> None:
         assert await one.store.get([key]) == stamps
 
 
+async def test_rows_that_another_relay_leaves_lying_hide_nothing(shared: Start, watched: str) -> None:
+    """Whoever stamped them is gone: when they fill a batch, and in the end in any case, others remove them."""
+    process = await shared(batch=3)
+    connection = await asyncpg.connect(watched)
+    try:
+        for user in range(1, 6):
+            await process.read(user)
+        rows = "INSERT INTO tailrace.outbox (tag) SELECT 'calls:user_id=' || n FROM generate_series(1, 4) n RETURNING 1"
+        async with connection.transaction():
+            xid = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+            await process.cache.stamps.bump_once((xid, f"calls:user_id={user}") for user in range(1, 5))
+            await connection.fetch(rows)
+        await connection.execute("INSERT INTO calls (user_id, minutes) VALUES (5, 7)")
+
+        async def sees_it() -> bool:
+            return (await process.read(5))[0] == 7
+
+        await wait_until(sees_it)
+        await wait_until(lambda: outbox_is_empty(watched))
+    finally:
+        await connection.close()
+
+
 async def test_what_a_session_did_not_hear_of_is_stamped_as_well(shared: Start, watched: str) -> None:
     """A trigger that is deferred to the commit writes tags behind the session's back; the relay sees them."""
     connection = await asyncpg.connect(watched)
