@@ -129,6 +129,9 @@ class HttpSettings(Room):
     cursor_secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
     """Sign the cursors of pages: the first signs, all are accepted; a JSON list. By default made from a value kept in
     the database."""
+    freeze: bool = True
+    """Whether what the process has loaded when it starts is left out of garbage collections (``gc.freeze``): looking
+    through it again and again stops requests, for a quarter of a second in a service of ordinary size."""
     drain: Annotated[float, Field(ge=0)] = 5.0
     """Seconds for which requests under way are waited for at the end, before connections are closed."""
 

@@ -6,6 +6,7 @@ Touches: the application's middleware stack, exception handlers and lifespan; ev
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -233,6 +234,9 @@ class Tailrace:
             await self.freshness.start()
         if self._folder is not None:
             self._folder.start()
+        if self.settings.http.freeze and not gc.get_freeze_count():
+            gc.collect()
+            gc.freeze()
         self._watch = asyncio.create_task(watch_loop(self.metrics, self.clock), name="tailrace loop lag")
         self.started = True
 

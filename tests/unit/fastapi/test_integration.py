@@ -386,6 +386,21 @@ def test_order_of_layers() -> None:
         stack(made, {"rate_limt": lambda app: app})
 
 
+@pytest.mark.parametrize("freeze", [True, False])
+def test_what_is_loaded_is_left_out_of_collections(freeze: bool) -> None:
+    """Starting keeps the garbage collector from what has been loaded, once in the process, unless a setting says no."""
+    program = (
+        "import asyncio, gc; from fastapi import FastAPI; from tailrace import Tailrace;"
+        "from tailrace.settings import HttpSettings, Settings;"
+        f"settings = Settings(database_url=None, valkey_url=None, http=HttpSettings(freeze={freeze}));"
+        "one, two = Tailrace(FastAPI(), settings), Tailrace(FastAPI(), settings);"
+        "run = asyncio.Runner(); run.run(one.start()); first = gc.get_freeze_count(); run.run(two.start());"
+        f"assert (first > 10_000) is {freeze}, first; assert gc.get_freeze_count() <= first;"
+        "run.run(one.stop()); run.run(two.stop()); run.close()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_importing_costs_nothing() -> None:
     """``import tailrace`` loads nothing but itself; the names a user types come when they are used."""
     program = (

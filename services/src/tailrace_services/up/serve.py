@@ -7,7 +7,6 @@ is refused while one is replaced.
 from __future__ import annotations
 
 import argparse
-import gc
 import socket
 import sys
 
@@ -38,9 +37,6 @@ def main() -> None:
         timeout_graceful_shutdown=DRAIN,
     )
     configuration.load()
-    # What has been imported lives as long as the process: the garbage collector need not look at it again.
-    gc.collect()
-    gc.freeze()
     server = uvicorn.Server(configuration)
     server.run(sockets=[socket.socket(fileno=options.fd)])
     if not server.started:
