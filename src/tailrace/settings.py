@@ -143,13 +143,13 @@ class SheddingSettings(Room):
     """False: everything that comes is begun at once."""
     initial: Count = 50
     """Requests at once when the process starts; the limit then follows what it can do."""
-    minimum: Count = 10
+    minimum: Count = 20
     """The limit never falls below this."""
     maximum: Count = 1000
     """The limit never rises above this."""
     target_delay: Seconds = 0.02
     """Seconds that the event loop may keep what is ready waiting, before fewer are admitted."""
-    max_wait: Seconds = 5.0
+    max_wait: Seconds = 10.0
     """Seconds in the line; who would wait longer is refused at once."""
     max_waiting: Annotated[int, Field(ge=0)] = 1000
     """Requests in the line; more are refused at once."""
