@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tailrace.core.freshness import tag
     from tailrace.db import Database
     from tailrace.errors import TailraceError
-    from tailrace.fastapi import Tailrace, cached, uncompressed
+    from tailrace.fastapi import Tailrace, cached, limited, uncompressed, unlimited
     from tailrace.settings import Settings, load_settings
 
 __all__ = [
@@ -28,9 +28,11 @@ __all__ = [
     "Tailrace",
     "TailraceError",
     "cached",
+    "limited",
     "load_settings",
     "tag",
     "uncompressed",
+    "unlimited",
 ]
 
 _HOMES = {
@@ -42,9 +44,11 @@ _HOMES = {
     "Tailrace": "tailrace.fastapi",
     "TailraceError": "tailrace.errors",
     "cached": "tailrace.fastapi",
+    "limited": "tailrace.fastapi",
     "load_settings": "tailrace.settings",
     "tag": "tailrace.core.freshness",
     "uncompressed": "tailrace.fastapi",
+    "unlimited": "tailrace.fastapi",
 }
 
 

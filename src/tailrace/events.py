@@ -26,6 +26,8 @@ __all__ = [
     "Fenced",
     "Folded",
     "HorizonAdvanced",
+    "LimitDecided",
+    "LimitStateLost",
     "Observer",
     "PoolMeasured",
     "RequestAdmitted",
@@ -193,6 +195,25 @@ class StoreConnectionChanged(Event):
 
     store: str
     connected: bool
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDecided(Event):
+    """A rate limit was asked. ``decided_by``: memory, valkey, lease; share, open, closed while the store is down."""
+
+    limit: str
+    allowed: bool
+    decided_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStateLost(Event):
+    """The store that keeps limits is another one than before: every bucket counts as empty at that moment."""
+
+    store: str
 
 
 # --- db ------------------------------------------------------------------------------------------

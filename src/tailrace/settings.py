@@ -19,6 +19,7 @@ __all__ = [
     "DatabaseSettings",
     "FreshnessSettings",
     "HttpSettings",
+    "RateLimitSettings",
     "Settings",
     "SheddingSettings",
     "UpstreamSettings",
@@ -132,6 +133,11 @@ class HttpSettings(Room):
     freeze: bool = True
     """Whether what the process has loaded when it starts is left out of garbage collections (``gc.freeze``): looking
     through it again and again stops requests, for a quarter of a second in a service of ordinary size."""
+    trusted_proxies: str = ""
+    """Networks of the proxies whose word on the client's address counts, as in ``10.0.0.0/8, ::1``; ``unix`` for those
+    that come over a Unix socket. By default nobody's."""
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """The header field that those proxies keep; the other one passes through them as the client sent it."""
     drain: Annotated[float, Field(ge=0)] = 5.0
     """Seconds for which requests under way are waited for at the end, before connections are closed."""
 
@@ -204,6 +210,36 @@ class CompressionSettings(Room):
     """How many times its size a request's body may grow, from 64 KB on; 413 beyond."""
 
 
+class RateLimitSettings(Room):
+    """How often callers may ask."""
+
+    enabled: bool = True
+    """False: no limit counts, declared or general."""
+    general: str = ""
+    """A limit for all routes together, by caller, such as ``100/minute``; empty: only what routes declare counts."""
+    general_burst: Annotated[int, Field(ge=0)] = 0
+    """Requests of the general limit that may come at once after a pause; 0: as many as its rate has."""
+    mode: Literal["exact", "leased"] = "exact"
+    """With a store: ``exact`` asks it for each decision; with ``leased`` each process takes requests in advance."""
+    on_outage: Literal["share", "open", "closed"] = "share"
+    """While the store is down: each process keeps its share by itself, all requests are admitted, or none."""
+    processes: Count = 1
+    """How many processes share the limits; what a share is a part of."""
+    lease_part: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of a burst that a process takes in advance; processes times this bounds what is admitted too much."""
+    lease_keep: Seconds = 1.0
+    """Seconds for which a process uses what it has taken in advance."""
+    valkey_url: SecretStr | None = None
+    """A store for limits alone; by default the shared one. One that evicts keys forgets limits."""
+    timeout: Seconds = 0.1
+    """Seconds after which a decision counts as an outage."""
+    durable_store: bool = False
+    """True where the store loses nothing when it restarts or fails over (``appendfsync always``). Otherwise every
+    bucket counts as empty at that moment, so that no limit is exceeded."""
+    max_buckets: Count = 100_000
+    """Most callers for whom this process keeps something, for each limit."""
+
+
 class UpstreamSettings(Room):
     """Defaults of calls to other services; each client may set its own."""
 
@@ -267,6 +303,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     shedding: SheddingSettings = SheddingSettings()
     compression: CompressionSettings = CompressionSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
     upstream: UpstreamSettings = UpstreamSettings()
 
 

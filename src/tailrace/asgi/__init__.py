@@ -1,32 +1,43 @@
 """The front door: HTTP layers as plain ASGI middleware, usable one by one with any framework."""
 
+from tailrace.asgi.caller import by_header, first_of
+from tailrace.asgi.client_address import ClientAddresses
 from tailrace.asgi.compression import CompressionMiddleware
 from tailrace.asgi.exchange import Exchange, current_exchange
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, Problem, ProblemDetailsMiddleware, problem_of, rfc9457
+from tailrace.asgi.rate_limit import RateLimitMiddleware, limits_by_path
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
 from tailrace.asgi.request_decoding import RequestDecodingMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware, by_path
+from tailrace.asgi.route_limit import LimitDefaults, RouteLimit
 from tailrace.asgi.route_policy import Finish, Resolved, RoutePolicy
 from tailrace.asgi.stack import ORDER, stack
 
 __all__ = [
     "ORDER",
+    "ClientAddresses",
     "CompressionMiddleware",
     "ErrorShape",
     "Exchange",
     "Finish",
+    "LimitDefaults",
     "Problem",
     "ProblemDetailsMiddleware",
+    "RateLimitMiddleware",
     "ReadYourWritesMiddleware",
     "RequestContextMiddleware",
     "RequestDecodingMiddleware",
     "Resolved",
     "ResponseCacheMiddleware",
+    "RouteLimit",
     "RoutePolicy",
+    "by_header",
     "by_path",
     "current_exchange",
+    "first_of",
+    "limits_by_path",
     "measure_phases",
     "problem_of",
     "rfc9457",

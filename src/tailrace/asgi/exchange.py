@@ -18,6 +18,7 @@ from tailrace.asgi.types import Scope
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
+    from tailrace.asgi.rate_limit import Admission
     from tailrace.asgi.route_policy import RoutePolicy
 
 __all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of"]
@@ -44,6 +45,7 @@ class Exchange:
         identified: what the identity function of a policy gave, and which policy's; see ``take_identified``.
         missed: for what the cache was asked a moment ago and had nothing.
         encoded_outside: a layer further out encodes the response, so that none further in does.
+        admission: what the rate limits said, where that was asked before the layers.
     """
 
     # Defaults of the class: a request that is answered from the cache pays for no attribute that it does not use.
@@ -62,6 +64,7 @@ class Exchange:
     identified: tuple[object, Any] | None = None
     missed: object = None
     encoded_outside = False
+    admission: Admission | None = None
     _trace: TraceContext | None = None
 
     def __init__(self, scope: Scope) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange
 from tailrace.asgi.prepared import Prepared, PreparedRequests, RecordHit
+from tailrace.asgi.rate_limit import Admission
 from tailrace.asgi.read_your_writes import COOKIE
 from tailrace.asgi.request_context import CLIENT_GONE, TIMING_HEADER
 from tailrace.asgi.response_fields import RequestIds, response_time
@@ -58,6 +59,7 @@ class HitPath:
         recording: makes what hits are recorded with.
         clock: monotonic time.
         turns: when requests begin, be they hits or not.
+        admit: what the rate limits say of a request, as ``RateLimitMiddleware.admit_now``.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class HitPath:
         recording: Recording,
         clock: Clock,
         turns: Turns | None = None,
+        admit: Callable[[Exchange, Resolved], Admission | bool] | None = None,
     ) -> None:
         self.app = app
         self._turns = turns or Turns()
+        self._admit = admit
         self._resolve = resolve
         self._requests = requests
         self._variants = variants
@@ -109,6 +113,8 @@ class HitPath:
         request_id = self._ids.of(exchange.headers.get(b"x-request-id")).encode("ascii")
         time = response_time(self._monotonic() - started)
         fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
+        if exchange.admission is not None:
+            fields += exchange.admission.fields()
         try:
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
@@ -129,6 +135,8 @@ class HitPath:
             return None
         policy, headers = resolved.policy, exchange.headers
         if not FOR_THE_LAYERS.isdisjoint(headers) or (b"cookie" in headers and COOKIE in headers[b"cookie"]):
+            return None
+        if self._admit is not None and not self._admitted(exchange, resolved, self._admit):
             return None
         if policy.identity is None:
             prepared = self._requests.known(exchange, resolved, None)
@@ -169,6 +177,17 @@ class HitPath:
                 return None
             head, data = found
         return head, data[len(data) - head.length :]
+
+    def _admitted(
+        self, exchange: Exchange, resolved: Resolved, admit: Callable[[Exchange, Resolved], Admission | bool]
+    ) -> bool:
+        """Whether the limits allow the request, as far as that can be told at once."""
+        exchange.path_params = resolved.path_params
+        said = admit(exchange, resolved)
+        if isinstance(said, bool):
+            return said
+        exchange.admission = said
+        return said.verdict.allowed
 
     def _recorder(self, prepared: Prepared, status: int) -> RecordHit:
         known = prepared.recorders[status] = self._recording(

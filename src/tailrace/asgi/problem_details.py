@@ -74,6 +74,8 @@ class Problem:
         data: what the endpoint adds (for example fallback data); JSON values.
         headers: further response headers.
         error: the exception, for renderers that tell kinds apart; never shown as it is.
+        type: URI of the problem type, where there is a registered one.
+        title: the type's; by default the status's reason phrase.
     """
 
     status: int
@@ -86,6 +88,8 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict)
     headers: Sequence[Header] = ()
     error: BaseException | None = None
+    type: str = "about:blank"
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ def title_of(status: int) -> str:
 
 def _rfc9457(problem: Problem) -> Mapping[str, Any]:
     body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title_of(problem.status),
+        "type": problem.type,
+        "title": problem.title or title_of(problem.status),
         "status": problem.status,
         "code": problem.code,
         "detail": problem.detail,

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace.asgi.exchange import Exchange
 from tailrace.cache.policy import Answer, CachePolicy
+
+if TYPE_CHECKING:
+    from tailrace.asgi.route_limit import RouteLimit
 
 __all__ = ["DependsOn", "Finish", "IdentityOf", "Resolved", "RoutePolicy"]
 
@@ -103,17 +106,26 @@ class Resolved:
         template: the route's, with every prefix; fit for a metric label.
         policy: None when the route is not cached.
         path_params: as the router converts them.
+        method: of the requests that it answers; "" where that does not matter.
+        limits: the route's own rate limits.
+        general_limits: whether those that hold everywhere hold here.
+        name: method and template.
         identity_waits: finding out whose request it is takes waiting.
     """
 
     template: str
     policy: RoutePolicy | None
     path_params: Mapping[str, Any] = field(default_factory=dict)
+    method: str = ""
+    limits: tuple[RouteLimit, ...] = ()
+    general_limits: bool = True
+    name: str = field(init=False)
     cache_policy: CachePolicy = field(init=False)
     vary: tuple[bytes, ...] = field(init=False)
     identity_waits: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        self.name = f"{self.method} {self.template}".strip()
         if self.policy is not None:
             self.identity_waits = iscoroutinefunction(self.policy.identity)
             self.cache_policy = self.policy.cache_policy(self.template)

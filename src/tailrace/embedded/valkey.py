@@ -1,13 +1,14 @@
 """Valkey 9 from a wheel, as a server of one's own. Touches: processes, files, a loopback port.
 
-It keeps nothing on disk: what a cache holds can be computed again, and a cache that comes back from a crash with old
-contents would have to be distrusted anyway.
+It keeps nothing on disk unless it is told to (``appendonly``): what a cache holds can be computed again, and a cache
+that comes back from a crash with old contents would have to be distrusted anyway.
 
 Source: https://valkey.io/topics/valkey.conf/, https://valkey.io/topics/protocol/
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from pathlib import Path
@@ -35,7 +36,7 @@ DEFAULTS = {
 
 
 class ValkeyServer(EmbeddedServer):
-    """One Valkey on one folder, empty after every start.
+    """One Valkey on one folder, empty after every start but with ``{"appendonly": "yes"}``.
 
     Settings such as ``{"maxmemory": "1gb"}`` go over the defaults.
 
@@ -73,8 +74,20 @@ class ValkeyServer(EmbeddedServer):
         """Remove every key."""
         self.execute("FLUSHALL")
 
+    def _prepare(self) -> None:
+        """Make the folder that the server keeps things in, if it does; in ours it may not write."""
+        if self._settings.get("appendonly") == "yes":
+            self._kept.mkdir(mode=0o700, exist_ok=True)
+            if self._identity is not None:
+                os.chown(self._kept, self._identity.uid, self._identity.gid)
+
+    @property
+    def _kept(self) -> Path:
+        return self._folder.path / "data"
+
     def _command(self, port: int) -> tuple[list[str | Path], bytes]:
-        own = {"port": str(port), "requirepass": self._folder.password(), "dir": f'"{self._folder.path}"'}
+        folder = self._kept if self._kept.exists() else self._folder.path
+        own = {"port": str(port), "requirepass": self._folder.password(), "dir": f'"{folder}"'}
         lines = {**DEFAULTS, **self._settings, **own}
         configuration = "".join(f"{name} {value}\n" for name, value in lines.items())
         # By standard input: the password stands in no argument and in no further file.

@@ -8,9 +8,9 @@ tailrace = Tailrace(app)
 async def overview() -> Overview: ...
 """
 
-from tailrace.asgi import ErrorShape, Exchange, Finish, Problem, RoutePolicy
+from tailrace.asgi import ErrorShape, Exchange, Finish, Problem, RouteLimit, RoutePolicy, by_header, first_of
 from tailrace.core.freshness import tag
-from tailrace.fastapi.decorator import cached, uncompressed
+from tailrace.fastapi.decorator import cached, limited, uncompressed, unlimited
 from tailrace.fastapi.dependencies import CacheDependency, DatabaseDependency, RequestDependency, SessionDependency
 from tailrace.fastapi.integration import Tailrace
 from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
@@ -26,10 +26,15 @@ __all__ = [
     "Problem",
     "RequestDependency",
     "RequestedPage",
+    "RouteLimit",
     "RoutePolicy",
     "SessionDependency",
     "Tailrace",
+    "by_header",
     "cached",
+    "first_of",
+    "limited",
     "tag",
     "uncompressed",
+    "unlimited",
 ]

@@ -1,16 +1,29 @@
-"""Marks endpoints: cached, or never compressed. Pure: an endpoint is returned as it is, with its signature."""
+"""Marks endpoints: cached, limited, or never compressed. Pure: an endpoint is returned as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tailrace.asgi.route_limit import RouteLimit
 from tailrace.asgi.route_policy import RoutePolicy
 
-__all__ = ["POLICY", "cached", "is_uncompressed", "policy_of", "uncompressed"]
+__all__ = [
+    "POLICY",
+    "cached",
+    "has_general_limits",
+    "is_uncompressed",
+    "limited",
+    "limits_of",
+    "policy_of",
+    "uncompressed",
+    "unlimited",
+]
 
 POLICY = "__tailrace_policy__"
 UNCOMPRESSED = "__tailrace_uncompressed__"
+LIMITS = "__tailrace_limits__"
+UNLIMITED = "__tailrace_unlimited__"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -55,3 +68,45 @@ def uncompressed(endpoint: Endpoint) -> Endpoint:
 def is_uncompressed(endpoint: Any) -> bool:
     """True if the endpoint was marked with ``uncompressed``."""
     return getattr(endpoint, UNCOMPRESSED, False) is True
+
+
+def limited(limit: RouteLimit | str, /, **options: Any) -> Callable[[Endpoint], Endpoint]:
+    """Limit how often an endpoint may be asked; below the route's decorator. Several limits count together.
+
+    Args:
+        limit: a rate such as ``20/minute``, or the whole limit.
+        options: the other fields of ``RouteLimit``: ``burst``, ``cost``, ``by``, ``name``, ``mode``, ``on_outage``.
+
+    Raises:
+        ValueError: the rate cannot be read, or the cost is not within the burst.
+        TypeError: options are given beside a whole limit, or one has another name.
+    """
+    if isinstance(limit, RouteLimit):
+        if options:
+            raise TypeError("limited() takes a RouteLimit or a rate with options")
+        chosen = limit
+    else:
+        chosen = RouteLimit(limit, **options)
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, LIMITS, (chosen, *limits_of(endpoint)))
+        return endpoint
+
+    return mark
+
+
+def unlimited(endpoint: Endpoint) -> Endpoint:
+    """Let the general limits not count for an endpoint; its own do."""
+    setattr(endpoint, UNLIMITED, True)
+    return endpoint
+
+
+def limits_of(endpoint: Any) -> tuple[RouteLimit, ...]:
+    """The limits that the endpoint was marked with, always the same object for one endpoint."""
+    found = getattr(endpoint, LIMITS, ())
+    return found if isinstance(found, tuple) else ()
+
+
+def has_general_limits(endpoint: Any) -> bool:
+    """Whether the general limits count for the endpoint."""
+    return getattr(endpoint, UNLIMITED, False) is not True

@@ -69,5 +69,7 @@ class Health:
         metrics.settle()
         held = store.statistics()
         metrics.record_store(store.name, entries=held.entries, size=held.bytes, evictions=held.evictions)
+        limiter = self._tailrace.limiter
+        metrics.record_limits(buckets=limiter.held, evictions=limiter.evictions)
         measure_process(metrics)
         return as_metrics(exposition(metrics.families.values(), worker=str(os.getpid())))

@@ -16,7 +16,9 @@ from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.hit_path import HitPath, reporting
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, rfc9457
+from tailrace.asgi.rate_limit import RateLimitMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware
+from tailrace.asgi.route_policy import IdentityOf
 from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
@@ -25,8 +27,10 @@ from tailrace.errors import DatabaseUnavailableError, SettingsError
 from tailrace.events import Observer
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.layers import surround
-from tailrace.fastapi.openapi import document_errors
+from tailrace.fastapi.limits import make_limiter
+from tailrace.fastapi.openapi import document_errors, document_limits
 from tailrace.fastapi.routes import RouteTable
+from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, watch_loop
 from tailrace.settings import Settings, load_settings
 from tailrace.stores import MemoryStore, Store
@@ -54,11 +58,12 @@ class Tailrace:
         error_shape: how failures look, RFC 9457 by default.
         on_error: told of unexpected exceptions, for error trackers.
         clock: time.
+        caller: whose requests the limits that do not say count together; by default those of one address.
 
     Attributes:
-        settings, clock, observer, error_shape, on_error: what it was made with.
-        cache, store, database, freshness, metrics: the parts; ``database`` and ``freshness`` are None without a
-            database URL. They are made anew when the application is started again after it was stopped.
+        settings, clock, observer, error_shape, on_error, caller: what it was made with.
+        cache, store, limiter, database, freshness, metrics: the parts; ``database`` and ``freshness`` are None without
+            a database URL. They are made anew when the application is started again after it was stopped.
 
     Raises:
         SettingsError: a setting is wrong, or the application has a Tailrace already.
@@ -66,6 +71,7 @@ class Tailrace:
 
     cache: Cache
     store: Store
+    limiter: Limiter
     database: Database | None
     freshness: DatabaseFreshness | None
     _folder: Folder | None
@@ -80,6 +86,7 @@ class Tailrace:
         error_shape: ErrorShape = rfc9457,
         on_error: Callable[[BaseException, Exchange], None] | None = None,
         clock: Clock | None = None,
+        caller: IdentityOf | None = None,
     ) -> None:
         if getattr(app.state, "tailrace", None) is not None:
             raise SettingsError("this application has a Tailrace already")
@@ -93,9 +100,11 @@ class Tailrace:
         self.started = False
         self.error_shape = error_shape
         self.on_error = on_error
+        self.caller = caller
         self._make_store = store or self._store_of_settings
         self._closed = False
         self._response_cache: ResponseCacheMiddleware | None = None
+        self._rate_limit: RateLimitMiddleware | None = None
         self._hits: HitPath | None = None
         self._make_parts()
         self._attach(app)
@@ -106,6 +115,7 @@ class Tailrace:
         settings = self.settings
         self.store = self._make_store()
         self.database = self.freshness = self._folder = None
+        self.limiter = make_limiter(self)
         if settings.database_url is not None:
             from tailrace.db import Database, DatabaseFreshness, Folder
 
@@ -134,6 +144,8 @@ class Tailrace:
             self.database.commits = self.freshness
         if self._response_cache is not None:
             self._response_cache.use(self.cache)
+        if self._rate_limit is not None:
+            self._rate_limit.use(self.limiter)
 
     def _store_of_settings(self) -> Store:
         settings = self.settings
@@ -178,6 +190,7 @@ class Tailrace:
         errors = ProblemDetailsMiddleware(app, shape=self.error_shape, on_error=self.on_error)
         install_error_handlers(app, errors)
         document_errors(app, self.error_shape)
+        document_limits(app, self._routes, self.settings.rate_limit, self.error_shape)
         build = app.build_middleware_stack
 
         def build_middleware_stack() -> ASGIApp:
@@ -199,6 +212,7 @@ class Tailrace:
         """The layers around what the framework made."""
         surrounded = surround(app, self, self._routes, self._record_hits)
         self._response_cache, self._hits = surrounded.response_cache, surrounded.hits
+        self._rate_limit = surrounded.rate_limit
         return surrounded.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -258,6 +272,7 @@ class Tailrace:
             await self._folder.aclose()
         if self.database is not None:
             await self.database.aclose()
+        await self.limiter.aclose()
         await self.store.aclose()
 
 

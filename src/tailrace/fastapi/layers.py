@@ -15,6 +15,7 @@ from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.hit_path import HitPath, Recording
 from tailrace.asgi.load_shedding import LoadSheddingMiddleware
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
+from tailrace.asgi.rate_limit import RateLimitMiddleware
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
 from tailrace.asgi.request_decoding import RequestDecodingMiddleware
@@ -24,6 +25,7 @@ from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Scope
 from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import CLOSED, Health
+from tailrace.fastapi.limits import rate_limit
 from tailrace.fastapi.monitoring import MonitoringMiddleware
 from tailrace.fastapi.routes import RouteTable
 
@@ -43,11 +45,13 @@ class Surrounded:
     Attributes:
         app: what is served.
         response_cache: the layer that keeps answers; it is given another cache when the parts are made anew.
+        rate_limit: the layer that limits; it is given another limiter likewise. None if it is turned off.
         hits: answers plain hits before everything else, and is ``app`` then; None where each response is measured.
     """
 
     app: ASGIApp
     response_cache: ResponseCacheMiddleware
+    rate_limit: RateLimitMiddleware | None
     hits: HitPath | None
 
 
@@ -83,9 +87,12 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         layers["request_decoding"] = lambda inner: RequestDecodingMiddleware(
             inner, settings=tailrace.settings.compression
         )
+    limits = rate_limit(app, tailrace, routes) if tailrace.settings.rate_limit.enabled else None
+    if limits is not None:
+        layers["rate_limit"] = limits.around
     layered = stack(app, layers)
     if http.server_timing:  # every response is measured by the layers
-        return Surrounded(layered, cached, None)
+        return Surrounded(layered, cached, limits, None)
     hits = HitPath(
         layered,
         resolve=routes.resolve,
@@ -94,8 +101,9 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         ids=ids,
         recording=recording,
         clock=tailrace.clock,
+        admit=None if limits is None else limits.admit_now,
     )
-    return Surrounded(hits, cached, hits)
+    return Surrounded(hits, cached, limits, hits)
 
 
 def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str, Layer]:

@@ -1,4 +1,4 @@
-"""The error shape in the OpenAPI document. Touches: the application's ``openapi`` method.
+"""The error shape and the rate limits in the OpenAPI document. Touches: the application's ``openapi`` method.
 
 FastAPI documents its own validation error; what clients receive is the one shape, so that is what is shown, for 422 and
 as the ``default`` response of every operation.
@@ -7,14 +7,31 @@ as the ``default`` response of every operation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailrace.asgi.problem_details import ErrorShape
+from tailrace.fastapi.decorator import has_general_limits, limits_of
+from tailrace.settings import RateLimitSettings
 
-__all__ = ["document_errors"]
+if TYPE_CHECKING:
+    from tailrace.fastapi.routes import RouteTable
+
+__all__ = ["document_errors", "document_limits"]
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 FASTAPI_MODELS = ("HTTPValidationError", "ValidationError")
+LIMIT_FIELDS = {
+    name: {"description": description, "schema": {"type": kind}}
+    for name, kind, description in (
+        ("Retry-After", "integer", "Seconds after which the request may be sent again."),
+        ("RateLimit-Policy", "string", "The limits that count here."),
+        ("RateLimit", "string", "What is left of those that refused."),
+        ("X-RateLimit-Limit", "integer", "Requests that may be sent at once after a pause."),
+        ("X-RateLimit-Remaining", "integer", "How many of those are left."),
+        ("X-RateLimit-Reset", "integer", "Seconds until all of them are."),
+    )
+}
+"""Header fields of a refusal."""
 
 
 def document_errors(app: Any, shape: ErrorShape) -> None:
@@ -48,3 +65,23 @@ def _describe(document: dict[str, Any], shape: ErrorShape) -> None:
         others = {other: schema for other, schema in schemas.items() if other != name}
         if f"schemas/{name}'" not in str(others) and f"schemas/{name}'" not in str(document.get("paths")):
             schemas.pop(name, None)
+
+
+def document_limits(app: Any, routes: RouteTable, settings: RateLimitSettings, shape: ErrorShape) -> None:
+    """Let ``app.openapi()`` show 429 where a limit counts. Does nothing for an application without one."""
+    original: Callable[[], dict[str, Any]] | None = getattr(app, "openapi", None)
+    if original is None or not settings.enabled:
+        return
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        content = {shape.media_type: {"schema": {"$ref": f"#/components/schemas/{shape.name}"}}}
+        refused = {"description": "Too many requests", "headers": LIMIT_FIELDS, "content": content}
+        for template, method, endpoint in routes.declared():
+            if limits_of(endpoint) or (settings.general and has_general_limits(endpoint)):
+                operation = document.get("paths", {}).get(template, {}).get(method.lower())
+                if operation is not None:
+                    operation["responses"].setdefault("429", refused)
+        return document
+
+    app.openapi = openapi

@@ -2,8 +2,9 @@
 
 Two questions, each answered without matching a route twice for one request:
 
-- before the framework is entered: is this path cached? The application's own routes are matched, in their order, once
-  for a path; then the answer is remembered, so a hit never runs the router;
+- before the framework is entered: is this path cached or limited? The application's own routes are matched, in their
+  order, once for a path; then the answer is remembered, so a hit never runs the router. A path that led nowhere is not
+  remembered: a route that is added later, wherever, may answer it;
 - after a response: which template was matched? The router has left it in the scope.
 
 Works with routes declared, included and mounted, before or after.
@@ -19,7 +20,7 @@ from starlette.routing import Host, Match, Mount
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.route_policy import Resolved
 from tailrace.asgi.types import Scope
-from tailrace.fastapi.decorator import policy_of
+from tailrace.fastapi.decorator import has_general_limits, limits_of, policy_of
 
 try:
     from fastapi.routing import iter_route_contexts
@@ -32,6 +33,7 @@ REMEMBERED = 8192
 """Most paths whose route is remembered."""
 
 _MISSING = object()
+_NOWHERE = object()
 
 
 class RouteTable:
@@ -49,9 +51,10 @@ class RouteTable:
         self._count = -1
         self._paths: dict[object, Resolved | None] = {}
         self._prefixes: dict[str, str] = {}
+        self._by_host = False
 
     def resolve(self, scope: Scope) -> Resolved | None:
-        """The cached route that a GET of this path is answered by, None if there is none.
+        """The cached or limited route that answers such a request, None if it is neither. HEAD is answered as GET is.
 
         Cost: one look-up for a path that was seen; else one pass over the routes.
         """
@@ -60,13 +63,23 @@ class RouteTable:
         root: str = scope.get("root_path", "")
         path: str = scope["path"]
         key: object = (root, path) if root else path
-        found = self._paths.get(key, _MISSING)
-        if found is not _MISSING:
-            return found  # type: ignore[return-value]
-        if len(self._paths) >= REMEMBERED:
-            self._paths.clear()
-        resolved = self._paths[key] = self._find(self._routes, {**scope, "method": "GET", "path_params": {}}, "")
-        return resolved
+        method: str = scope["method"] if scope["type"] == "http" else "WS"
+        if method == "HEAD":
+            method = "GET"
+        elif method != "GET":
+            key = (method, key)
+        known = self._paths.get(key, _MISSING)
+        if known is not _MISSING:
+            return known  # type: ignore[return-value]
+        self._by_host = False
+        found = self._find(self._routes, {**scope, "method": method, "path_params": {}}, "")
+        if found is _NOWHERE:
+            return None
+        if not self._by_host:
+            if len(self._paths) >= REMEMBERED:
+                self._paths.clear()
+            self._paths[key] = found  # type: ignore[assignment]
+        return found  # type: ignore[return-value]
 
     def forget(self) -> None:
         """Routes have changed."""
@@ -94,23 +107,32 @@ class RouteTable:
         """The paths of the application's own routes, as declared."""
         return {path for path in (getattr(route, "path", None) for route in _flat(self._routes)) if path}
 
-    def _find(self, routes: Iterable[Any], scope: dict[str, Any], prefix: str) -> Resolved | None:
+    def declared(self) -> Iterable[tuple[str, str, Any]]:
+        """Template, method and endpoint of the application's own routes, without mounted ones."""
+        for route in _flat(self._routes):
+            for method in getattr(route, "methods", None) or ():
+                yield route.path_format, method, route.endpoint
+
+    def _find(self, routes: Iterable[Any], scope: dict[str, Any], prefix: str) -> object:
+        """What is declared for the route that answers, None if nothing is; ``_NOWHERE`` if no route does."""
         for route in _flat(routes):
+            self._by_host |= isinstance(route, Host)  # which host asks is not part of what is remembered
             match, child = route.matches(scope)
             if match is not Match.FULL:
                 continue
-            if isinstance(route, Host):
-                return None  # which host asks is not part of what is remembered
-            inner = getattr(route, "routes", None)
-            if inner is not None:
-                if self._owned(getattr(route, "app", None)):
+            if isinstance(route, Mount | Host):
+                app = getattr(route, "_base_app", route.app)
+                if self._owned(app) or not hasattr(app, "routes"):
                     return None
-                return self._find(inner, {**scope, **child}, prefix + route.path)
-            policy = policy_of(child.get("endpoint"))
-            if policy is None:
+                return self._find(route.routes, {**scope, **child}, prefix + getattr(route, "path", ""))
+            endpoint = child.get("endpoint")
+            policy = None if self._by_host else policy_of(endpoint)
+            limits, general = limits_of(endpoint), has_general_limits(endpoint)
+            if policy is None and not limits and general:
                 return None
-            return Resolved(prefix + route.path_format, policy, child.get("path_params", {}))
-        return None
+            template, params = prefix + route.path_format, child.get("path_params", {})
+            return Resolved(template, policy, params, scope["method"], limits, general)
+        return _NOWHERE
 
     def _prefix(self, mounted: str) -> str:
         known = self._prefixes.get(mounted)

@@ -147,6 +147,22 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("tailrace.store.bytes", "gauge", "By", "Bytes in this process's part of the store.", ("store",)),
     Metric("tailrace.store.evictions", "counter", "{entry}", "Entries removed to make room.", ("store",)),
     Metric(
+        "tailrace.limit.decisions",
+        "counter",
+        "{decision}",
+        "Rate limits asked, by outcome and by who decided; share, open and closed: the store was down.",
+        ("limit", "outcome", "decided_by"),
+    ),
+    Metric(
+        "tailrace.limit.state.losses",
+        "counter",
+        "{loss}",
+        "Times that the store of the limits had lost its contents; buckets count as empty from then on.",
+        ("store",),
+    ),
+    Metric("tailrace.limit.buckets", "gauge", "{bucket}", "Callers for whom this process keeps something."),
+    Metric("tailrace.limit.evictions", "counter", "{bucket}", "Buckets in use that were removed to make room."),
+    Metric(
         "db.client.connection.wait_time",
         "histogram",
         "s",

@@ -115,6 +115,11 @@ class Metrics:
         self["tailrace.store.bytes"].set((name,), size)
         self["tailrace.store.evictions"].set((name,), evictions)
 
+    def record_limits(self, *, buckets: int, evictions: int) -> None:
+        """Take over what the limiter says of itself."""
+        self["tailrace.limit.buckets"].set((), buckets)
+        self["tailrace.limit.evictions"].set((), evictions)
+
     def settle(self) -> None:
         """Bring gauges that change with time alone up to date; called before figures are shown."""
         if self._horizon is not None:
@@ -126,6 +131,7 @@ class Metrics:
             **self._of_requests(),
             **self._of_compression(),
             **self._of_caches(),
+            **self._of_limits(),
             **self._of_database(),
             **self._of_upstreams(),
         }
@@ -209,6 +215,14 @@ class Metrics:
             events.EpochChanged: lambda e: epochs((e.part,)),
             events.StoreCalled: lambda e: called((e.store, e.operation, e.error), e.duration),
             events.StoreConnectionChanged: lambda e: connected((e.store,), float(e.connected)),
+        }
+
+    def _of_limits(self) -> dict[type[Event], Callable[[Any], None]]:
+        decided = self["tailrace.limit.decisions"].add
+        lost = self["tailrace.limit.state.losses"].add
+        return {
+            events.LimitDecided: lambda e: decided((e.limit, "admitted" if e.allowed else "refused", e.decided_by)),
+            events.LimitStateLost: lambda e: lost((e.store,)),
         }
 
     def _of_database(self) -> dict[type[Event], Callable[[Any], None]]:

@@ -52,3 +52,13 @@ async def test_pagination(database_url: str, monkeypatch: pytest.MonkeyPatch) ->
             await connection.execute(text("CREATE INDEX ON calls (product, scheduled_at DESC NULLS LAST, id DESC)"))
         await names["check_indexes"]()
     await database.aclose()
+
+
+async def test_rate_limits() -> None:
+    """Expensive routes share a bucket, the costly one takes more of it, and the one that declines is not limited."""
+    app = run("rate-limits.md")["app"]
+    caller = {"headers": [(b"x-user", b"7")]}
+    assert [(await ask(app, "/analyses", method="POST", **caller)).status for _ in range(20)] == [200] * 20
+    assert [(await ask(app, "/reports", method="POST", **caller)).status for _ in range(3)] == [200, 200, 429]
+    assert (await ask(app, "/reports", method="POST")).status == 200
+    assert b"ratelimit" not in (await ask(app, "/status", **caller)).headers

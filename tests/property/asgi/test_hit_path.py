@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.asgi.driver import Reply, ask
 
-from tailrace import Tailrace, cached, tag
+from tailrace import Tailrace, cached, limited, tag
 from tailrace.events import ConcurrencyMeasured, Event
 from tailrace.settings import Settings
 from tailrace.testing.clock import FakeClock
@@ -43,7 +43,9 @@ FIELDS = [
 
 asked = st.tuples(
     st.sampled_from(["GET", "GET", "GET", "HEAD", "POST"]),
-    st.sampled_from(["/own/1", "/own/2", "/shared", "/late", "/plain", "/none", "/varies", "/aged/1"]),
+    st.sampled_from(
+        ["/limited", "/limited", "/own/1", "/own/2", "/shared", "/late", "/plain", "/none", "/varies", "/aged/1"]
+    ),
     st.sampled_from([b"", b"a=1", b"b=2&a=1"]),
     st.lists(st.sampled_from(FIELDS), max_size=3),
     st.sampled_from([0.0, 0.4, 3.0, 31.0, 70.0]),
@@ -91,6 +93,8 @@ def service(clock: FakeClock) -> tuple[FastAPI, Tailrace, list[str]]:
     declare("/late", identity=late_caller)
     declare("/varies", shared=True)
     declare("/aged/{number}", identity=caller, finish=lambda body, answer: b"%s %d" % (body, answer.age))
+    limits = limited("4/minute", by=caller)
+    app.get("/limited")(limits(cached(ttl=60, shared=True, jitter=0.0)(content_of("/limited"))))
     app.get("/plain")(content_of("/plain"))
     return app, tailrace, events
 
@@ -110,6 +114,7 @@ def only_layers(app: FastAPI, layers: Any) -> Any:
 Asked = tuple[str, str, bytes, list[tuple[bytes, bytes]], float]
 HIT: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1")], 0.4)
 ENCODED: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1"), (b"accept-encoding", b"br")], 0.0)
+LIMITED: Asked = ("GET", "/limited", b"", [], 0.4)
 UNCHANGED: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1"), (b"if-none-match", b"*")], 0.0)
 
 
@@ -117,6 +122,7 @@ UNCHANGED: Asked = ("GET", "/own/1", b"", [(b"x-user", b"1"), (b"if-none-match",
 @example([HIT, HIT, UNCHANGED, HIT])
 @example([HIT, ENCODED, ENCODED, HIT, ENCODED])
 @example([ENCODED, HIT, HIT, ENCODED])
+@example([LIMITED] * 7)
 @given(st.lists(asked, min_size=1, max_size=14))
 async def test_one_step_answers_as_the_layers_do(requests: list[Asked]) -> None:
     """Whatever is asked, in any order and at any time: a service that answers hits in one step sends the same status,

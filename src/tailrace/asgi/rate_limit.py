@@ -1,0 +1,216 @@
+"""Rate limits: who asks too often is refused before anything is read or done. Touches: the limiter.
+
+The limits of a route and the general ones are decided together, for HTTP requests and for WebSocket handshakes. Every
+response says how much is left; a refusal is 429 with ``Retry-After`` and the registered problem type, in the shape of
+every other failure. Where no decision can be made, because the store is down and a limit is closed then, it is 503.
+
+**Source:** RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After), draft-ietf-httpapi-ratelimit-headers-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from typing import NamedTuple
+
+from tailrace.asgi.caller import caller_key
+from tailrace.asgi.client_address import ClientAddresses
+from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.asgi.problem_details import ErrorShape, Problem, ProblemDetailsMiddleware, render, rfc9457
+from tailrace.asgi.route_limit import LimitDefaults, LimitPlan, LimitPlans, PlannedLimit, RouteLimit
+from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.events import LimitDecided, Observer
+from tailrace.limits import Claim, Limiter, MemoryLimiter, Verdict
+
+__all__ = ["Admission", "RateLimitMiddleware", "limits_by_path"]
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+TRY_AGAIN_LATER = 1013
+"""WebSocket close code, where the server cannot answer a handshake otherwise."""
+TELLING = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that have header fields."""
+
+
+class Admission(NamedTuple):
+    """What was decided of one request, and by which limits."""
+
+    plan: LimitPlan
+    verdict: Verdict
+
+    def fields(self) -> list[Header]:
+        """The header fields that tell the client."""
+        return self.plan.fields(self.verdict)
+
+
+def limits_by_path(limits: Mapping[str, Sequence[RouteLimit]]) -> Callable[[Scope], Resolved | None]:
+    """A resolver for exact paths, without ``root_path`` and whatever the method: enough where no router tells."""
+    routes = {path: Resolved(path, None, limits=tuple(of)) for path, of in limits.items()}
+
+    def resolve(scope: Scope) -> Resolved | None:
+        path: str = scope["path"]
+        return routes.get(path.removeprefix(scope.get("root_path", "")))
+
+    return resolve
+
+
+class RateLimitMiddleware:
+    """Refuses what exceeds its limits.
+
+    Args:
+        app: the application.
+        general: limits that count for every request, each with a name.
+        resolve: the route of a request with its own limits, None when it has none; called for each request.
+        limiter: keeps the buckets; by default in this process's memory.
+        addresses: finds out a client's address.
+        defaults: whose requests count together, and what else holds where a limit does not say.
+        observer: receives ``LimitDecided``.
+        shape: how refusals look.
+
+    Raises:
+        ValueError: a general limit has no name.
+
+    Cost: about 5 microseconds with memory or leases; a round trip with exact limits on a store.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        general: Sequence[RouteLimit] = (),
+        resolve: Callable[[Scope], Resolved | None] = lambda scope: None,
+        limiter: Limiter | None = None,
+        addresses: ClientAddresses | None = None,
+        defaults: LimitDefaults | None = None,
+        observer: Observer | None = None,
+        shape: ErrorShape = rfc9457,
+    ) -> None:
+        self.app = app
+        self._plans = LimitPlans(general, defaults)
+        self._resolve = resolve
+        self._limiter: Limiter = limiter or MemoryLimiter()
+        self._addresses = addresses or ClientAddresses()
+        self._observer = observer
+        self._problems = ProblemDetailsMiddleware(app, shape=shape)
+        self._events: dict[tuple[str, bool, str], LimitDecided] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        resolved = self._resolve(scope)
+        plan = self._plans.of(resolved)
+        if plan is None:
+            await self.app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        # Who might be answered from the cache in one step was asked already. Taken once: such a layer may stand inside.
+        admission, exchange.admission = exchange.admission, None
+        if admission is None:
+            if resolved is not None:
+                exchange.path_params = resolved.path_params
+            admission = Admission(plan, await self._decide(plan, exchange))
+        if not admission.verdict.allowed:
+            if resolved is not None:
+                exchange.route = resolved.template
+            await self._refuse(admission, scope, send)
+            return
+
+        def send_telling(message: Message) -> Awaitable[None]:
+            if message["type"] in TELLING:
+                message = {**message, "headers": [*message.get("headers", ()), *admission.fields()]}
+            return send(message)
+
+        await self.app(scope, receive, send_telling)
+
+    def around(self, app: ASGIApp) -> RateLimitMiddleware:
+        """Stand around ``app`` in place of what it was made for; returns itself."""
+        self.app = app
+        return self
+
+    def use(self, limiter: Limiter) -> None:
+        """Ask another limiter from now on."""
+        self._limiter = limiter
+
+    def admit_now(self, exchange: Exchange, resolved: Resolved) -> Admission | bool:
+        """What the limits say, for who stands before the layers; what is said is counted.
+
+        Returns:
+            True: there are no limits. False: it takes waiting to know, and nothing was counted.
+        """
+        plan = self._plans.of(resolved)
+        if plan is None:
+            return True
+        if plan.waits:
+            return False
+        claims = []
+        for planned in plan.limits:
+            identity = None if planned.by is None else planned.by(exchange)
+            if identity is not None and not isinstance(identity, str):
+                return False
+            claims.append(self._claim(planned, exchange, identity))
+        verdict = self._limiter.take_now(claims)
+        if verdict is None:
+            return False
+        self._report(plan, verdict)
+        return Admission(plan, verdict)
+
+    # --- private -----------------------------------------------------------------------------------
+
+    async def _decide(self, plan: LimitPlan, exchange: Exchange) -> Verdict:
+        claims = []
+        for planned in plan.limits:
+            found = None if planned.by is None else planned.by(exchange)
+            identity = await found if isawaitable(found) else found
+            claims.append(self._claim(planned, exchange, identity))
+        verdict = self._limiter.take_now(claims) or await self._limiter.take(claims)
+        self._report(plan, verdict)
+        return verdict
+
+    def _claim(self, planned: PlannedLimit, exchange: Exchange, identity: str | None) -> Claim:
+        if identity:
+            return Claim(planned.limit, caller_key(identity), planned.cost)
+        # No hash has a character that each address has.
+        return Claim(planned.limit, f"ip:{self._addresses.of(exchange.scope, exchange.headers)}", planned.cost)
+
+    def _report(self, plan: LimitPlan, verdict: Verdict) -> None:
+        if self._observer is None:
+            return
+        for planned, decision in zip(plan.limits, verdict.decisions, strict=True):
+            if decision is not None and decision.allowed is not verdict.allowed:
+                continue  # it had room, and nothing was taken of it
+            key = (planned.limit.name, verdict.allowed, verdict.decided_by)
+            event = self._events.get(key)
+            if event is None:
+                event = self._events[key] = LimitDecided(*key)
+            self._observer(event)
+
+    async def _refuse(self, admission: Admission, scope: Scope, send: Send) -> None:
+        plan, verdict = admission
+        names = plan.refused(verdict)
+        known = verdict.decided_by != "closed"
+        seconds = plan.retry_after(verdict)
+        problem = Problem(
+            status=429 if known else 503,
+            code="quota_exceeded" if known else "limits_unavailable",
+            detail=f"Too many requests: the limit {', '.join(names)} is used up. Try again in {seconds} s."
+            if known
+            else "Whether the limits allow this request cannot be told just now. Try again.",
+            request_id=exchange_of(scope).request_id,
+            retryable=True,
+            retry_after=seconds,
+            data={"violated-policies": names},
+            headers=admission.fields(),
+            type=QUOTA_EXCEEDED if known else REDUCED_CAPACITY,
+            title="Quota Exceeded" if known else "Temporary Reduced Capacity",
+        )
+        if scope["type"] == "http":
+            await self._problems.answer(problem, scope, send)
+        elif "websocket.http.response" in (scope.get("extensions") or {}):
+            headers, body = render(problem, self._problems.shape)
+            await send({"type": "websocket.http.response.start", "status": problem.status, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": body})
+        else:
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too many requests"})

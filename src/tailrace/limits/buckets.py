@@ -1,0 +1,61 @@
+"""Buckets by caller, bounded in number, of which none is ever forgotten to its caller's advantage. Pure.
+
+A bucket that is full again says nothing that an absent one does not, so it is removed by the patrol: each caller that
+is new has ``PATROL`` of those looked at that nobody looked at for longest. There is no timer and no sweep, so no pause,
+and the buckets of callers that never come back leave as others come.
+
+When there are ``most`` buckets and all are in use, the one with the least backlog among the next ``SAMPLE`` goes, and
+its caller starts anew. Who floods the table with invented callers pushes those out, a unit in each; busy callers keep
+theirs, and stay refused as long as they deserve. Holding what was pushed out against everybody who comes new would keep
+even that unit, but let an attack on the table refuse honest newcomers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+__all__ = ["Buckets"]
+
+PATROL = 2
+"""Buckets looked at for each new caller."""
+SAMPLE = 8
+"""Buckets of which one goes when there are too many."""
+
+
+class Buckets:
+    """When each caller's bucket will be full again (microseconds).
+
+    Readers on the hot path look into ``arrivals`` themselves, take ``floor`` for who is not there, and write to those
+    who are; ``add`` is for the others.
+
+    Args:
+        most: bound of their number.
+    """
+
+    __slots__ = ("_most", "arrivals", "evictions")
+
+    def __init__(self, most: int) -> None:
+        self._most = max(most, SAMPLE)
+        self.arrivals: OrderedDict[str, int] = OrderedDict()
+        self.evictions = 0
+        """Buckets that left while in use."""
+
+    def add(self, caller: str, arrival: int, now: int) -> None:
+        """Keep the bucket of a caller that has none. Cost: O(1)."""
+        arrivals = self.arrivals
+        for _ in range(min(PATROL, len(arrivals))):
+            oldest, full_at = arrivals.popitem(last=False)
+            if full_at > now:
+                arrivals[oldest] = full_at
+        if len(arrivals) >= self._most:
+            self._evict()
+        arrivals[caller] = arrival
+
+    def _evict(self) -> None:
+        arrivals = self.arrivals
+        sample = [arrivals.popitem(last=False) for _ in range(SAMPLE)]
+        least = min(sample, key=lambda bucket: bucket[1])
+        self.evictions += 1
+        for bucket in sample:
+            if bucket is not least:
+                arrivals[bucket[0]] = bucket[1]

@@ -1,0 +1,93 @@
+"""Limits kept by one process. Touches: monotonic time, which no clock step disturbs.
+
+Enough for one process; for several, each would admit the whole rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailrace.clock import Clock, SystemClock
+from tailrace.core.gcra import SECOND, Decision
+from tailrace.limits.buckets import Buckets
+from tailrace.limits.limit import Claim, DecidedBy, Limit, Verdict
+
+__all__ = ["MemoryLimiter"]
+
+MOST_BUCKETS = 100_000
+"""Buckets of one limit, by default; about 20 MB when all are in use."""
+
+
+class MemoryLimiter:
+    """Buckets in this process.
+
+    Args:
+        most: most buckets of one limit.
+        clock: monotonic time.
+        decided_by: what verdicts say of who decided.
+
+    Cost: about a microsecond a decision; memory is bounded by ``most`` and the number of limits.
+    """
+
+    def __init__(
+        self, *, most: int = MOST_BUCKETS, clock: Clock | None = None, decided_by: DecidedBy = "memory"
+    ) -> None:
+        self._most = most
+        self._monotonic = (clock or SystemClock()).monotonic
+        self._buckets: dict[str, Buckets] = {}
+        self._decided_by = decided_by
+
+    @property
+    def held(self) -> int:
+        """Buckets of all limits."""
+        return sum(len(buckets.arrivals) for buckets in self._buckets.values())
+
+    @property
+    def evictions(self) -> int:
+        """Buckets that left while in use, for want of room."""
+        return sum(buckets.evictions for buckets in self._buckets.values())
+
+    def decide(self, limit: Limit, caller: str, cost: int = 1) -> Decision:
+        """Take ``cost`` units of one limit, if there are."""
+        buckets = self._buckets.get(limit.name) or self._new(limit.name)
+        known = buckets.arrivals.get(caller)
+        now = int(self._monotonic() * SECOND)
+        decision = limit.rate.decide(known or 0, now, cost)
+        if decision[1]:
+            if known is None:
+                buckets.add(caller, decision[2], now)
+            else:
+                buckets.arrivals[caller] = decision[2]
+        return decision
+
+    def take_now(self, claims: Sequence[Claim]) -> Verdict:
+        """Always known at once."""
+        if len(claims) == 1:
+            limit, caller, cost = claims[0]
+            decision = self.decide(limit, caller, cost)
+            return Verdict(decision[1], (decision,), self._decided_by)
+        now = int(self._monotonic() * SECOND)
+        found = [self._buckets.get(limit.name) or self._new(limit.name) for limit, _, _ in claims]
+        decisions = tuple(
+            limit.rate.decide(buckets.arrivals.get(caller, 0), now, cost)
+            for (limit, caller, cost), buckets in zip(claims, found, strict=True)
+        )
+        allowed = all(decision.allowed for decision in decisions)
+        if allowed:
+            for claim, buckets, decision in zip(claims, found, decisions, strict=True):
+                if claim.caller in buckets.arrivals:
+                    buckets.arrivals[claim.caller] = decision.arrival
+                else:
+                    buckets.add(claim.caller, decision.arrival, now)
+        return Verdict(allowed, decisions, self._decided_by)
+
+    async def take(self, claims: Sequence[Claim]) -> Verdict:
+        """The same as ``take_now``."""
+        return self.take_now(claims)
+
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""
+
+    def _new(self, name: str) -> Buckets:
+        made = self._buckets[name] = Buckets(self._most)
+        return made

@@ -1,0 +1,62 @@
+"""Limits kept on a server, exact across processes. Touches: the network.
+
+Each decision is one run of ``scripts/take.lua``, by the server's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailrace.core.gcra import Decision
+from tailrace.limits.limit import Claim, Verdict
+from tailrace.limits.shared import Script, SharedBuckets
+
+__all__ = ["ValkeyLimiter"]
+
+
+class ValkeyLimiter:
+    """Buckets that processes share.
+
+    Args:
+        buckets: the server's side; closed with the limiter.
+
+    Cost: one round trip a verdict, which calls of the same turn share.
+    """
+
+    def __init__(self, buckets: SharedBuckets) -> None:
+        self._shared = buckets
+        self._take = Script("take")
+
+    held = evictions = 0
+    """Nothing is kept in this process."""
+
+    def take_now(self, claims: Sequence[Claim]) -> None:
+        """Never known without asking."""
+
+    async def take(self, claims: Sequence[Claim]) -> Verdict:
+        """Ask the server.
+
+        Raises:
+            StoreUnavailableError: it could not be asked. Units may have been taken nevertheless.
+        """
+        key = self._shared.key
+        keys = [key(limit.name, caller) for limit, caller, _ in claims]
+        arguments: list[int] = []
+        for limit, _, cost in claims:
+            arguments += (limit.rate.span, cost * limit.rate.interval)
+        allowed, now, *arrivals = await self._shared.run(self._take, keys, arguments)
+        if allowed:
+            decisions = [
+                Decision(limit.rate, True, arrival, now, cost)
+                for (limit, _, cost), arrival in zip(claims, arrivals, strict=True)
+            ]
+            return Verdict(True, tuple(decisions), "valkey")
+        # What the server read, decided again as it did, tells which of them had no room.
+        decisions = [
+            limit.rate.decide(arrival, now, cost) for (limit, _, cost), arrival in zip(claims, arrivals, strict=True)
+        ]
+        return Verdict(False, tuple(decisions), "valkey")
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        await self._shared.aclose()
