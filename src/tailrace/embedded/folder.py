@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import time
 from pathlib import Path
 
 from tailrace.embedded.binaries import closed_folder
@@ -17,6 +18,9 @@ __all__ = ["FULL", "ServerFolder", "unusable"]
 
 LOG_BYTES = 10 * 1024 * 1024
 """A log larger than this is put aside at the next start; one old one is kept."""
+
+LETTING_GO = 2.0
+"""Seconds for which a lock that this very process gave up may still be held: by a child, from its fork to its exec."""
 
 FULL = "No space left on device"
 
@@ -60,10 +64,16 @@ class ServerFolder:
         self._lock = descriptor
 
     def _take(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        deadline = time.monotonic() + LETTING_GO
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            if holder == str(os.getpid()) and time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
             title = command_line(int(holder))[:80] if holder.isdigit() else ""
             raise EmbeddedServerError(
                 f"{self.path} is in use by process {holder or '?'} ({title or 'unknown'}): stop that first"
