@@ -27,6 +27,7 @@ Foreign errors are translated in the adapter that meets them, with ``raise ... f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -226,12 +227,21 @@ class RequestError(TailraceError):
         message: what is wrong and what to send instead.
         status: the 4xx to answer.
         code: stable name of this mistake.
+        data: what the answer says besides, as JSON values.
     """
 
     code = "bad_request"
     status = 400
 
-    def __init__(self, message: str, *, status: int = 400, code: str = "bad_request") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str = "bad_request",
+        data: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status  # type: ignore[misc]
         self.code = code  # type: ignore[misc]
+        self.data = data

@@ -20,6 +20,7 @@ __all__ = [
     "ConcurrencyMeasured",
     "ConnectionCheckedIn",
     "ConnectionCheckedOut",
+    "DeprecatedUsed",
     "EpochChanged",
     "Event",
     "FallbackUsed",
@@ -62,6 +63,14 @@ class RequestFinished(Event):
     duration: float
     response_bytes: int
     cache: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeprecatedUsed(Event):
+    """A request asked for what is going away: ``name`` is a version's, or the path of an alias."""
+
+    name: str
+    route: str
 
 
 @dataclass(frozen=True, slots=True)

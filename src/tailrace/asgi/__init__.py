@@ -1,5 +1,6 @@
 """The front door: HTTP layers as plain ASGI middleware, usable one by one with any framework."""
 
+from tailrace.asgi.api_versions import Alias, Deprecated, Version, Versions
 from tailrace.asgi.caller import by_header, first_of
 from tailrace.asgi.client_address import ClientAddresses
 from tailrace.asgi.compression import CompressionMiddleware
@@ -14,11 +15,14 @@ from tailrace.asgi.response_cache import ResponseCacheMiddleware, by_path
 from tailrace.asgi.route_limit import LimitDefaults, RouteLimit
 from tailrace.asgi.route_policy import Finish, Resolved, RoutePolicy
 from tailrace.asgi.stack import ORDER, stack
+from tailrace.asgi.versioning import VersioningMiddleware
 
 __all__ = [
     "ORDER",
+    "Alias",
     "ClientAddresses",
     "CompressionMiddleware",
+    "Deprecated",
     "ErrorShape",
     "Exchange",
     "Finish",
@@ -33,6 +37,9 @@ __all__ = [
     "ResponseCacheMiddleware",
     "RouteLimit",
     "RoutePolicy",
+    "Version",
+    "VersioningMiddleware",
+    "Versions",
     "by_header",
     "by_path",
     "current_exchange",

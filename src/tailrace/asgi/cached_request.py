@@ -166,6 +166,7 @@ class CachedRequest:
         inner.request_id = self._exchange.request_id
         inner.begun = self._exchange.begun
         inner.route = self._exchange.route
+        inner.version = self._exchange.version
         inner.identity = self._exchange.identity
         inner.phases = self._exchange.phases
         inner.encoded_outside = self._encodes is not None

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from os import urandom
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.trace import TraceContext, begin_trace
@@ -35,7 +36,7 @@ class Exchange:
         request_id: "" until the request context has given one.
         begun: the request context has been entered.
         started: monotonic time of arrival.
-        path: as the client asked for it, with ``root_path``.
+        path: as the application is asked for it, with ``root_path``.
         path_params: of the matched route; empty until a route is known.
         route: template of the matched route, None until known. Bounded in number, so fit for a metric label.
         identity: whose request it is, if a layer has found out; never a credential.
@@ -43,6 +44,9 @@ class Exchange:
         error: the exception that made the response, for the layers that report it.
         phases: seconds spent by phase, None when nobody measures.
         identified: what the identity function of a policy gave, and which policy's; see ``take_identified``.
+        version: of the API that the request means, if a layer has found out.
+        variant: what else the response depends on, found out by a layer and part of the cache's key. None before the
+            layers, so a request that has one is never answered there.
         missed: for what the cache was asked a moment ago and had nothing.
         encoded_outside: a layer further out encodes the response, so that none further in does.
         admission: what the rate limits said, where that was asked before the layers.
@@ -65,6 +69,8 @@ class Exchange:
     missed: object = None
     encoded_outside = False
     admission: Admission | None = None
+    version: str | None = None
+    variant: str | None = None
     _trace: TraceContext | None = None
 
     def __init__(self, scope: Scope) -> None:
@@ -87,6 +93,19 @@ class Exchange:
         if known is not None and known[0] is policy:
             return known[1]  # type: ignore[no-any-return]
         return policy.identity(self)
+
+    def redirect(self, scope: Scope, path: str) -> Scope:
+        """Ask the application at another path, with ``root_path``; what was found out at the old one is forgotten.
+
+        Returns:
+            The scope for what lies inside; ``scope`` itself stays as it is.
+        """
+        raw = quote(path, safe="/!$&'()*+,;=:@~", errors="surrogatepass").encode("ascii")
+        self.scope = {**scope, "path": path, "raw_path": raw}
+        self.path = path
+        self.path_params = MappingProxyType({})
+        self.route = self.identified = self.missed = None
+        return self.scope
 
     @property
     def query(self) -> bytes:

@@ -17,6 +17,7 @@ ORDER: tuple[tuple[str, str], ...] = (
     ("problem_details", "answers whatever the layers below could not"),
     ("monitoring", "health and metrics, past everything that could be slow or full"),
     ("load_shedding", "refuses early what cannot be served in time, before anything is done for it"),
+    ("versioning", "finds the version's own path before anything is counted, kept or answered under it"),
     ("rate_limit", "refuses who asks too often, before a store, the database or the body is read for it"),
     ("read_your_writes", "decides what may be read from a cache, so it comes before every cache"),
     ("response_cache", "answers a hit before the framework is entered"),

@@ -58,7 +58,7 @@ def reference(path: str, query: str = "", origin: str = "") -> str:
     >>> reference("/a b/c", "x=1"), reference("//evil.example/x"), reference("/a", "", "https://api.example")
     ('/a%20b/c?x=1', '/evil.example/x', 'https://api.example/a')
     """
-    encoded = "/" + quote(path.lstrip("/"), safe=PATH_CHARACTERS, errors="surrogateescape")
+    encoded = "/" + quote(path.lstrip("/"), safe=PATH_CHARACTERS, errors="surrogatepass")
     return f"{origin.rstrip('/')}{encoded}?{query}" if query else f"{origin.rstrip('/')}{encoded}"
 
 

@@ -8,16 +8,37 @@ tailrace = Tailrace(app)
 async def overview() -> Overview: ...
 """
 
-from tailrace.asgi import ErrorShape, Exchange, Finish, Problem, RouteLimit, RoutePolicy, by_header, first_of
+from tailrace.asgi import (
+    Alias,
+    Deprecated,
+    ErrorShape,
+    Exchange,
+    Finish,
+    Problem,
+    RouteLimit,
+    RoutePolicy,
+    Version,
+    Versions,
+    by_header,
+    first_of,
+)
 from tailrace.core.freshness import tag
 from tailrace.fastapi.decorator import cached, limited, uncompressed, unlimited
-from tailrace.fastapi.dependencies import CacheDependency, DatabaseDependency, RequestDependency, SessionDependency
+from tailrace.fastapi.dependencies import (
+    CacheDependency,
+    DatabaseDependency,
+    RequestDependency,
+    SessionDependency,
+    VersionDependency,
+)
 from tailrace.fastapi.integration import Tailrace
 from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
 
 __all__ = [
+    "Alias",
     "CacheDependency",
     "DatabaseDependency",
+    "Deprecated",
     "ErrorShape",
     "Exchange",
     "Finish",
@@ -30,6 +51,9 @@ __all__ = [
     "RoutePolicy",
     "SessionDependency",
     "Tailrace",
+    "Version",
+    "VersionDependency",
+    "Versions",
     "by_header",
     "cached",
     "first_of",

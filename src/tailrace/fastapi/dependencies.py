@@ -22,6 +22,7 @@ __all__ = [
     "DatabaseDependency",
     "RequestDependency",
     "SessionDependency",
+    "VersionDependency",
 ]
 
 SCOPE_KEY = "tailrace"
@@ -54,6 +55,10 @@ def _request(connection: HTTPConnection) -> Any:
     return exchange_of(connection.scope)
 
 
+def _version(connection: HTTPConnection) -> Any:
+    return exchange_of(connection.scope).version
+
+
 CacheDependency = Annotated[Cache, Depends(_cache)]
 """The application's cache."""
 
@@ -65,3 +70,6 @@ SessionDependency = Annotated[Any, Depends(_session, scope="function")]
 
 RequestDependency = Annotated[Exchange, Depends(_request)]
 """The request as the layers see it: id, trace, identity."""
+
+VersionDependency = Annotated[str | None, Depends(_version)]
+"""Name of the version that the request means, None outside all versions."""

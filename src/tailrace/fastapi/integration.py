@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from tailrace.asgi.api_versions import Versions
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.hit_path import HitPath, reporting
 from tailrace.asgi.phases import measure_phases
@@ -28,7 +29,7 @@ from tailrace.events import Observer
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
-from tailrace.fastapi.openapi import document_errors, document_limits
+from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
 from tailrace.fastapi.routes import RouteTable
 from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, watch_loop
@@ -56,6 +57,7 @@ class Tailrace:
         observer: receives every event, after the metrics.
         store: in place of the one that the settings choose; closed with the application.
         error_shape: how failures look, RFC 9457 by default.
+        versions: of the API, if it has any; their routes are declared below their prefixes.
         on_error: told of unexpected exceptions, for error trackers.
         clock: time.
         caller: whose requests the limits that do not say count together; by default those of one address.
@@ -85,6 +87,7 @@ class Tailrace:
         store: Callable[[], Store] | None = None,
         error_shape: ErrorShape = rfc9457,
         on_error: Callable[[BaseException, Exchange], None] | None = None,
+        versions: Versions | None = None,
         clock: Clock | None = None,
         caller: IdentityOf | None = None,
     ) -> None:
@@ -101,6 +104,7 @@ class Tailrace:
         self.error_shape = error_shape
         self.on_error = on_error
         self.caller = caller
+        self.versions = versions
         self._make_store = store or self._store_of_settings
         self._closed = False
         self._response_cache: ResponseCacheMiddleware | None = None
@@ -191,6 +195,8 @@ class Tailrace:
         install_error_handlers(app, errors)
         document_errors(app, self.error_shape)
         document_limits(app, self._routes, self.settings.rate_limit, self.error_shape)
+        if self.versions is not None:
+            document_versions(app, self.versions)
         build = app.build_middleware_stack
 
         def build_middleware_stack() -> ASGIApp:

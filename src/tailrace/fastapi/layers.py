@@ -23,6 +23,7 @@ from tailrace.asgi.response_cache import ResponseCacheMiddleware
 from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Scope
+from tailrace.asgi.versioning import VersioningMiddleware
 from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import CLOSED, Health
 from tailrace.fastapi.limits import rate_limit
@@ -127,6 +128,11 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
     if tailrace.settings.shedding.enabled:
         layers["load_shedding"] = lambda inner: LoadSheddingMiddleware(
             inner, settings=tailrace.settings.shedding, observer=tailrace.observer, clock=tailrace.clock
+        )
+    versions = tailrace.versions
+    if versions is not None:
+        layers["versioning"] = lambda inner: VersioningMiddleware(
+            inner, versions=versions, observer=tailrace.observer, route_of=routes.template
         )
     if tailrace.freshness is not None:
         layers["read_your_writes"] = lambda inner: ReadYourWritesMiddleware(

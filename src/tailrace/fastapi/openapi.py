@@ -1,14 +1,16 @@
-"""The error shape and the rate limits in the OpenAPI document. Touches: the application's ``openapi`` method.
+"""The error shape, rate limits and versions in the OpenAPI document. Touches: the application's ``openapi`` method.
 
 FastAPI documents its own validation error; what clients receive is the one shape, so that is what is shown, for 422 and
-as the ``default`` response of every operation.
+as the ``default`` response of every operation. What a version or an alias says of going away is said there, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from tailrace.asgi.api_versions import Alias, Versions, lies_below
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.fastapi.decorator import has_general_limits, limits_of
 from tailrace.settings import RateLimitSettings
@@ -16,7 +18,7 @@ from tailrace.settings import RateLimitSettings
 if TYPE_CHECKING:
     from tailrace.fastapi.routes import RouteTable
 
-__all__ = ["document_errors", "document_limits"]
+__all__ = ["document_errors", "document_limits", "document_versions"]
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 FASTAPI_MODELS = ("HTTPValidationError", "ValidationError")
@@ -49,6 +51,45 @@ def document_errors(app: Any, shape: ErrorShape) -> None:
         return document
 
     app.openapi = openapi
+
+
+def document_versions(app: Any, versions: Versions) -> None:
+    """Let ``app.openapi()`` show deprecated versions as such, and deprecated aliases beside what they stand for."""
+    original: Callable[[], dict[str, Any]] | None = getattr(app, "openapi", None)
+    if original is None:
+        return
+    prefixes = [version.prefix for version in versions.versions if version.deprecated is not None]
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        paths: dict[str, Any] = document.get("paths", {})
+        for path, item in paths.items():
+            if any(lies_below(path, prefix) for prefix in prefixes):
+                _deprecate(item)
+        for alias in versions.aliases:
+            if alias.deprecated is not None:
+                _show_alias(paths, alias)
+        return document
+
+    app.openapi = openapi
+
+
+def _deprecate(item: dict[str, Any]) -> None:
+    for method, operation in item.items():
+        if method in METHODS:
+            operation["deprecated"] = True
+
+
+def _show_alias(paths: dict[str, Any], alias: Alias) -> None:
+    for path, item in list(paths.items()):
+        old = alias.path + path[len(alias.target) :]
+        if not lies_below(path, alias.target) or old in paths:
+            continue
+        shown = paths[old] = deepcopy(item)
+        _deprecate(shown)
+        for method, operation in shown.items():
+            if method in METHODS and "operationId" in operation:
+                operation["operationId"] += f"_at{old.replace('/', '_')}"
 
 
 def _describe(document: dict[str, Any], shape: ErrorShape) -> None:

@@ -62,6 +62,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "Requests to cached routes, by what the response cache did.",
         ("http.route", "status"),
     ),
+    Metric(
+        "tailrace.versioning.deprecated.requests",
+        "counter",
+        "{request}",
+        "Requests to versions and paths that are going away.",
+        ("deprecated", "http.route"),
+    ),
     Metric("tailrace.shedding.limit", "gauge", "{request}", "Requests that may be worked on at once, just now."),
     Metric("tailrace.shedding.admitted", "gauge", "{request}", "Requests that are worked on."),
     Metric("tailrace.shedding.waiting", "gauge", "{request}", "Requests that wait for their turn."),

@@ -152,6 +152,7 @@ class Metrics:
         waiting = self["tailrace.shedding.waiting"].set
         waited = self["tailrace.shedding.wait_time"].observe
         shed = self["tailrace.shedding.refusals"].add
+        deprecated = self["tailrace.versioning.deprecated.requests"].add
 
         def concurrency_measured(event: events.ConcurrencyMeasured) -> None:
             limit((), event.limit)
@@ -160,6 +161,7 @@ class Metrics:
 
         return {
             events.RequestFinished: request_finished,
+            events.DeprecatedUsed: lambda e: deprecated((e.name, e.route)),
             events.RequestAdmitted: lambda e: waited((), e.wait),
             events.RequestShed: lambda e: shed((e.reason,)),
             events.ConcurrencyMeasured: concurrency_measured,

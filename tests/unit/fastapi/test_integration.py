@@ -374,6 +374,7 @@ def test_order_of_layers() -> None:
         "problem_details",
         "monitoring",
         "load_shedding",
+        "versioning",
         "rate_limit",
         "read_your_writes",
         "response_cache",
