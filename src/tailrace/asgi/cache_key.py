@@ -42,7 +42,7 @@ def response_key(
     host: bytes,
     identity: str | None,
     vary: Sequence[bytes | None],
-    variant: str | None = None,
+    further: str | None = None,
 ) -> str:
     """The key of the response to a GET.
 
@@ -52,11 +52,11 @@ def response_key(
         host: the ``Host`` field; responses may contain links made from it.
         identity: whose response it is, None for everyone's.
         vary: request header values that the response depends on, in the order of their sorted names.
-        variant: what else it depends on, such as the version of the API that the request means.
+        further: what else it depends on, such as the version of the API that the request means.
     """
     target = [str(scope.get(name, "")).encode("utf-8", "surrogatepass") for name in ("scheme", "root_path", "path")]
     parts: list[bytes | None] = [*target, host]
-    parts += [None if part is None else part.encode("utf-8", "surrogatepass") for part in (identity, variant)]
+    parts += [None if part is None else part.encode("utf-8", "surrogatepass") for part in (identity, further)]
     parts += [b"%d" % len(query), *query, b"%d" % len(vary), *vary]
     framed = b"".join([b"-;" if part is None else b"%d:%s;" % (len(part), part) for part in parts])
     return "http:" + blake2b(framed, digest_size=KEY_BYTES).hexdigest()

@@ -45,7 +45,7 @@ class Exchange:
         phases: seconds spent by phase, None when nobody measures.
         identified: what the identity function of a policy gave, and which policy's; see ``take_identified``.
         version: of the API that the request means, if a layer has found out.
-        variant: what else the response depends on, found out by a layer and part of the cache's key. None before the
+        key_part: what else the response depends on, found out by a layer and part of the cache's key. None before the
             layers, so a request that has one is never answered there.
         missed: for what the cache was asked a moment ago and had nothing.
         encoded_outside: a layer further out encodes the response, so that none further in does.
@@ -70,7 +70,7 @@ class Exchange:
     encoded_outside = False
     admission: Admission | None = None
     version: str | None = None
-    variant: str | None = None
+    key_part: str | None = None
     _trace: TraceContext | None = None
 
     def __init__(self, scope: Scope) -> None:

@@ -129,7 +129,7 @@ class PreparedRequests:
         owner = None if policy.shared else identity
         digest = (vary_digest(headers, names),) if names else ()
         query = sorted_query(scope["query_string"], policy.query)
-        key = response_key(scope, query, headers.get(b"host", b""), owner, digest, exchange.variant)
+        key = response_key(scope, query, headers.get(b"host", b""), owner, digest, exchange.key_part)
         tags = policy.depends_on
         if callable(tags):
             tags = tuple(tags(owner, resolved.path_params, parsed_query(scope["query_string"])))
@@ -150,4 +150,4 @@ class PreparedRequests:
     def _request(self, exchange: Exchange, names: tuple[bytes, ...], identity: str | None) -> Hashable:
         scope, headers = exchange.scope, exchange.headers
         target = (scope["path"], scope["query_string"], identity, headers.get(b"host", b""), scope.get("scheme"))
-        return (*target, exchange.root_path, exchange.variant, *[headers.get(name) for name in names])
+        return (*target, exchange.root_path, exchange.key_part, *[headers.get(name) for name in names])

@@ -65,7 +65,7 @@ class VersioningMiddleware:
             await self.app(scope, receive, send)
             return
         exchange.version = chosen.version
-        exchange.variant = chosen.version if chosen.apart else None
+        exchange.key_part = chosen.version if chosen.apart else None
         if mounted + chosen.path != path:
             scope = exchange.redirect(scope, mounted + chosen.path)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from textwrap import dedent
@@ -26,6 +27,27 @@ def run(name: str) -> dict[str, Any]:
     ):
         exec(compile(dedent(block[1]), name, "exec"), names)
     return names
+
+
+async def test_versioning() -> None:
+    """Both versions answer, the old path too, and what is going away says so."""
+    names = run("versioning.md")
+    app = names["app"]
+    for path, version, going in (
+        ("/api/v1/tools/search_calls", "v1", True),
+        ("/api/v2/tools/search_calls", "v2", False),
+        ("/tools/search_calls", "v1", True),
+        ("/api/tools/search_calls", "v2", False),
+    ):
+        reply = await ask(app, path, method="POST")
+        assert (reply.status, json.loads(reply.body)["api_version"]) == (200, version)
+        assert (b"deprecation" in reply.headers) is going
+        shown = [
+            b"%s: %s" % (name.title(), reply.headers[name]) for name in (b"deprecation", b"sunset", b"link") if going
+        ]
+        if path.startswith("/api/v1"):
+            assert b"\n".join(shown).decode() in (GUIDES / "versioning.md").read_text()
+    assert (await ask(app, "/api/v3/tools/search_calls", method="POST")).status == 404
 
 
 async def test_pagination(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,9 +93,9 @@ async def test_by_field_through_the_cache() -> None:
             reply = await ask(tailrace, "/api/tools/hammer", headers=[(b"api-version", name)])
             assert json.loads(reply.body)["api_version"] == name.decode()
             assert (b"deprecation" in reply.headers) == (name == b"v1")
-            assert reply.headers[b"vary"] == b"API-Version"
+            assert b"API-Version" in reply.headers[b"vary"]
         direct = await ask(tailrace, "/api/v2/tools/hammer")
-        assert b"vary" not in direct.headers
+        assert b"API-Version" not in direct.headers[b"vary"]
         assert b"deprecation" in (await ask(tailrace, "/api/v1/tools/hammer")).headers
     assert sorted(calls) == ["v1", "v2"]
 
