@@ -104,7 +104,7 @@ class Exchange:
         self.scope = {**scope, "path": path, "raw_path": raw}
         self.path = path
         self.path_params = MappingProxyType({})
-        self.route = self.identified = self.missed = None
+        self.route = self.identified = self.missed = self.admission = None
         return self.scope
 
     @property

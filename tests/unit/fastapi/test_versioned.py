@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from tests.unit.asgi.driver import ask
 
 from tailrace import Tailrace, cached
-from tailrace.fastapi import Alias, Deprecated, Version, VersionDependency, Versions
+from tailrace.fastapi import Alias, Deprecated, Version, VersionDependency, Versions, limited
 from tailrace.settings import Settings
 
 MEMORY = Settings(database_url=None, valkey_url=None)
@@ -144,3 +144,33 @@ async def test_applications_mounted_side_by_side() -> None:
         assert reply.body == body
         assert (b"deprecation" in reply.headers) == (body == b"one")
     assert set(uses(tailrace)) == {("v1", "/api/v1/tools")}
+
+
+async def test_limits_hold_on_old_paths() -> None:
+    """Whoever comes by the old path or by a field uses up the same units as by the new path, and is refused with the
+    same marks."""
+    app = FastAPI()
+    versions = Versions(
+        [Version("v1", deprecated=GOING), Version("v2")],
+        aliases=[Alias("/tools", "/api/v1/tools", Deprecated(GOING.since))],
+        field="API-Version",
+    )
+    Tailrace(app, MEMORY, versions=versions)
+
+    @app.post("/api/v1/tools/saw")
+    @limited("3/minute")
+    async def saw() -> None:
+        pass
+
+    by_field = {"headers": [(b"api-version", b"v1")]}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/tools/saw", {}),
+        ("/api/v1/tools/saw", {}),
+        ("/api/tools/saw", by_field),
+    ]
+    for path, more in asked:
+        assert (await ask(app, path, method="POST", **more)).status == 200
+    for path, more in asked:
+        refused = await ask(app, path, method="POST", **more)
+        assert refused.status == 429
+        assert refused.headers[b"deprecation"]
