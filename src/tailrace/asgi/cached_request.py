@@ -135,7 +135,8 @@ class CachedRequest:
         """The body in the coding that this request wants, which is how it is stored."""
         if self._encodes is None:
             return headers, body, None
-        fields = read_headers([(name.lower(), value) for name, value in headers])
+        headers = [(name.lower(), value) for name, value in headers]
+        fields = read_headers(headers)
         if opted_out(fields):
             return without_encoding(headers), body, None
         if not self._encodes.concerns(status, fields, self._scope):

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from tailrace.asgi.codecs import Encoder
 from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.content_encoding import (
+    VARY_FIELD,
     application_conditions,
     encoded_fields,
     leaves_range,
@@ -134,7 +135,9 @@ class Encodes:
         encoding = self.compressor.wanted(accept, len(body)) if body else IDENTITY
         if encoding == IDENTITY:
             return IDENTITY, body
-        encoded = await self.compressor.encode(body, encoding)
+        compressor = self.compressor
+        small = len(body) < compressor.settings.thread_size
+        encoded = compressor.encode_here(body, encoding) if small else await compressor.encode(body, encoding)
         self.report(encoding, body, encoded)
         if len(encoded) >= len(body) and self.compressor.choose(accept).identity_allowed:
             return IDENTITY, body
@@ -200,18 +203,18 @@ class EncodedResponse:
 
     def _decide(self, message: Message) -> Awaitable[None]:
         """Send the start of what is left alone; keep the start of what is to be encoded."""
-        headers: list[Header] = list(message.get("headers", ()))
-        fields = read_headers([(name.lower(), value) for name, value in headers])
+        headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
+        fields = read_headers(headers)
         accept = self._fields.get(b"accept-encoding")
         compressor = self._encodes.compressor
         status = message["status"]
-        if opted_out(fields):
-            headers = without_encoding(headers)
-        elif status == 304:
+        if status == 304:
             asked = self._fields.get(b"if-none-match")
             headers = not_modified_fields(headers, asked, compressor.choose(accept).encoding)
+        elif b"content-encoding" in fields:
+            headers = without_encoding(headers) if opted_out(fields) else headers
         elif self._encodes.concerns(status, fields, self._scope):
-            headers = with_vary(headers)
+            headers = with_vary(headers) if b"vary" in fields else [*headers, VARY_FIELD]
             length = fields.get(b"content-length", b"")
             declared = int(length) if length.isdigit() else None
             encoding = compressor.wanted(accept, compressor.settings.minimum_size if declared is None else declared)
@@ -230,12 +233,14 @@ class EncodedResponse:
         await self._send(start)
         await self._send(message)
 
-    async def _first(self, start: Message, message: Message) -> None:
-        body, more = message.get("body", b""), message.get("more_body", False)
-        if not more or (body and len(body) == self._declared):
+    def _first(self, start: Message, message: Message) -> Awaitable[None]:
+        body = message.get("body", b"")
+        if not message.get("more_body", False) or (body and len(body) == self._declared):
             self._complete = True
-            await self._whole(start, body)
-            return
+            return self._whole(start, body)
+        return self._stream(start, message)
+
+    async def _stream(self, start: Message, message: Message) -> None:
         self._start = None
         encoder = self._encoder = self._encodes.compressor.encoder(self._encoding)
         await self._send({**start, "headers": encoded_fields(start["headers"], self._encoding, None)})

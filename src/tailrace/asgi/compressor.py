@@ -74,6 +74,10 @@ class Compressor:
             known = self._compressible[content_type] = self._is_listed(content_type)
         return known
 
+    def encode_here(self, body: bytes, encoding: str) -> bytes:
+        """The whole body, encoded in this thread: for small ones."""
+        return self._codecs[encoding].encode(body)
+
     async def encode(self, body: bytes, encoding: str) -> bytes:
         """The whole body, encoded; in a thread if it is large."""
         encode = self._codecs[encoding].encode

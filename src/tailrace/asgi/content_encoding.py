@@ -1,4 +1,4 @@
-"""What a content coding means for a message's header fields. Pure.
+"""What a content coding means for a message's header fields. Pure. Names of fields are in lower case everywhere here.
 
 - A response may be encoded only if nobody has said otherwise: it has content, no coding yet, is no part of something,
   ``no-transform`` is not said, and no digest or signature vouches for its bytes.
@@ -22,6 +22,7 @@ from tailrace.core.cache_control import parse_cache_control
 from tailrace.core.content_negotiation import IDENTITY
 
 __all__ = [
+    "VARY_FIELD",
     "application_conditions",
     "encoded_etag",
     "encoded_fields",
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 VARY = b"Accept-Encoding"
+VARY_FIELD = (b"vary", VARY)
+
+OF_THE_PLAIN = frozenset({b"accept-ranges", b"content-length"})
+"""Fields that are about the bytes before they are encoded."""
 
 WITHOUT_CONTENT = frozenset({204, 205, 206, 304})
 
@@ -46,11 +51,7 @@ _OURS = re.compile(rb'(?<!W/)"([^"]*)-(zstd|br|gzip)"')
 
 
 def may_encode(status: int, fields: Mapping[bytes, bytes]) -> bool:
-    """True if nothing in a response forbids to encode it.
-
-    Args:
-        fields: by lower-case name.
-    """
+    """True if nothing in a response forbids to encode it."""
     if status < 200 or status in WITHOUT_CONTENT or b"content-encoding" in fields or b"content-range" in fields:
         return False
     control = fields.get(b"cache-control")
@@ -69,7 +70,7 @@ def opted_out(fields: Mapping[bytes, bytes]) -> bool:
 
 def without_encoding(headers: Sequence[Header]) -> list[Header]:
     """``headers`` without ``Content-Encoding: identity``, which says nothing to a client (RFC 9110 section 8.4)."""
-    return [header for header in headers if header[0].lower() != b"content-encoding"]
+    return [header for header in headers if header[0] != b"content-encoding"]
 
 
 def with_vary(headers: Sequence[Header]) -> list[Header]:
@@ -78,14 +79,14 @@ def with_vary(headers: Sequence[Header]) -> list[Header]:
     >>> with_vary([(b"vary", b"Origin")])
     [(b'vary', b'Origin, Accept-Encoding')]
     """
-    told = [value for name, value in headers if name.lower() == b"vary"]
+    told = [value for name, value in headers if name == b"vary"]
     if not told:
-        return [*headers, (b"vary", VARY)]
+        return [*headers, VARY_FIELD]
     named = {part.strip().lower() for value in told for part in value.split(b",")}
     if b"*" in named or VARY.lower() in named:
         return list(headers)
     merged = b", ".join([part for part in [value.strip() for value in told] if part] + [VARY])
-    return [*[header for header in headers if header[0].lower() != b"vary"], (b"vary", merged)]
+    return [*[header for header in headers if header[0] != b"vary"], (b"vary", merged)]
 
 
 def encoded_etag(etag: bytes, encoding: str) -> bytes:
@@ -106,13 +107,10 @@ def encoded_fields(headers: Sequence[Header], encoding: str, length: int | None)
         headers: before, ``Vary`` already complete.
         length: bytes of the encoded content, None while nobody knows.
     """
-    fields: list[Header] = []
-    for header in headers:
-        name = header[0].lower()
+    fields = [header for header in headers if header[0] not in OF_THE_PLAIN]
+    for position, (name, value) in enumerate(fields):
         if name == b"etag":
-            fields.append((b"etag", encoded_etag(header[1], encoding)))
-        elif name not in (b"content-length", b"accept-ranges"):
-            fields.append(header)
+            fields[position] = (name, encoded_etag(value, encoding))
     fields.append((b"content-encoding", encoding.encode("ascii")))
     if length is not None:
         fields.append((b"content-length", b"%d" % length))
@@ -163,7 +161,7 @@ def not_modified_fields(headers: Sequence[Header], asked: bytes | None, encoding
     known = [(tag, ending.decode("ascii")) for tag, ending in _OURS.findall(asked)]
     known.sort(key=lambda each: each[1] != encoding)
     for position, (name, value) in enumerate(fields):
-        if name.lower() == b"etag" and not value.startswith(b"W/"):
+        if name == b"etag" and not value.startswith(b"W/"):
             held = [ending for tag, ending in known if b'"' + tag + b'"' == value]
             if held:
                 fields[position] = (name, encoded_etag(value, held[0]))

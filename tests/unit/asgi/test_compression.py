@@ -135,7 +135,8 @@ async def test_what_forbids_it(header: tuple[bytes, bytes]) -> None:
     """A coding, a range, no-transform, or somebody who vouches for the bytes: the response is sent as it came."""
     app = App(BODY, headers=[JSON, (b"etag", b'"v1"'), header])
     alone, wrapped = await ask(app), await ask(CompressionMiddleware(app), headers=ALL)
-    assert wrapped.messages == alone.messages
+    assert wrapped.messages[0]["headers"] == [(name.lower(), value) for name, value in alone.messages[0]["headers"]]
+    assert wrapped.messages[1:] == alone.messages[1:]
 
 
 @pytest.mark.parametrize("status", [204, 205, 206])
