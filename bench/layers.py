@@ -25,7 +25,7 @@ HEADERS = [
     (b"host", b"localhost:8000"),
     (b"user-agent", b"bench/1"),
     (b"accept", b"*/*"),
-    (b"accept-encoding", b"gzip, br"),
+    (b"accept-encoding", b"identity"),
     (b"connection", b"keep-alive"),
     (b"x-user", b"7"),
 ]
@@ -36,6 +36,17 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"4096")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": BODY})
+
+
+def asking(app: Any, accept: bytes) -> Any:
+    """``app`` asked for another content coding."""
+    headers = [(name, accept if name == b"accept-encoding" else value) for name, value in HEADERS]
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        scope["headers"] = list(headers)
+        await app(scope, receive, send)
+
+    return serve
 
 
 def service(*, tailrace: bool, routes: int = 2, settings: Settings | None = None) -> FastAPI:
@@ -113,6 +124,7 @@ def rows(found: dict[str, float]) -> list[dict[str, Any]]:
     base = found["bare ASGI"]
     added = {
         "stack, not cached, added to FastAPI": found["stack, not cached"] - found["FastAPI"],
+        "stack, not cached, zstd, added to FastAPI": found["stack, not cached, zstd"] - found["FastAPI"],
         "stack, 100 routes, added to FastAPI": found["stack, 100 routes"] - found["FastAPI, 100 routes"],
         "request context, added to bare ASGI": found["request context"] - base,
         "problem details, added to bare ASGI": found["problem details"] - base,
@@ -146,6 +158,9 @@ def subjects() -> dict[str, tuple[Any, str]]:
     made["stack, 100 routes"] = (stacked_many, "/plain")
     made["stack, hit"] = (stacked, "/cached")
     made["stack, hit, Tailrace served"] = (stacked.state.tailrace, "/cached")
+    # The same entry is served in the coding that it is stored in, and in another.
+    made["stack, hit, zstd, Tailrace served"] = (asking(stacked.state.tailrace, b"zstd"), "/cached")
+    made["stack, not cached, zstd"] = (asking(stacked, b"zstd"), "/plain")
     return made
 
 

@@ -84,3 +84,15 @@ async def test_rate_limits() -> None:
     assert [(await ask(app, "/reports", method="POST", **caller)).status for _ in range(3)] == [200, 200, 429]
     assert (await ask(app, "/reports", method="POST")).status == 200
     assert b"ratelimit" not in (await ask(app, "/status", **caller)).headers
+
+
+async def test_compression() -> None:
+    """The layer works alone, and an endpoint that opts out is left alone, as the guide shows."""
+    names = run("compression.md")
+    asked = {"headers": [(b"accept-encoding", b"zstd")]}
+    alone = await ask(names["layered"], "/prices", **asked)
+    assert alone.headers[b"content-encoding"] == b"zstd"
+    async with names["tailrace"].running():
+        assert (await ask(names["app"], "/prices", **asked)).content == alone.content
+        assert b"content-encoding" not in (await ask(names["app"], "/account", **asked)).headers
+        assert (await ask(names["app"], "/prices", **asked)).headers[b"content-encoding"] == b"zstd"

@@ -11,7 +11,8 @@ from tailrace import events
 from tailrace.asgi import CompressionMiddleware, Resolved, ResponseCacheMiddleware, RoutePolicy
 from tailrace.asgi.compression import Encodes
 from tailrace.asgi.compressor import Compressor
-from tailrace.cache import Cache
+from tailrace.cache import Answer, Cache
+from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.errors import StoreUnavailableError
 from tailrace.settings import CompressionSettings
 from tailrace.stores import MemoryStore
@@ -40,6 +41,7 @@ class Service:
         self.store = store or MemoryStore(clock=self.clock)
         self.cache = Cache(self.store, clock=self.clock)
         encodes = Encodes(Compressor(settings), observer=self.told.append)
+        self.policy = policy
         resolved = Resolved("/", policy)
         self.layer = ResponseCacheMiddleware(
             CompressionMiddleware(self.app, encodes=encodes),
@@ -286,6 +288,44 @@ async def test_a_store_that_is_down_costs_only_work() -> None:
     for accept in ENCODINGS * 2:
         assert (await service.ask(accept)).content == BODY
     assert service.app.calls == 1
+
+
+async def test_bodies_that_are_finished_each_time() -> None:
+    """A body that is another at each hit is encoded anew, with its own length, and is what its client should read."""
+
+    def finish(body: bytes, answer: Answer) -> bytes:
+        return body + b"%d" % answer.age
+
+    service = Service(
+        headers=HEADERS[:1], policy=RoutePolicy(ttl=60, shared=True, jitter=0, early_refresh=0, finish=finish)
+    )
+    for age, accept in enumerate((*ENCODINGS, *ENCODINGS)):
+        for method in ("GET", "HEAD"):
+            reply = await service.ask(accept, method=method)
+            assert reply.headers.get(b"content-encoding", b"") == accept
+            assert reply.headers[b"vary"] == b"Accept-Encoding"
+            assert [name for name, _ in reply.messages[0]["headers"]].count(b"content-length") == 1
+            if method == "GET":
+                assert reply.content == BODY + b"%d" % age
+                assert reply.headers[b"content-length"] == b"%d" % len(reply.body)
+        service.clock.step(1.0)
+    assert service.app.calls == 1
+    small = Service(b"{}", headers=HEADERS[:1], policy=service.policy)
+    assert (await small.ask(b"br")).body == (await small.ask(b"br")).body == b"{}0"
+
+
+async def test_what_goes_past_the_cache_is_encoded_for_each() -> None:
+    """A client that must read past the cache gets its coding, and others that share the computation theirs."""
+    service = Service()
+    await service.ask(b"zstd")
+    reads = current_reads.set(ReadContext(bypass=True))
+    try:
+        replies = await asyncio.gather(*[service.ask(accept) for accept in ENCODINGS * 3])
+    finally:
+        current_reads.reset(reads)
+    assert [reply.headers.get(b"content-encoding", b"") for reply in replies] == list(ENCODINGS * 3)
+    assert {reply.content for reply in replies} == {BODY}
+    assert {reply.cache_status for reply in replies} == {b"tailrace; fwd=bypass"}
 
 
 async def test_sizes_are_told_of_stored_responses() -> None:
