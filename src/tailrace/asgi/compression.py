@@ -135,9 +135,7 @@ class Encodes:
         encoding = self.compressor.wanted(accept, len(body)) if body else IDENTITY
         if encoding == IDENTITY:
             return IDENTITY, body
-        compressor = self.compressor
-        small = len(body) < compressor.settings.thread_size
-        encoded = compressor.encode_here(body, encoding) if small else await compressor.encode(body, encoding)
+        encoded = await self.compressor.encode(body, encoding)
         self.report(encoding, body, encoded)
         if len(encoded) >= len(body) and self.compressor.choose(accept).identity_allowed:
             return IDENTITY, body
@@ -250,9 +248,9 @@ class EncodedResponse:
         body, more = message.get("body", b""), message.get("more_body", False)
         write = self._encodes.compressor.write
         if not more:
-            part = await write(encoder.finish, body)
+            part = await write(encoder.finish, body, self._encoding)
         else:
-            part = await write(encoder.write, body) if body else b""
+            part = await write(encoder.write, body, self._encoding) if body else b""
         self._sizes = (self._sizes[0] + len(body), self._sizes[1] + len(part))
         if not more:
             self._encoder = None

@@ -20,6 +20,9 @@ __all__ = ["Compressor"]
 REMEMBERED = 512
 """Most values of ``Accept-Encoding``, and media types, that are remembered."""
 
+DECODED_HERE = 512 * 1024
+"""Bytes that are decompressed without a thread: each coding does as much within about a millisecond."""
+
 EVENT_STREAM = "text/event-stream"
 
 T = TypeVar("T")
@@ -42,6 +45,7 @@ class Compressor:
         self.settings = settings or CompressionSettings()
         self._codecs = dict(installed_codecs(self.settings) if codecs is None else codecs)
         self.encodings = tuple(self._codecs)
+        self._most_here = {name: self.settings.thread_size * codec.quickness for name, codec in self._codecs.items()}
         self._types = frozenset(self.settings.types)
         self._choices: dict[bytes | None, Choice] = {}
         self._compressible: dict[bytes, bool] = {}
@@ -74,14 +78,10 @@ class Compressor:
             known = self._compressible[content_type] = self._is_listed(content_type)
         return known
 
-    def encode_here(self, body: bytes, encoding: str) -> bytes:
-        """The whole body, encoded in this thread: for small ones."""
-        return self._codecs[encoding].encode(body)
-
     async def encode(self, body: bytes, encoding: str) -> bytes:
-        """The whole body, encoded; in a thread if it is large."""
+        """The whole body, encoded; in a thread if that takes long."""
         encode = self._codecs[encoding].encode
-        return encode(body) if len(body) < self.settings.thread_size else await self._in_thread(lambda: encode(body))
+        return encode(body) if len(body) < self._most_here[encoding] else await self._in_thread(lambda: encode(body))
 
     async def decode(self, body: bytes, encoding: str, size: int) -> bytes:
         """What ``encode`` made ``body`` of.
@@ -96,7 +96,7 @@ class Compressor:
         if codec is None:
             raise ValueError(f"{encoding} is not at hand")
         decoder = codec.decoder()
-        if size < self.settings.thread_size:
+        if size < DECODED_HERE:
             return decode_whole(decoder, body, size)
         return await self._in_thread(lambda: decode_whole(decoder, body, size))
 
@@ -104,9 +104,9 @@ class Compressor:
         """For one stream."""
         return self._codecs[encoding].encoder()
 
-    async def write(self, step: Callable[[bytes], bytes], data: bytes) -> bytes:
-        """One step of an encoder, in a thread if there is much to do. Steps of one stream must follow one another."""
-        return step(data) if len(data) < self.settings.thread_size else await self._in_thread(lambda: step(data))
+    async def write(self, step: Callable[[bytes], bytes], data: bytes, encoding: str) -> bytes:
+        """One step of an encoder, in a thread if it takes long. Steps of one stream must follow one another."""
+        return step(data) if len(data) < self._most_here[encoding] else await self._in_thread(lambda: step(data))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._threads is None:
