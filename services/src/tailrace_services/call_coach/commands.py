@@ -1,4 +1,4 @@
-"""``tailrace-services call-coach``: migrate, generate, import, status. Touches: terminal, files, databases.
+"""``tailrace-services call-coach``: migrate, generate, import, metrics, status. Touches: terminal, files, databases.
 
 Without ``--database-url`` the service's database on the server that ``TAILRACE_DATABASE_URL`` names is meant, and its
 baseline's beside it if there is one, so that both keep the same rows.
@@ -12,6 +12,8 @@ import asyncio
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +33,7 @@ from tailrace_services.call_coach.importer import (
 from tailrace_services.call_coach.migrations import migrate
 from tailrace_services.call_coach.model import CALL_TYPES
 from tailrace_services.call_coach.status import DatabaseStatus, database_status
+from tailrace_services.call_coach.survey import survey
 from tailrace_services.data.command_line import (
     REFUSED,
     BaselineUrl,
@@ -58,7 +61,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def options() -> None:
-    """Data of the Call Coach: migrate, generate, import."""
+    """Data of the Call Coach: migrate, generate, import, measure."""
 
 
 @app.command("migrate")
@@ -140,19 +143,22 @@ def import_command(
                 url, files, about, baseline_url=twin[0] if twin else None, progress=progress
             )
 
-    try:
+    with _refusing(output):
         report = asyncio.run(run())
-    except RequestError as error:
-        broken = error.broken if isinstance(error, TranscriptsRejectedError) else ()
-        if output is Format.JSON:
-            refusal = {"error": {"code": error.code, "message": str(error)}}
-            print(json.dumps({**refusal, "broken": [dataclasses.asdict(each) for each in broken]}, indent=2))
-        else:
-            for each in broken:
-                print(*(f"{each.file}: line {found.line}: {found.reason}" for found in each.problems), sep="\n")
-        print(f"tailrace-services: {error}", file=sys.stderr)
-        raise typer.Exit(REFUSED) from None
     show(output, dataclasses.asdict(report), [_reported(report)])
+
+
+@app.command("metrics")
+def metrics_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Transcripts, as for import.")],
+    rep: Annotated[list[str] | None, typer.Option(help="As for import.")] = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Show how the metrics and scores of transcripts are spread, without a database."""
+    about = Description(reps=_reps(rep or []))
+    with _refusing(output), progress_bars("metrics") as progress:
+        found = asyncio.run(survey(files, about, progress))
+    show(output, dataclasses.asdict(found), found.lines())
 
 
 @app.command("status")
@@ -178,6 +184,23 @@ def _described(loaded: GeneratedDataset) -> str:
         f"{loaded.opportunities:,} opportunities, {loaded.emails:,} emails, {loaded.sessions:,} coaching sessions; "
         f"seed {loaded.seed}, ending {loaded.anchor:%Y-%m-%d %H:%M} UTC"
     )
+
+
+@contextmanager
+def _refusing(output: Format) -> Iterator[None]:
+    """Tell why files were refused, and exit with code 2."""
+    try:
+        yield
+    except RequestError as error:
+        broken = error.broken if isinstance(error, TranscriptsRejectedError) else ()
+        if output is Format.JSON:
+            refusal = {"error": {"code": error.code, "message": str(error)}}
+            print(json.dumps({**refusal, "broken": [dataclasses.asdict(each) for each in broken]}, indent=2))
+        else:
+            for each in broken:
+                print(*(f"{each.file}: line {found.line}: {found.reason}" for found in each.problems), sep="\n")
+        print(f"tailrace-services: {error}", file=sys.stderr)
+        raise typer.Exit(REFUSED) from None
 
 
 def _reps(given: list[str]) -> dict[str, RepName]:

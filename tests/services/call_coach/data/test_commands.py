@@ -61,3 +61,18 @@ async def test_wrong_usage(database_url: str, tmp_path: Path, arguments: tuple[s
     result = await run("import", str(tmp_path / "none"), "--database-url", database_url, *arguments)
     assert result.exit_code == 2
     assert arguments[0] in result.stderr
+
+
+async def test_metrics_of_files(tmp_path: Path) -> None:
+    """The figures of transcripts, without a database, as a table or as JSON; a broken file is told by line."""
+    file = tmp_path / "a.vtt"
+    file.write_text(VTT.replace("Hello Ann.", "Why is that? And how do you do it?"))
+    told = await run("metrics", str(file), "--rep", "Bo")
+    assert told.exit_code == 0, told.output
+    assert "| questions | 1 | 2 | 2 | 2 | 2 | 2 |" in told.stdout
+    found = json.loads((await run("metrics", str(file), "--rep", "Bo", "--format", "json")).stdout)
+    spread = {each["name"]: each["median"] for each in found["spreads"]}
+    assert (found["turns"], spread["speaking_seconds"], spread["open_question_share"]) == (2, 2.5, 1.0)
+    file.write_text("WEBVTT\n\nbad\n")
+    broken = await run("metrics", str(file))
+    assert (broken.exit_code, broken.stdout.partition(":")[2][:8]) == (2, " line 3:")
