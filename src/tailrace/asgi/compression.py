@@ -42,6 +42,9 @@ from tailrace.settings import CompressionSettings
 __all__ = ["CompressionMiddleware", "EncodedResponse", "Encodes"]
 
 RANGE = frozenset({b"range", b"if-range"})
+MOST_DIGITS = 20
+"""Digits of a length that somebody could mean."""
+
 BY_THE_SERVER = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 Skip = Callable[[Scope], bool]
@@ -203,7 +206,7 @@ class EncodedResponse:
         elif self._encodes.concerns(status, fields, self._scope):
             headers = with_vary(headers) if b"vary" in fields else [*headers, VARY_FIELD]
             length = fields.get(b"content-length", b"")
-            declared = int(length) if length.isdigit() else None
+            declared = int(length) if length.isdigit() and len(length) < MOST_DIGITS else None
             encoding = compressor.wanted(accept, compressor.settings.minimum_size if declared is None else declared)
             if encoding != IDENTITY:
                 if self._scope["method"] != "HEAD":

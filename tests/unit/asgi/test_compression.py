@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 from typing import Any
 
@@ -162,8 +163,7 @@ async def test_small_bodies() -> None:
 
 async def test_a_body_that_would_not_shrink() -> None:
     """It is sent as it is, with its own length and tag."""
-    noise = bytes(range(256)) + bytes(range(255, -1, -1)) + b"\x00\x80" * 0
-    noise = b"".join([bytes([(number * 197 + number * number * 31) % 256]) for number in range(300)]) + noise
+    noise = random.Random(1).randbytes(600)
     reply = await get([(b"etag", b'"v1"')], body=noise, asked=accepting(b"gzip"))
     assert reply.body == noise
     assert reply.headers[b"etag"] == b'"v1"'
@@ -348,6 +348,21 @@ async def test_a_body_known_to_be_whole_is_no_stream() -> None:
     small, _ = await stream(start(JSON, (b"content-length", b"2")), part(b"{}"), part(b"", more=False))
     assert small.body == b"{}"
     assert b"content-encoding" not in small.headers
+
+
+@pytest.mark.parametrize("length", [b"abc", b"-5", b"", b"\xb2", b"9" * 5000])
+async def test_a_length_that_is_none(length: bytes) -> None:
+    """What an application says of its length in vain is neither believed nor passed on."""
+    reply, _ = await stream(start(JSON, (b"content-length", length)), part(BODY, more=False))
+    assert reply.headers[b"content-length"] == b"%d" % len(reply.body)
+    assert reply.content == BODY
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+async def test_a_body_that_is_not_bytes(kind: Any) -> None:
+    """Whatever holds bytes is encoded, in each coding."""
+    for encoding in (b"zstd", b"br", b"gzip"):
+        assert (await get(body=kind(BODY), asked=accepting(encoding))).content == BODY
 
 
 async def test_empty_parts() -> None:
