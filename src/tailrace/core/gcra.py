@@ -121,7 +121,10 @@ class Rate:
         [500000, 1000000, 500000]
         """
         most = now + self.span
-        arrival = min(most, arrival) if arrival > now else now
+        if arrival < now:
+            arrival = now
+        elif arrival > most:
+            arrival = most
         after = arrival + cost * self.interval
         if after > most:
             return _decision((self, False, arrival, now, cost))

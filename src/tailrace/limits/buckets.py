@@ -12,7 +12,7 @@ even that unit, but let an attack on the table refuse honest newcomers.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 
 __all__ = ["Buckets"]
 
@@ -32,30 +32,32 @@ class Buckets:
         most: bound of their number.
     """
 
-    __slots__ = ("_most", "arrivals", "evictions")
+    __slots__ = ("_most", "_queue", "arrivals", "evictions")
 
     def __init__(self, most: int) -> None:
         self._most = max(most, SAMPLE)
-        self.arrivals: OrderedDict[str, int] = OrderedDict()
+        self.arrivals: dict[str, int] = {}
+        self._queue: deque[str] = deque()  # each caller once, who was looked at longest ago first
         self.evictions = 0
         """Buckets that left while in use."""
 
     def add(self, caller: str, arrival: int, now: int) -> None:
         """Keep the bucket of a caller that has none. Cost: O(1)."""
-        arrivals = self.arrivals
-        for _ in range(min(PATROL, len(arrivals))):
-            oldest, full_at = arrivals.popitem(last=False)
-            if full_at > now:
-                arrivals[oldest] = full_at
+        arrivals, queue = self.arrivals, self._queue
+        for _ in range(min(PATROL, len(queue))):
+            oldest = queue.popleft()
+            if arrivals[oldest] > now:
+                queue.append(oldest)
+            else:
+                del arrivals[oldest]
         if len(arrivals) >= self._most:
             self._evict()
         arrivals[caller] = arrival
+        queue.append(caller)
 
     def _evict(self) -> None:
-        arrivals = self.arrivals
-        sample = [arrivals.popitem(last=False) for _ in range(SAMPLE)]
-        least = min(sample, key=lambda bucket: bucket[1])
+        sample = [self._queue.popleft() for _ in range(SAMPLE)]
+        least = min(sample, key=self.arrivals.__getitem__)
         self.evictions += 1
-        for bucket in sample:
-            if bucket is not least:
-                arrivals[bucket[0]] = bucket[1]
+        del self.arrivals[least]
+        self._queue.extend(caller for caller in sample if caller != least)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.gcra import SECOND, Decision
-from tailrace.limits.limit import Claim, Limit, Verdict
+from tailrace.limits.limit import Claim, Limit, Verdict, verdict_of
 from tailrace.limits.shared import Script, SharedBuckets
 
 __all__ = ["LeasedLimiter"]
@@ -106,7 +106,7 @@ class LeasedLimiter:
         """The verdict if all can be decided here."""
         if len(claims) == 1:
             decision = self.decide_now(claims[0])
-            return None if decision is None else Verdict(decision.allowed, (decision,), "lease")
+            return None if decision is None else verdict_of((decision[1], (decision,), "lease"))
         decisions: list[Decision] = []
         for claim in claims:
             found = self.decide_now(claim)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.gcra import SECOND, Decision
 from tailrace.limits.buckets import Buckets
-from tailrace.limits.limit import Claim, DecidedBy, Limit, Verdict
+from tailrace.limits.limit import Claim, DecidedBy, Limit, Verdict, verdict_of
 
 __all__ = ["MemoryLimiter"]
 
@@ -65,7 +65,7 @@ class MemoryLimiter:
         if len(claims) == 1:
             limit, caller, cost = claims[0]
             decision = self.decide(limit, caller, cost)
-            return Verdict(decision[1], (decision,), self._decided_by)
+            return verdict_of((decision[1], (decision,), self._decided_by))
         now = int(self._monotonic() * SECOND)
         found = [self._buckets.get(limit.name) or self._new(limit.name) for limit, _, _ in claims]
         decisions = tuple(

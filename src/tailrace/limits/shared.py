@@ -30,7 +30,7 @@ from tailrace.stores.address import parse_address
 from tailrace.stores.link import Link, refusal_code
 from tailrace.stores.resp3 import Refusal, pack
 
-__all__ = ["Script", "SharedBuckets"]
+__all__ = ["Script", "SharedBuckets", "arguments"]
 
 NOTE_FOR = LONGEST_SPAN // 1000 + 60_000
 """Milliseconds for which a loss is noted: until the slowest bucket is full again, and a minute."""
@@ -45,17 +45,43 @@ class Script:
         name: of the file, without ``.lua``.
     """
 
-    __slots__ = ("_hash", "_text")
+    __slots__ = ("_hash", "_heads", "_text")
 
     def __init__(self, name: str) -> None:
         file = resources.files("tailrace.limits") / "scripts" / f"{name}.lua"
         self._text = file.read_text(encoding="utf-8")
         self._hash = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self._heads: tuple[str, bytes] = ("", b"")
+
+    def prepared(self, first: str, bucket: str, tail: bytes) -> bytes:
+        """The call by hash with two keys and two arguments, as ``command`` gives it, at a third of the price.
+
+        Args:
+            first: the first key, nearly always the same.
+            bucket: the second one.
+            tail: the arguments, as ``arguments`` gives them.
+        """
+        known, head = self._heads
+        if known != first:
+            head = b"*7\r\n" + _parts("EVALSHA", self._hash, 2, first)
+            self._heads = (first, head)
+        key = bucket.encode("utf-8", "surrogatepass")
+        return b"%b$%d\r\n%b\r\n%b" % (head, len(key), key, tail)
 
     def command(self, keys: Sequence[str], arguments: Sequence[int], *, whole: bool) -> bytes:
         """The call, encoded; ``whole``: with the script's text in place of its hash."""
         how = ("EVAL", self._text) if whole else ("EVALSHA", self._hash)
         return pack((*how, len(keys), *keys, *arguments))
+
+
+def arguments(*numbers: int) -> bytes:
+    """Encoded arguments for ``Script.prepared``."""
+    return _parts(*numbers)
+
+
+def _parts(*parts: str | int) -> bytes:
+    """Some parts of a command, encoded, without its beginning."""
+    return pack(parts).partition(b"\r\n")[2]
 
 
 class SharedBuckets:
@@ -103,6 +129,25 @@ class SharedBuckets:
         """The key of a bucket; the length keeps one limit's name from running into another's callers."""
         return f"{self._prefix}{len(limit)}:{limit}:{caller}"
 
+    async def run_one(self, script: Script, bucket: str, tail: bytes) -> list[int]:
+        """As ``run`` on one bucket, at half the price.
+
+        Args:
+            tail: two arguments, encoded by ``arguments``.
+
+        Raises:
+            StoreUnavailableError: as ``run``.
+        """
+        epoch = self._epoch
+        if epoch is not None and self.link.epoch == epoch:
+            [reply] = await self.link.send(script.prepared(self._noted_at, bucket, tail), 1)
+            if type(reply) is list:
+                self._trust(epoch)
+                return reply
+            # Refused, so nothing was done: once more, with the script and in this life of the server.
+        span, added = (int(part) for part in tail.split(b"\r\n")[1::2])
+        return await self.run(script, (bucket,), (span, added))
+
     async def run(self, script: Script, buckets: Sequence[str], arguments: Sequence[int]) -> list[int]:
         """Run ``script`` on ``buckets``.
 
@@ -123,9 +168,7 @@ class SharedBuckets:
                 self._enter(epoch)
             [reply] = await link.send(script.command((self._noted_at, *buckets), arguments, whole=whole), 1)
             if not isinstance(reply, Refusal):
-                if self._epoch != epoch:
-                    # Replies come in order, so the note before this call is known to have failed.
-                    raise StoreUnavailableError("what was lost could not be noted")
+                self._trust(epoch)
                 return reply  # type: ignore[no-any-return]
             if whole or refusal_code(reply) != "NOSCRIPT":
                 raise link.refuse(reply)
@@ -139,6 +182,11 @@ class SharedBuckets:
     async def aclose(self) -> None:
         """Let go of the connection. Idempotent."""
         await self.link.aclose()
+
+    def _trust(self, epoch: str | None) -> None:
+        """Raise unless what was decided in ``epoch`` was decided behind its note: replies come in order."""
+        if self._epoch != epoch:
+            raise StoreUnavailableError("what was lost could not be noted")
 
     def _enter(self, epoch: str) -> None:
         """From now on another life of the store is used; note the loss if this process knew the one before."""

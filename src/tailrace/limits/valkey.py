@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tailrace.core.gcra import Decision
-from tailrace.limits.limit import Claim, Verdict
-from tailrace.limits.shared import Script, SharedBuckets
+from tailrace.limits.limit import Claim, Limit, Verdict
+from tailrace.limits.shared import Script, SharedBuckets, arguments
 
 __all__ = ["ValkeyLimiter"]
 
@@ -26,6 +26,7 @@ class ValkeyLimiter:
     def __init__(self, buckets: SharedBuckets) -> None:
         self._shared = buckets
         self._take = Script("take")
+        self._tails: dict[tuple[int, int, int], bytes] = {}
 
     held = evictions = 0
     """Nothing is kept in this process."""
@@ -39,6 +40,8 @@ class ValkeyLimiter:
         Raises:
             StoreUnavailableError: it could not be asked. Units may have been taken nevertheless.
         """
+        if len(claims) == 1:
+            return await self._take_one(*claims[0])
         key = self._shared.key
         keys = [key(limit.name, caller) for limit, caller, _ in claims]
         arguments: list[int] = []
@@ -56,6 +59,14 @@ class ValkeyLimiter:
             limit.rate.decide(arrival, now, cost) for (limit, _, cost), arrival in zip(claims, arrivals, strict=True)
         ]
         return Verdict(False, tuple(decisions), "valkey")
+
+    async def _take_one(self, limit: Limit, caller: str, cost: int) -> Verdict:
+        rate, shared = limit.rate, self._shared
+        tail = self._tails.get((rate.span, cost, rate.interval))
+        if tail is None:
+            tail = self._tails[(rate.span, cost, rate.interval)] = arguments(rate.span, cost * rate.interval)
+        allowed, now, arrival = await shared.run_one(self._take, shared.key(limit.name, caller), tail)
+        return Verdict(allowed == 1, (Decision(rate, allowed == 1, arrival, now, cost),), "valkey")
 
     async def aclose(self) -> None:
         """Let go of the connection."""

@@ -21,6 +21,7 @@ from tests.waiting import wait_until
 
 from tailrace.core.gcra import Rate, parse_rate
 from tailrace.embedded import ValkeyServer
+from tailrace.errors import StoreUnavailableError
 from tailrace.limits import Claim, Limit, SharedBuckets, ValkeyLimiter
 from tailrace.settings import ValkeySettings
 
@@ -220,3 +221,37 @@ async def test_leases_admit_what_there_is(valkey_url: str) -> None:
         lasted = asyncio.get_running_loop().time() - began
     admitted = told.admitted("lease")
     assert 100 - PROCESSES * 10 <= admitted <= 100 + int(lasted / 0.6) + 1
+
+
+async def test_a_loss_that_cannot_be_noted_is_an_outage(own_valkey: ValkeyServer) -> None:
+    """While the server refuses the note nothing is decided; once it takes it, buckets are empty."""
+    limit = Limit("hourly", parse_rate("100/hour"))
+    buckets = SharedBuckets(own_valkey.url, settings=ValkeySettings(timeout=10.0, reconnect_max_delay=0.05))
+    limiter = ValkeyLimiter(buckets)
+    assert (await limiter.take([Claim(limit, "a")])).allowed
+    before = buckets.link.epoch
+    await asyncio.to_thread(own_valkey.restart)
+    # Writes are refused before the process is back.
+    await asyncio.to_thread(own_valkey.execute, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await asyncio.to_thread(own_valkey.execute, "CONFIG", "SET", "maxmemory", "1")
+    await wait_until(lambda: buckets.link.epoch not in (None, before))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await limiter.take([Claim(limit, "b")])
+    await asyncio.to_thread(own_valkey.execute, "CONFIG", "SET", "maxmemory", "256mb")
+    assert not (await limiter.take([Claim(limit, "b")])).allowed
+    await limiter.aclose()
+
+
+async def test_one_flush_of_scripts_is_not_noticed(valkey_url: str, valkey: ValkeyServer) -> None:
+    """Neither alone nor together: ten decisions behind a flush take ten units."""
+    limit = Limit("hourly", parse_rate("100/hour"))
+    buckets = SharedBuckets(valkey_url, settings=ValkeySettings(timeout=10.0))
+    limiter = ValkeyLimiter(buckets)
+    for left in (99, 88, 77):
+        assert (await limiter.take([Claim(limit, "a")])).allowed
+        valkey.execute("SCRIPT", "FLUSH")
+        verdicts = await asyncio.gather(*[limiter.take([Claim(limit, "a")]) for _ in range(10)])
+        remaining = min(decision.remaining for verdict in verdicts for decision in verdict.decisions if decision)
+        assert remaining == left - 10
+    await limiter.aclose()
