@@ -12,7 +12,7 @@ from tailrace_services.call_coach.analyst.conversation import Conversation, Turn
 from tailrace_services.call_coach.analyst.metrics import Metrics, find, measure
 from tailrace_services.call_coach.analyst.rubric import RUBRIC_VERSION, score
 
-__all__ = ["Analysis", "Analyst", "ConversationMetrics", "Dimension", "Evidence"]
+__all__ = ["Analysis", "Analyst", "ConversationMetrics", "Dimension", "Evidence", "quoted"]
 
 QUOTE_CHARACTERS = 280
 """Most characters of a quotation."""
@@ -81,14 +81,15 @@ class ConversationMetrics:
                 each.score,
                 each.strengths,
                 each.improvements,
-                tuple(_quoted(turns[number]) for number in each.evidence),
+                tuple(quoted(turns[number]) for number in each.evidence),
             )
             for each in score(conversation, metrics, found)
         )
         return Analysis("conversation_metrics", self.rubric_version, dimensions, metrics)
 
 
-def _quoted(turn: Turn) -> Evidence:
+def quoted(turn: Turn) -> Evidence:
+    """The words of a turn, cut at a word where they are too long."""
     quote = turn.text
     if len(quote) > QUOTE_CHARACTERS:
         quote = quote[: QUOTE_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"

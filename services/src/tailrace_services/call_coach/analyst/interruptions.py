@@ -1,9 +1,9 @@
 """Interruptions: taking the floor while somebody else has it. Pure.
 
 **Source:** Zimmerman and West, "Sex roles, interruptions and silences in conversation" (1975): an interruption cuts
-deep into the other's turn, an overlap only touches its end. Here deep is more than half a second before the end, where
-Heldner and Edlund (2010) find that most unintended overlaps are shorter; who interrupts says more than a back channel
-and is still speaking when the other has stopped.
+deep into the other's turn, an overlap only touches its end; Levinson and Torreira, "Timing in turn-taking" (2015), on
+how near to its end most turns are taken over. Deep is here more than half a second before the end; who interrupts
+says more than a back channel and is still speaking when the other has stopped.
 """
 
 from __future__ import annotations
