@@ -122,9 +122,11 @@ class HttpSettings(Room):
     """Longest deadline, in seconds, that a client can ask for."""
     metrics: bool = True
     """Whether ``/metrics`` is served, to those who may see it."""
+    window: Annotated[float, Field(ge=10, le=86400)] = 300.0
+    """Seconds over which ``/monitoring/metrics`` takes quantiles."""
     admin_token: SecretStr | None = None
-    """Opens ``/metrics`` and what else is for operators, as ``Authorization: Bearer``. Without it they are open only
-    to clients on this machine that no proxy speaks for."""
+    """Opens ``/metrics``, ``/monitoring`` and what else is for operators, as ``Authorization: Bearer``. Without it they
+    are open only to clients on this machine that no proxy speaks for."""
     cache_max_body: Count = 1024 * 1024
     """Bytes of a response that the response cache keeps; a longer one is passed on and not kept."""
     cursor_secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()

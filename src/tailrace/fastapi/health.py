@@ -7,18 +7,20 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tailrace.asgi.exchange import Exchange
 from tailrace.errors import TailraceError
-from tailrace.fastapi.monitoring import Answering, as_json, as_metrics
+from tailrace.fastapi.figures import MonitoringFigures
+from tailrace.fastapi.monitoring import Answer, Answering, as_json, as_metrics
 from tailrace.observe import exposition
 from tailrace.observe.process import measure_process
 
 if TYPE_CHECKING:
     from tailrace.fastapi.integration import Tailrace
 
-__all__ = ["CLOSED", "Health"]
+__all__ = ["OPEN", "Health"]
 
-CLOSED = frozenset({"/metrics"})
-"""Paths for operators only."""
+OPEN = frozenset({"/livez", "/readyz", "/monitoring/health"})
+"""Paths for everybody; the others are for operators only."""
 
 READY_TIMEOUT = 1.0
 """Seconds within which the database must answer for the process to be ready."""
@@ -36,17 +38,17 @@ class Health:
 
     def paths(self, taken: Iterable[str]) -> dict[str, Answering]:
         """Path to what answers it, without those that the application answers itself."""
-        paths: dict[str, Answering] = {"/livez": self.livez, "/readyz": self.readyz}
+        paths: dict[str, Answering] = {"/livez": self.livez, "/readyz": self.readyz, "/monitoring/health": self.readyz}
         if self._tailrace.settings.http.metrics:
-            paths["/metrics"] = self.metrics
+            paths |= {"/metrics": self.metrics, **MonitoringFigures(self._tailrace).paths()}
         own = set(taken)
         return {path: answering for path, answering in paths.items() if path not in own}
 
-    async def livez(self) -> tuple[int, bytes, bytes]:
+    async def livez(self, _: Exchange) -> Answer:
         """200 while the process answers at all."""
         return as_json(200, {"status": "alive"})
 
-    async def readyz(self) -> tuple[int, bytes, bytes]:
+    async def readyz(self, _: Exchange) -> Answer:
         """200 when it has started and the database answers within a second."""
         tailrace = self._tailrace
         checks = {"store": "up" if tailrace.store.epoch is not None else "down"}
@@ -63,7 +65,7 @@ class Health:
             checks["freshness"] = "current" if tailrace.freshness.trusted() else "behind"
         return as_json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
 
-    async def metrics(self) -> tuple[int, bytes, bytes]:
+    async def metrics(self, _: Exchange) -> Answer:
         """Everything that was counted, as Prometheus text."""
         metrics, store = self._tailrace.metrics, self._tailrace.store
         metrics.settle()

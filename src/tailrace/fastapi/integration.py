@@ -95,7 +95,7 @@ class Tailrace:
             raise SettingsError("this application has a Tailrace already")
         self.settings = settings or load_settings()
         self.clock = clock or SystemClock()
-        self.metrics = Metrics(clock=self.clock)
+        self.metrics = Metrics(clock=self.clock, window=self.settings.http.window)
         http = self.settings.http
         timed = http.server_timing or http.server_timing_token is not None
         self.observer = fan_out(self.metrics, measure_phases if timed else None, observer)

@@ -25,7 +25,7 @@ from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Scope
 from tailrace.asgi.versioning import VersioningMiddleware
 from tailrace.fastapi.decorator import is_uncompressed
-from tailrace.fastapi.health import CLOSED, Health
+from tailrace.fastapi.health import OPEN, Health
 from tailrace.fastapi.limits import rate_limit
 from tailrace.fastapi.monitoring import MonitoringMiddleware
 from tailrace.fastapi.routes import RouteTable
@@ -122,7 +122,11 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
             inner, shape=tailrace.error_shape, on_error=tailrace.on_error
         ),
         "monitoring": lambda inner: MonitoringMiddleware(
-            inner, paths=health.paths(routes.paths()), closed=CLOSED, settings=http, mark={"tailrace": tailrace}
+            inner,
+            paths=(paths := health.paths(routes.paths())),
+            closed=frozenset(paths) - OPEN,
+            settings=http,
+            mark={"tailrace": tailrace},
         ),
     }
     if tailrace.settings.shedding.enabled:

@@ -4,6 +4,7 @@
 ``/readyz``  200 when it has started and the database answers; a cache that is down makes it slower, not unready.
 ``/metrics`` Prometheus exposition, for operators only: closed unless the request shows the admin token, or comes from
              this machine with no proxy speaking for somebody else. To everyone else it does not exist (404).
+             ``/monitoring/...`` likewise, but for ``/monitoring/health``, which says what ``/readyz`` does.
 
 **Source:** Kubernetes API server's health endpoints for the names; Prometheus text format 0.0.4.
 """
@@ -20,10 +21,11 @@ from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.observe import CONTENT_TYPE
 from tailrace.settings import HttpSettings
 
-__all__ = ["Answering", "MonitoringMiddleware", "is_operator"]
+__all__ = ["Answer", "Answering", "MonitoringMiddleware", "as_json", "as_metrics", "is_operator"]
 
-Answering = Callable[[], Awaitable[tuple[int, bytes, bytes]]]
-"""Gives status, media type and body."""
+Answer = tuple[int, bytes, bytes]
+"""Status, media type and body."""
+Answering = Callable[[Exchange], Awaitable[Answer]]
 
 FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 
@@ -33,7 +35,7 @@ class MonitoringMiddleware:
 
     Args:
         app: the application.
-        paths: path, without ``root_path``, to what answers it.
+        paths: path, without ``root_path``, to what answers it; one that ends in ``*`` stands for all that begin so.
         closed: those of them that are for operators only.
         settings: the admin token.
         mark: put into the scope of every request, under these keys.
@@ -49,7 +51,8 @@ class MonitoringMiddleware:
         mark: Mapping[str, object] | None = None,
     ) -> None:
         self.app = app
-        self._paths = dict(paths)
+        self._paths = {path: answering for path, answering in paths.items() if not path.endswith("*")}
+        self._below = [(path[:-1], path, answering) for path, answering in paths.items() if path.endswith("*")]
         self._closed = closed
         self._settings = settings
         self._mark = dict(mark or {})
@@ -63,16 +66,20 @@ class MonitoringMiddleware:
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
-        answering = self._paths.get(path)
+        answering, name = self._paths.get(path), path
+        if answering is None:
+            for start, below, found in self._below:
+                if path.startswith(start):
+                    answering, name = found, below
         if answering is None or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
         exchange = exchange_of(scope)
-        if path in self._closed and not is_operator(exchange, self._settings):
+        if name in self._closed and not is_operator(exchange, self._settings):
             await self.app(scope, receive, send)  # as if it did not exist
             return
-        exchange.route = path
-        status, media_type, body = await answering()
+        exchange.route = name
+        status, media_type, body = await answering(exchange)
         headers: list[Header] = [
             (b"content-type", media_type),
             (b"content-length", b"%d" % len(body)),
@@ -98,11 +105,11 @@ def is_operator(exchange: Exchange, settings: HttpSettings) -> bool:
         return False
 
 
-def as_json(status: int, body: object) -> tuple[int, bytes, bytes]:
+def as_json(status: int, body: object) -> Answer:
     """A JSON answer."""
-    return status, b"application/json", json.dumps(body).encode()
+    return status, b"application/json", json.dumps(body, default=str).encode()
 
 
-def as_metrics(text: str) -> tuple[int, bytes, bytes]:
+def as_metrics(text: str) -> Answer:
     """A Prometheus exposition."""
     return 200, CONTENT_TYPE.encode("ascii"), text.encode()

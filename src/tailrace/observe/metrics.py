@@ -14,6 +14,7 @@ from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE, Metric
+from tailrace.observe.window import RequestWindow
 
 __all__ = ["MAX_SERIES", "Family", "Metrics", "fan_out"]
 
@@ -68,12 +69,14 @@ class Metrics:
 
     Args:
         clock: monotonic time; the horizon's age goes on growing when no relay pass ends.
+        window: seconds for which requests are remembered one by one, as far as quantiles need it.
 
     Cost: 0.3-0.6 microseconds an event.
     """
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: Clock | None = None, window: float = 300.0) -> None:
         self._clock = clock or SystemClock()
+        self.window = RequestWindow(seconds=window)
         self.families = {metric.name: Family(metric) for metric in CATALOGUE}
         self._horizon: tuple[float, float] | None = None
         self._recorders = self._make_recorders()
@@ -99,6 +102,7 @@ class Metrics:
         sent = self["http.server.response.body.bytes"].of((route,))
         cached = self["tailrace.response_cache.requests"].of((route, "hit"))
         looked_up = self["tailrace.cache.lookup.duration"].of((cache, "hit"))
+        remember = self.window.recorder(route, status)
 
         def record(seconds: float, size: int) -> None:
             duration[0] += seconds
@@ -106,6 +110,7 @@ class Metrics:
             sent[0] += size
             cached[0] += 1
             looked_up[1] += 1  # in less than the first bound
+            remember(seconds)
 
         return record
 
@@ -144,6 +149,7 @@ class Metrics:
         def request_finished(event: events.RequestFinished) -> None:
             duration((event.method, event.route, event.status), event.duration)
             sent((event.route,), event.response_bytes)
+            self.window.record(event.route, event.status, event.duration)
             if event.cache is not None:
                 cached((event.route, event.cache))
 

@@ -45,3 +45,14 @@ def test_odd_values_have_a_place() -> None:
     assert histogram.quantile(1.0) == 1e9
     with pytest.raises(ValueError, match=r"0\.\.1"):
         histogram.quantile(1.5)
+
+
+@given(st.lists(st.floats(-1, 2 * CEILING), max_size=200))
+def test_many_at_once_count_as_one_by_one(values: list[float]) -> None:
+    """Counting several durations together is counting each."""
+    one, many = DurationHistogram(), DurationHistogram()
+    for value in values:
+        one.record(value)
+    many.record_all(values)
+    assert (one.counts, one.count, one.maximum) == (many.counts, many.count, many.maximum)
+    assert one.total == pytest.approx(many.total)
