@@ -34,7 +34,6 @@ CALLS_BY_HOUR = Rollup(
         "duration_minutes": sum_(calls.duration_minutes),
         "credits_used": sum_(calls.credits_used),
     },
-    maintenance="deltas",
 )
 """A user's calls; those in progress are the rest."""
 
@@ -51,7 +50,6 @@ AGENT_ANALYTICS = Rollup(
         "credits_used": sum_(calls.credits_used),
     },
     leading=2,
-    maintenance="deltas",
 )
 """An agent's calls. Both keys lead, so one agent's span is one range of the primary key."""
 
