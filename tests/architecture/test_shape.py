@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+from tailrace.asgi.stack import ORDER
 from tests.architecture.source import ROOT, modules
 
 MODULE_LINES = 320
@@ -89,3 +90,9 @@ def test_help_is_quick() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.partition("LOADED")[2].split())
     assert not loaded & {"fastapi", "starlette", "sqlalchemy", "asyncpg", "numpy", "uvicorn", "alembic"}
+
+
+def test_the_order_of_layers_is_the_documented_one() -> None:
+    """The page names every layer in the order in which they stand."""
+    page = " ".join((ROOT / "ARCHITECTURE.md").read_text().split())
+    assert ", ".join(name for name, _ in ORDER) + ", then the application" in page
