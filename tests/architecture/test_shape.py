@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 
-from tailrace.asgi.stack import ORDER
 from tests.architecture.source import ROOT, modules
+
+from tailrace.asgi.stack import ORDER
 
 MODULE_LINES = 320
 FUNCTION_LINES = 50

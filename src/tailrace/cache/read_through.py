@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import Phase, phase
@@ -118,6 +118,33 @@ class Cache:
             refusal=self._refusal,
             used=self.warmer.used if policy.warm else None,
         )
+
+    async def look(self, keys: Sequence[str], *, policy: CachePolicy) -> dict[str, Answer]:
+        """What is held of answers that depend on no table and have not expired, by key; nothing is computed.
+
+        For whoever cannot compute just now, and would wait in vain for others to. The store being down gives nothing.
+
+        Cost: one round trip for all, none if this process holds them.
+        """
+        prefix = self.keyspace.prefix(database=False)
+        if prefix is None:
+            return {}
+        names = [f"{prefix}e:{key}" for key in keys]
+        try:
+            found = self.store.peek(names) or await self.store.get(names)
+        except StoreUnavailableError:
+            return {}
+        now = self._clock.now()
+        held: dict[str, Answer] = {}
+        for key, data in zip(keys, found, strict=True):
+            entry = decode(data)
+            part = Phase.EXPIRED if entry is None else phase(entry, policy, now, 1.0)
+            if entry is not None and part is not Phase.EXPIRED:
+                held[key] = answer_of(entry, "stale" if part is Phase.STALE else "hit", now)
+        if self._observer is not None:
+            for answer in held.values():
+                self._observer(CacheLookedUp(policy.name, answer.status, 0.0))
+        return held
 
     async def read_through(
         self, key: str, compute: Compute, *, policy: CachePolicy, depends_on: Iterable[str] = ()

@@ -54,6 +54,11 @@ class CircuitBreaker:
         """closed, open or half_open; an open circuit shows half_open only once a call has been tried."""
         return self._breaker.state
 
+    @property
+    def refuses(self) -> bool:
+        """True if a call would be refused for certain just now. Takes no trial."""
+        return self._breaker.refusal(self._clock.monotonic()) is not None
+
     def check(self) -> None:
         """Refuse at once what would be refused anyway; takes no trial.
 

@@ -92,6 +92,11 @@ class UpstreamClient:
         return self._breaker.state
 
     @property
+    def refuses(self) -> bool:
+        """True if the circuit would refuse a call just now: there is no use in asking."""
+        return self._breaker.refuses
+
+    @property
     def in_use(self) -> int:
         """Attempts under way."""
         return self._bulkhead.in_use

@@ -10,6 +10,7 @@ import pytest
 from tailrace.cache import Answer, Cache, CachePolicy, Computed, Uncacheable
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.warm import MOST_WAITING
+from tailrace.errors import StoreUnavailableError
 from tailrace.events import CacheBypassed, CacheFillRefused, Event
 from tailrace.settings import CacheSettings
 from tailrace.stores.memory import MemoryStore
@@ -435,3 +436,41 @@ async def test_a_write_that_ends_very_many_answers_warms_the_most_used(world: Wo
     assert world.source.reads == MOST_WAITING
     assert (await world.read(policy, f"k{MOST_WAITING}")).status == "hit"
     assert (await world.read(policy, "k0")).status == "miss"
+
+
+async def test_looking_computes_nothing() -> None:
+    """What is held is found, and how old it is; what has expired or was never there is not, and nobody computes."""
+    world = World()
+    policy = CachePolicy("test", ttl=10, stale_while_revalidate=5, jitter=0, early_refresh=0)
+
+    async def compute() -> bytes:
+        return b"value"
+
+    assert await world.cache.look(["k", "l"], policy=policy) == {}
+    await world.cache.read_through("k", compute, policy=policy)
+    await world.clock.advance(4)
+    await world.cache.read_through("l", compute, policy=policy)
+    held = await world.cache.look(["l", "k", "m"], policy=policy)
+    assert {key: (answer.value, answer.status, answer.age) for key, answer in held.items()} == {
+        "l": (b"value", "hit", 0),
+        "k": (b"value", "hit", 4),
+    }
+    await world.clock.advance(8)
+    held = await world.cache.look(["k", "l"], policy=policy)
+    assert {key: answer.status for key, answer in held.items()} == {"k": "stale", "l": "hit"}
+    await world.clock.advance(4)
+    assert {key: answer.status for key, answer in (await world.cache.look(["k", "l"], policy=policy)).items()} == {
+        "l": "stale"
+    }
+
+
+async def test_looking_without_a_store_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is down is no error."""
+    world = World()
+
+    async def down(keys: object) -> list[bytes | None]:
+        raise StoreUnavailableError("down")
+
+    monkeypatch.setattr(world.store, "peek", lambda keys: None)
+    monkeypatch.setattr(world.store, "get", down)
+    assert await world.cache.look(["k"], policy=POLICY) == {}

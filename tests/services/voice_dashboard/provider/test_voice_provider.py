@@ -37,6 +37,7 @@ def connect(simulator: RunningSimulator) -> Connect:
         archive: Any = None,
         events: list[Event] | None = None,
         upstream: Mapping[str, Any] | None = None,
+        store: MemoryStore | None = None,
         **changes: Any,
     ) -> AsyncIterator[VoiceProvider]:
         before = asyncio.all_tasks()
@@ -45,7 +46,7 @@ def connect(simulator: RunningSimulator) -> Connect:
         settings = defaults.model_copy(
             update=changes | {"upstream": UpstreamSettings(**defaults.upstream.model_dump() | quick)}
         )
-        store = MemoryStore() if cached else None
+        store = store or (MemoryStore() if cached else None)
         cache = Cache(store) if store is not None else None
         observer = None if events is None else events.append
         async with VoiceProvider(settings, cache=cache, archive=archive, observer=observer) as provider:
@@ -190,6 +191,32 @@ async def test_an_outage_costs_no_waiting_and_heals(connect: Connect, simulator:
     states = [event.state for event in events if isinstance(event, CircuitChanged)]
     assert states[:2] == ["open", "half_open"]
     assert states[-1] == "closed"
+
+
+class SharedStore(MemoryStore):
+    """A store that other processes fill as well: what it holds takes a round trip to know."""
+
+    def peek(self, keys: Sequence[str]) -> None:  # type: ignore[override]
+        return None
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        return super().peek(keys)
+
+
+async def test_in_an_outage_others_configurations_count(connect: Connect, simulator: RunningSimulator) -> None:
+    """With the circuit open nobody is asked: what any process has kept is current, the rest is marked at once."""
+    async with connect(store=SharedStore(), upstream={"breaker_open": 60.0}, patience=30.0) as provider:
+        await provider.configurations(AGENTS[:2])
+        simulator.set(outage="reset")
+        await provider.configurations(AGENTS[10:])
+        assert provider.circuit == "open"
+        served = simulator.control()["served"]
+        answers = await provider.configurations(AGENTS[:10])
+        assert [name for name, answer in answers.items() if not answer.degraded] == AGENTS[:2]
+        assert {answer.reason for answer in answers.values()} == {None, "suspended"}
+        assert list(answers) == AGENTS[:10]
+        assert simulator.control()["served"] == served
+        assert provider.fetching == 0
 
 
 async def test_a_hanging_provider_costs_the_user_patience_once(connect: Connect, simulator: RunningSimulator) -> None:

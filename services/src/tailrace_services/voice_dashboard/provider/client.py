@@ -132,7 +132,10 @@ class VoiceProvider:
         """
         answers: dict[str, ProviderAnswer | None] = {name: self._at_hand(name) for name in external_ids}
         missing = [name for name, answer in answers.items() if answer is None]
-        if missing:
+        if missing and self._client.refuses:
+            answers |= await self._without_asking(missing)
+            await self._recall(answers)
+        elif missing:
             fetches = {name: fetch for name in missing if (fetch := self._fetch(name)) is not None}
             await self._wait(fetches.values(), self._patience(timeout))
             for name in missing:
@@ -172,6 +175,18 @@ class VoiceProvider:
             return None
         ttl = self._settings.unknown_ttl if known.payload is None else self._settings.ttl
         return ProviderAnswer(known) if self._clock.now() - known.fetched_at < ttl else None
+
+    async def _without_asking(self, external_ids: Sequence[str]) -> dict[str, ProviderAnswer]:
+        """What all processes together hold, while there is no use in asking the provider; one round trip for all."""
+        held: dict[str, Answer] = {}
+        if self._cache is not None:
+            held = await self._cache.look([_key(name) for name in external_ids], policy=self._policy)
+        return {
+            name: self._degraded(name, "suspended")
+            if _key(name) not in held
+            else ProviderAnswer(self._take(name, held[_key(name)]))
+            for name in external_ids
+        }
 
     def _take(self, external_id: str, answer: Answer, parsed: Parsed | None = None) -> Configuration:
         configuration, new = self._known.take(external_id, answer.value, answer.created_at, parsed)
