@@ -98,6 +98,7 @@ def test_a_missing_blank_line_costs_no_cue() -> None:
         ("00:00:01.000 -->\nAnn: hi", 3, "not a timestamp like 00:01:02.345: ''"),
         ("0:00:01.000 --> 00:00:02.000\nAnn: hi", 3, "'0:00:01.000'"),
         ("00:00:03.000 --> 00:00:02.999\nAnn: hi", 3, "ends before it starts"),
+        ("00:00:03.000 --> 999999:00:02.999\nAnn: hi", 3, "later than the 500 hours"),
         ("Ann: hi", 3, "no '-->'"),
         ("1\nAnn: hi\n00:00:01.000 --> 00:00:02.000", 3, "no '-->' within two lines"),
         ("NOTE nothing", 1, "no cue with text"),
@@ -181,6 +182,7 @@ def test_no_times_at_all() -> None:
         ("Hello|1|1.5|1e3|||||||", "endTs is not a number of seconds"),
         ("Hello|1|1.5|1.4|||||||", "ends at 1.4, before it starts"),
         ("|1|1.0|1.4|||||||", "no token"),
+        ("Hel\0lo|1|1.0|1.4|||||||", "a zero byte"),
         ("Hello| |1.0|1.4|||||||", "no speaker"),
     ],
 )

@@ -73,6 +73,8 @@ def parse_aligned(text: str) -> Parsed:
 
 def _word(line: str, columns: Mapping[str, int]) -> _Word:
     fields = line.split("|")
+    if "\0" in line:
+        raise _LineError("a zero byte: this is not text")
     if len(fields) != len(columns):
         raise _LineError(f"{len(fields)} fields instead of {len(columns)}")
     token, speaker = fields[columns["token"]], fields[columns["speaker"]].strip()

@@ -19,8 +19,10 @@ __all__ = ["parse_webvtt"]
 
 _ARROW = "-->"
 _LONGEST_NAME_WORDS = 6
+_MOST_HOURS = 500
+"""Far more than any call, and milliseconds that the database can hold."""
 _SIGNATURE = re.compile(r"WEBVTT(?:[ \t].*)?")
-_TIMESTAMP = re.compile(r"(?:([0-9]{2,}):)?([0-9]{2}):([0-9]{2})\.([0-9]{3})")
+_TIMESTAMP = re.compile(r"(?:([0-9]{2,9}):)?([0-9]{2}):([0-9]{2})\.([0-9]{3})")
 _TAG = re.compile(r"<([^<>]*)>")
 """Unlike in a player, what no ``>`` closes is text: nothing that was said is lost."""
 _VOICE = re.compile(r"v(?:\.[^ \t\n]*)?[ \t\n]+(.+)", re.DOTALL)
@@ -125,7 +127,10 @@ def _milliseconds(line: int, stamp: str) -> int:
     match = _TIMESTAMP.fullmatch(stamp)
     if match is None or int(match[2]) > 59 or int(match[3]) > 59:
         raise _BlockError(line, f"not a timestamp like 00:01:02.345: {_short(stamp)}")
-    return ((int(match[1] or 0) * 60 + int(match[2])) * 60 + int(match[3])) * 1000 + int(match[4])
+    hours = int(match[1] or 0)
+    if hours > _MOST_HOURS:
+        raise _BlockError(line, f"later than the {_MOST_HOURS} hours that a call can have: {_short(stamp)}")
+    return ((hours * 60 + int(match[2])) * 60 + int(match[3])) * 1000 + int(match[4])
 
 
 def _voices(text: str) -> Iterator[tuple[str | None, str]]:
