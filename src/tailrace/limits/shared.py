@@ -177,7 +177,10 @@ class SharedBuckets:
     async def connect(self) -> bool:
         """Make the first attempt now instead of on the first call; True if there is a connection."""
         await self.link.ready()
-        return self.link.epoch is not None
+        epoch = self.link.epoch
+        if epoch is not None and self._epoch is None:
+            self._enter(epoch)  # from here on a loss is noticed, also before anything has been decided
+        return epoch is not None
 
     async def aclose(self) -> None:
         """Let go of the connection. Idempotent."""

@@ -199,6 +199,21 @@ async def test_a_loss_empties_every_bucket_once(own_valkey: ValkeyServer) -> Non
         await buckets.aclose()
 
 
+async def test_who_was_connected_notices_a_loss(own_valkey: ValkeyServer) -> None:
+    """A process that has connected and decided nothing yet knows the server's life as well: no second burst by it."""
+    limit = Limit("few", parse_rate("5/60s"))
+    patient = ValkeySettings(timeout=10.0, reconnect_max_delay=0.05)
+    asking, waiting = (SharedBuckets(own_valkey.url, settings=patient) for _ in range(2))
+    assert await waiting.connect()
+    before = waiting.link.epoch
+    assert all([(await ValkeyLimiter(asking).take([Claim(limit, "a")])).allowed for _ in range(5)])
+    await asking.aclose()
+    await asyncio.to_thread(own_valkey.restart)
+    await wait_until(lambda: waiting.link.epoch not in (None, before))
+    assert not (await ValkeyLimiter(waiting).take([Claim(limit, "a")])).allowed
+    await waiting.aclose()
+
+
 async def test_an_outage_adds_no_more_than_the_shares(own_valkey: ValkeyServer) -> None:
     """While the server is down four processes admit by themselves what one limit allows, all together."""
     async with processes(own_valkey.url, outage="share") as running:
