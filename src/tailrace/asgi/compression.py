@@ -185,8 +185,8 @@ class EncodedResponse:
                 return self._first(self._start, message)
             if self._encoder is not None:
                 return self._next(self._encoder, message)
-            if self._complete and not message.get("body") and not message.get("more_body"):
-                return _nothing()  # the end of a body that was complete before it
+            if self._complete and not message.get("body"):
+                return _nothing()  # an empty rest, or the end, of a body that was complete before it
         elif self._start is not None and kind in BY_THE_SERVER:
             return self._as_it_is(self._start, message)
         return self._send(message)

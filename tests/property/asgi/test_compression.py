@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.asgi.driver import Reply, http_scope
 
@@ -18,6 +18,7 @@ pieces = st.lists(
 accepts = st.sampled_from([b"gzip", b"br", b"zstd", b"zstd;q=0, *", b"identity;q=0, br", b"identity", b""])
 
 
+@example([bytes(50), b""], b"gzip", True, True, "GET")
 @given(pieces, accepts, st.booleans(), st.booleans(), st.sampled_from(["GET", "HEAD"]))
 async def test_any_body_in_any_parts_arrives(
     parts: list[bytes], accept: bytes, declared: bool, closed_late: bool, method: str
