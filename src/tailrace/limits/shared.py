@@ -154,9 +154,8 @@ class SharedBuckets:
         Cost: 1 round trip, shared by the calls of the same turn; 2 when the server does not know the script.
 
         Raises:
-            StoreUnavailableError: not connected, too slow, lost meanwhile, or refused by the server. Units may have
-            been
-                taken nevertheless.
+            StoreUnavailableError: not connected, too slow, lost meanwhile, or refused by the server. Units may
+                have been taken nevertheless.
         """
         link = self.link
         if not link.tried:

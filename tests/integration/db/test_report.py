@@ -6,11 +6,12 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.waiting import wait_until
 
 from tailrace.db import Database
 from tailrace.db.report import DatabaseReport, database_report
@@ -54,12 +55,20 @@ async def database(counting: PostgresServer) -> AsyncIterator[Database]:
 
 async def settled(database: Database, table: str, rows: int) -> DatabaseReport:
     """The report once the server's counters, which lag, know of ``rows`` in ``table``."""
-    for _ in range(600):
+    return await reported(database, lambda report: any(t.name == table and t.rows >= rows for t in report.tables))
+
+
+async def reported(database: Database, wanted: Callable[[DatabaseReport], bool]) -> DatabaseReport:
+    """The first report that is as ``wanted``."""
+    report = await database_report(database)
+
+    async def is_wanted() -> bool:
+        nonlocal report
         report = await database_report(database)
-        if any(t.name == table and t.rows >= rows for t in report.tables):
-            return report
-        await asyncio.sleep(0.05)
-    raise AssertionError("the server never counted the rows")
+        return wanted(report)
+
+    await wait_until(is_wanted)
+    return report
 
 
 def advised(report: DatabaseReport) -> set[tuple[str, str]]:
@@ -85,23 +94,15 @@ async def test_the_advice_mends_what_it_names(database: Database) -> None:
     connection = await asyncpg.connect(database.url)
     await connection.execute("ANALYZE calls")
     await connection.execute("DELETE FROM calls WHERE id % 2 = 0")
-    for _ in range(600):
-        report = await database_report(database)
-        if {"dead_rows", "statistics_old", "foreign_key_unindexed"} <= {code for code, _ in advised(report)}:
-            break
-        await asyncio.sleep(0.05)
+    planted = {"dead_rows", "statistics_old", "foreign_key_unindexed"}
+    report = await reported(database, lambda report: planted <= {code for code, _ in advised(report)})
     acts = [advice for advice in report.advice if advice.level == "act"]
     assert {"dead_rows", "statistics_old", "foreign_key_unindexed", "index_needless"} == {a.code for a in acts}
     for advice in acts:
         assert advice.sql is not None
         await connection.execute(advice.sql)
     await connection.close()
-    for _ in range(600):
-        report = await database_report(database)
-        if not any(advice.level == "act" for advice in report.advice):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(report.advice)
+    await reported(database, lambda report: not any(advice.level == "act" for advice in report.advice))
 
 
 async def test_an_index_that_was_broken_off(database: Database) -> None:
