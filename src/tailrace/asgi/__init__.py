@@ -14,6 +14,7 @@ from tailrace.asgi.request_decoding import RequestDecodingMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware, by_path
 from tailrace.asgi.route_limit import LimitDefaults, RouteLimit
 from tailrace.asgi.route_policy import Finish, Resolved, RoutePolicy
+from tailrace.asgi.sentry import report_to_sentry
 from tailrace.asgi.stack import ORDER, stack
 from tailrace.asgi.versioning import VersioningMiddleware
 
@@ -47,6 +48,7 @@ __all__ = [
     "limits_by_path",
     "measure_phases",
     "problem_of",
+    "report_to_sentry",
     "rfc9457",
     "stack",
 ]

@@ -19,6 +19,7 @@ from typing import Any
 
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.headers import safe_value
+from tailrace.asgi.request_context import route_template
 from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
 from tailrace.errors import OverloadedError, TailraceError
 
@@ -189,7 +190,9 @@ class ProblemDetailsMiddleware:
     Args:
         app: the application.
         shape: how failures look.
-        on_error: told of every unexpected exception, for error trackers; what it raises is logged and ignored.
+        on_error: told of every unexpected exception, for error trackers; what it raises is logged and ignored. The
+            exchange that it gets knows the route's template, where a route was matched.
+        route_of: the template of the matched route.
     """
 
     def __init__(
@@ -198,10 +201,12 @@ class ProblemDetailsMiddleware:
         *,
         shape: ErrorShape = rfc9457,
         on_error: Callable[[BaseException, Exchange], None] | None = None,
+        route_of: Callable[[Exchange], str | None] = route_template,
     ) -> None:
         self.app = app
         self.shape = shape
         self._on_error = on_error
+        self._route_of = route_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -236,12 +241,14 @@ class ProblemDetailsMiddleware:
         if isinstance(error, TailraceError) and (error.status < 500 or error.retryable):
             _log.warning("%s (%s) in request %s", error.code, type(error).__name__, exchange.request_id)
             return
-        _log.error("unhandled %s in request %s", type(error).__name__, exchange.request_id, exc_info=error)
         if self._on_error is not None:
+            # Before the line in the log: a tracker that collects those too then knows this error already.
             try:
+                exchange.route = exchange.route or self._route_of(exchange)
                 self._on_error(error, exchange)
             except Exception:
                 _log.exception("the error hook failed in request %s", exchange.request_id)
+        _log.error("unhandled %s in request %s", type(error).__name__, exchange.request_id, exc_info=error)
 
     async def answer(self, problem: Problem, scope: Scope, send: Send) -> None:
         """Send ``problem`` as the whole response."""

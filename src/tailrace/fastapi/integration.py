@@ -191,7 +191,9 @@ class Tailrace:
         self._app = app
         self._root_path: str = getattr(app, "root_path", "")
         self._routes = RouteTable(app, _has_tailrace)
-        errors = ProblemDetailsMiddleware(app, shape=self.error_shape, on_error=self.on_error)
+        errors = ProblemDetailsMiddleware(
+            app, shape=self.error_shape, on_error=self.on_error, route_of=self._routes.template
+        )
         install_error_handlers(app, errors)
         document_errors(app, self.error_shape)
         document_limits(app, self._routes, self.settings.rate_limit, self.error_shape)

@@ -119,7 +119,7 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
             ids=ids,
         ),
         "problem_details": lambda inner: ProblemDetailsMiddleware(
-            inner, shape=tailrace.error_shape, on_error=tailrace.on_error
+            inner, shape=tailrace.error_shape, on_error=tailrace.on_error, route_of=routes.template
         ),
         "monitoring": lambda inner: MonitoringMiddleware(
             inner,
