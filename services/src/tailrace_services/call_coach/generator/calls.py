@@ -12,12 +12,12 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from tailrace_services.call_coach.generator.population import DAYS, Population
+from tailrace_services.call_coach.generator.population import DAYS, Opportunities, Population
 from tailrace_services.call_coach.generator.scale import MINIMUM_TURNS
 from tailrace_services.call_coach.generator.vocabulary import zipf_ranks
 from tailrace_services.call_coach.model import CALL_TYPES
 
-__all__ = ["NOBODY", "Plan", "plan_calls"]
+__all__ = ["NOBODY", "Plan", "plan_calls", "warmth"]
 
 NOBODY = -1
 """In ``Plan.opportunity``: a call about none."""
@@ -29,7 +29,7 @@ _OTHER_REP = 0.12
 
 @dataclass(frozen=True)
 class Plan:
-    """All calls in order of time; position ``i`` is call ``i + 1``. ``(calls,) int64`` each.
+    """All calls in order of time; position ``i`` is call ``i + 1``. ``(calls,) int64`` each if not said otherwise.
 
     Attributes:
         opportunity: position, or :data:`NOBODY`.
@@ -37,6 +37,7 @@ class Plan:
         product: position in the vocabulary.
         kind: position in ``CALL_TYPES``.
         scheduled: seconds since 1970.
+        warmth: ``float64``, 0..1: how well the prospect takes to it by then, see :func:`warmth`.
         turns: how many.
         engineers: 0 or 1 technical colleague of the representative.
         contacts: people of the prospect, 1 or more.
@@ -50,6 +51,7 @@ class Plan:
     product: NDArray[np.int64]
     kind: NDArray[np.int64]
     scheduled: NDArray[np.int64]
+    warmth: NDArray[np.float64]
     turns: NDArray[np.int64]
     engineers: NDArray[np.int64]
     contacts: NDArray[np.int64]
@@ -89,6 +91,7 @@ def plan_calls(people: Population, anchor: datetime) -> Plan:
         product=np.where(about == NOBODY, products, offers.product[about])[order],
         kind=_kinds(about, progress, random)[order],
         scheduled=scheduled[order],
+        warmth=np.where(about == NOBODY, 0.5, warmth(offers, about, day))[order],
         turns=turns[order],
         engineers=engineers[order],
         contacts=contacts[order],
@@ -96,6 +99,18 @@ def plan_calls(people: Population, anchor: datetime) -> Plan:
         first_speaker=_firsts(speakers[order]),
         first_turn=_firsts(turns[order]),
     )
+
+
+def warmth(offers: Opportunities, about: NDArray[np.int64], day: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(n,) float64``, 0..1: undecided at first, and the nearer the decision the more like it.
+
+    Args:
+        about: positions of opportunities.
+        day: days after the beginning of the year, one for each.
+    """
+    progress = np.clip((day - offers.opened[about]) / offers.length[about], 0.0, 1.0)
+    felt: NDArray[np.float64] = 0.5 + (offers.won[about] - 0.5) * (0.3 + 0.7 * progress)
+    return felt
 
 
 def _firsts(counts: NDArray[np.int64]) -> NDArray[np.int64]:

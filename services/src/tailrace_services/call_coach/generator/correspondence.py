@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from tailrace_services.call_coach.generator.calls import warmth
 from tailrace_services.call_coach.generator.population import DAYS, Population
 from tailrace_services.call_coach.generator.rows import array_literal, escaped, moment
 from tailrace_services.call_coach.generator.vocabulary import fillings
@@ -14,6 +15,7 @@ from tailrace_services.call_coach.generator.vocabulary import fillings
 __all__ = ["email_lines"]
 
 _VARIANTS = 400
+_MOST_SENTENCES = 6
 _DAY_S = 86_400
 _FROM_REP = 0.58
 
@@ -26,12 +28,15 @@ def email_lines(people: Population, anchor: datetime) -> Iterator[str]:
     latest = DAYS - 0.2
     begins = np.clip(offers.opened[about], 0.0, latest)
     day = begins + random.random(size) * np.minimum(offers.length[about], latest - begins)
+    warm = random.random((size, _MOST_SENTENCES)) < warmth(offers, about, day)[:, None]
     sent = (int(anchor.timestamp()) - DAYS * _DAY_S + day * _DAY_S).astype(np.int64)
     order = np.argsort(sent, kind="stable")
     person = (offers.contacts[about] * random.random(size)).astype(np.int64)
     by_rep = random.random(size) < _FROM_REP
-    sentences = np.minimum(random.geometric(0.45, size) + 1, 6)
-    draws = random.integers(0, _VARIANTS, (size, 7))
+    sentences = np.minimum(random.geometric(0.45, size) + 1, _MOST_SENTENCES)
+    draws = random.integers(0, _VARIANTS, (size, _MOST_SENTENCES + 1))
+    # What a prospect writes is taken from the second half of their sentences where they are not taken with it.
+    draws[:, :-1] += np.where(by_rep[:, None] | warm, 0, _VARIANTS)
     texts = _texts(people, random)
     fields = (about, sent, person, by_rep, sentences)
     for number, (offer, when, contact, own, count, drawn) in enumerate(
@@ -47,19 +52,20 @@ def email_lines(people: Population, anchor: datetime) -> Iterator[str]:
         said = " ".join(lines[index] for index in dict.fromkeys(drawn[:count]))
         body = f"Hi {recipient_name.split()[0]},\n\n{said}\n\nBest regards,\n{sender_name}"
         yield (
-            f"{number}\t{offer + 1}\t{sender}\t{array_literal([recipient])}\t{subjects[drawn[6]]}\t{escaped(body)}\t"
+            f"{number}\t{offer + 1}\t{sender}\t{array_literal([recipient])}\t{subjects[drawn[-1]]}\t{escaped(body)}\t"
             f"{moment(when)}\n"
         )
 
 
 def _texts(people: Population, random: np.random.Generator) -> list[tuple[list[str], list[str], list[str]]]:
-    """For each product: subjects, sentences of representatives, sentences of prospects."""
+    """For each product: subjects, sentences of representatives, sentences of prospects: warm ones, then cold ones."""
     words = people.vocabulary
     return [
         (
             fillings(words, words.emails["subjects"], product, _VARIANTS, random),
             fillings(words, words.emails["from_rep"], product, _VARIANTS, random),
-            fillings(words, words.emails["from_prospect"], product, _VARIANTS, random),
+            fillings(words, words.emails["from_prospect_warm"], product, _VARIANTS, random)
+            + fillings(words, words.emails["from_prospect_cold"], product, _VARIANTS, random),
         )
         for product in words.product_names
     ]

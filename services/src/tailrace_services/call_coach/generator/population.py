@@ -2,7 +2,9 @@
 
 Opportunities per representative follow a shifted Zipf law (Zipf-Mandelbrot) and calls per opportunity a Pareto law, so
 that a few of each are very large and most are small. Every representative has habits and skills of their own, and
-learns over the year, so that scores differ and move.
+learns over the year, so that scores differ and move. Skills go together, because some are better than others in all of
+them, and habits follow skills: who engages well waits longer, interrupts less and keeps explanations short; who knows
+the product stumbles less.
 
 **Source:** Mandelbrot, "An informational theory of the statistical structure of language", 1953 (the shifted law).
 """
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from tailrace_services.call_coach.generator.scale import Scale
 from tailrace_services.call_coach.generator.vocabulary import Vocabulary, zipf_ranks
-from tailrace_services.call_coach.model import STAGES
+from tailrace_services.call_coach.model import DIMENSIONS, STAGES
 
 __all__ = ["DAYS", "MOST_CONTACTS", "Opportunities", "Population", "Reps", "populate"]
 
@@ -176,14 +178,17 @@ def populate(scale: Scale, seed: int, vocabulary: Vocabulary) -> Population:
 
 def _reps(count: int, random: np.random.Generator) -> Reps:
     weight = (np.arange(1, count + 1) + _SHIFT) ** -_EXPONENT
+    talent, own = random.beta(2.5, 2.5, (count, 1)), random.beta(2.5, 2.5, (count, 4))
+    skill = np.clip(0.5 + 0.9 * (talent - 0.5) + 0.6 * (own - 0.5), 0.02, 0.98)
+    knowledge, engagement = skill[:, DIMENSIONS.index("product_knowledge")], skill[:, DIMENSIONS.index("engagement")]
     return Reps(
         share=weight / weight.sum(),
-        skill=random.beta(3.0, 2.5, (count, 4)),
-        growth=random.normal(0.06, 0.08, count),
-        verbosity=random.beta(2.5, 2.5, count),
-        filler=random.beta(1.5, 6.0, count),
-        patience=random.lognormal(-0.7, 0.4, count),
-        interruptions=random.beta(1.5, 18.0, count),
+        skill=skill,
+        growth=random.normal(0.06, 0.12, count),
+        verbosity=np.clip(0.95 - 0.8 * engagement + random.normal(0.0, 0.12, count), 0.0, 1.0),
+        filler=random.beta(1.5, 6.0, count) * (1.9 - 1.7 * knowledge),
+        patience=random.lognormal(-0.5, 0.25, count) * (0.3 + 1.1 * engagement),
+        interruptions=random.beta(3.0, 24.0, count) * (1.9 - 1.8 * engagement),
         pace=random.normal(155.0, 14.0, count),
     )
 

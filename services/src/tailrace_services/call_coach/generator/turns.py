@@ -1,8 +1,10 @@
 """What is said in a run of calls, by whom and when. Pure: arrays in, arrays and texts out.
 
 A call opens with greetings, goes on with questions and answers, a demonstration with objections, then pricing and next
-steps, and ends with thanks. A turn answers the one before it: objections are responded to, more often by those who are
-good at it. Times follow what is known of real conversations: most turns follow within half a second, some overlap.
+steps, and ends with thanks. A turn answers the one before it. Skill shows in what representatives do: the skilled ask
+where others present, respond to objections, after a pause, name a day for the next step, and tell of customers. How a
+prospect takes to it shows in what they say. Times follow what is known of real conversations: most turns follow within
+half a second, some overlap.
 
 **Source:** Heldner and Edlund, "Pauses, gaps and overlaps in conversations", Journal of Phonetics 38 (2010), for the
 distribution of floor transfer offsets: a mode near 200 ms and about two in five below zero, here fewer.
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from tailrace_services.call_coach.generator.calls import Plan
 from tailrace_services.call_coach.generator.population import Population
 from tailrace_services.call_coach.generator.vocabulary import POOL, SENTENCE_KINDS, Pools, zipf_ranks
+from tailrace_services.call_coach.model import DIMENSIONS
 
 __all__ = ["KIND", "Turns", "make_turns", "skills"]
 
@@ -29,18 +32,26 @@ _MIXES = {
     # (side, phase): phases are opening, questions, demonstration, decision, end
     (_REP, 0): "greeting 1",
     (_PROSPECT, 0): "hello 1",
-    (_REP, 1): "open_question .36, closed_question .12, pitch .22, backchannel .25, proof .05",
+    (_REP, 1): "open_question .45, closed_question .1, pitch .18, backchannel .2, proof .07",
     (_PROSPECT, 1): "answer .62, backchannel .22, product_question .1, competitor .06",
-    (_REP, 2): "pitch .52, proof .1, closed_question .1, open_question .08, backchannel .17, competitor_response .03",
-    (_PROSPECT, 2): "product_question .22, answer .26, objection .14, backchannel .33, competitor .05",
-    (_REP, 3): "pricing .18, next_step .3, pitch .14, closed_question .16, backchannel .22",
-    (_PROSPECT, 3): "pricing_question .2, next_step_answer .24, objection .14, answer .14, backchannel .28",
+    (_REP, 2): "pitch .42, proof .15, closed_question .08, open_question .15, backchannel .17, competitor_response .03",
+    (_PROSPECT, 2): "product_question .2, answer .14, enthusiasm .14, objection .2, backchannel .28, competitor .04",
+    (_REP, 3): "next_step .44, pricing .14, pitch .1, closed_question .1, backchannel .22",
+    (
+        _PROSPECT,
+        3,
+    ): "pricing_question .18, next_step_answer .18, enthusiasm .14, objection .2, answer .06, backchannel .24",
     (_REP, 4): "closing 1",
     (_PROSPECT, 4): "closing 1",
 }
 """What is said by each side in each phase, as shares."""
-_SINGLE = np.array([KIND[kind] for kind in ("greeting", "hello", "backchannel", "closing", "next_step_answer")])
+_SINGLE = np.array(
+    [KIND[kind] for kind in ("greeting", "hello", "backchannel", "closing", "next_step_answer", "deflection")]
+)
 _LONG = np.array([KIND[kind] for kind in ("pitch", "proof", "objection_response")])
+_KNOWLEDGE, _DISCOVERY, _OBJECTIONS, _ENGAGEMENT = (
+    DIMENSIONS.index(name) for name in ("product_knowledge", "discovery", "objection_handling", "engagement")
+)
 _MOST_SENTENCES = 14
 _PROSPECT_PACE = 165.0
 
@@ -67,6 +78,20 @@ class Turns:
     texts: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Floor:
+    """Who has the floor in each turn, ``(n,)`` each but ``firsts``: the first turn of each call.
+
+    ``rep`` is the call's representative, whoever speaks; ``skill`` theirs at the time, ``(n, 4)``.
+    """
+
+    call: NDArray[np.int64]
+    firsts: NDArray[np.int64]
+    side: NDArray[np.int64]
+    rep: NDArray[np.int64]
+    skill: NDArray[np.float64]
+
+
 def skills(people: Population, plan: Plan, run: slice) -> NDArray[np.float64]:
     """``(calls in the run, 4) float64``, 0..1: the representatives' skills at the time of each call."""
     first, last = int(plan.scheduled[0]), int(plan.scheduled[-1])
@@ -83,12 +108,12 @@ def make_turns(people: Population, plan: Plan, run: slice, pools: Pools, random:
     firsts = np.cumsum(counts) - counts
     position = np.arange(call.size) - firsts[call]
     side = _sides(call, position, random)
-    kind = _kinds(side, position, counts[call], skills(people, plan, run)[call], random)
+    floor = _Floor(call, firsts, side, plan.rep[run][call], skills(people, plan, run)[call])
+    kind = _kinds(floor, position, counts[call], plan.warmth[run][call], random)
     speaker = _speakers(plan, run, call, side, kind, random)
-    rep = plan.rep[run][call]
-    sentences = _sentence_counts(kind, side, people.reps.verbosity[rep], random)
-    texts, words = _texts(people, plan.product[run][call], kind, side, sentences, rep, pools, random)
-    start, end = _times(people, call, firsts, side, speaker, rep, words, random)
+    sentences = _sentence_counts(kind, side, people.reps.verbosity[floor.rep], random)
+    texts, words = _texts(people, plan.product[run][call], kind, side, sentences, floor.rep, pools, random)
+    start, end = _times(people, floor, kind, speaker, words, random)
     return Turns(call, position + 1, speaker, kind, start, end, texts)
 
 
@@ -102,12 +127,13 @@ def _sides(call: NDArray[np.int64], position: NDArray[np.int64], random: np.rand
 
 
 def _kinds(
-    side: NDArray[np.int64],
+    floor: _Floor,
     position: NDArray[np.int64],
     count: NDArray[np.int64],
-    skill: NDArray[np.float64],
+    warmth: NDArray[np.float64],
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
+    side, skill = floor.side, floor.skill
     phase = 1 + np.searchsorted([0.35, 0.72], position / count, side="right")
     phase[position < 2] = 0
     phase[position >= count - 2] = 4
@@ -119,10 +145,18 @@ def _kinds(
         bounds = np.cumsum(np.array(shares, np.float64))[:-1]
         kind[chosen] = np.array([KIND[name] for name in names])[np.searchsorted(bounds, draw[chosen], side="right")]
     luck = random.random(side.size)
-    # Good discovery shows in open questions, engagement in agreeing on what comes next.
-    kind[(kind == KIND["open_question"]) & (luck > 0.25 + 0.75 * skill[:, 1])] = KIND["closed_question"]
-    kind[(kind == KIND["next_step"]) & (luck > 0.2 + 0.8 * skill[:, 3])] = KIND["pitch"]
-    kind[(kind == KIND["proof"]) & (luck > 0.2 + 0.8 * skill[:, 0])] = KIND["pitch"]
+    kept: tuple[tuple[str, str, NDArray[np.float64]], ...] = (
+        ("closed_question", "pitch", 0.4 + 0.6 * skill[:, _DISCOVERY]),
+        ("open_question", "closed_question", 0.55 + 0.5 * skill[:, _DISCOVERY]),
+        ("open_question", "pitch", 0.1 + 1.1 * skill[:, _DISCOVERY]),
+        ("proof", "pitch", 0.05 + 0.95 * skill[:, _KNOWLEDGE]),
+        ("vague_next_step", "pitch", 0.4 + 0.6 * skill[:, _ENGAGEMENT]),
+        ("next_step", "vague_next_step", 0.05 + 0.95 * skill[:, _ENGAGEMENT]),
+        ("enthusiasm", "answer", warmth),
+        ("objection", "answer", 1.2 - warmth),
+    )
+    for meant, instead, likely in kept:
+        kind[(kind == KIND[meant]) & (luck > likely)] = KIND[instead]
     return _answered(kind, side, (phase > 0) & (phase < 4), skill, random)
 
 
@@ -140,16 +174,24 @@ def _answered(
         ("open_question", "answer", 0.85),
         ("closed_question", "answer", 0.6),
         ("next_step", "next_step_answer", 0.8),
-        ("objection", "objection_response", 0.25 + 0.7 * skill[:, 2]),
+        ("vague_next_step", "next_step_answer", 0.4),
+        ("objection", "objection_response", 0.05 + 0.95 * skill[:, _OBJECTIONS]),
         ("pricing_question", "pricing", 0.8),
-        ("competitor", "competitor_response", 0.3 + 0.6 * skill[:, 0]),
-        ("product_question", "pitch", 0.9),
+        ("competitor", "competitor_response", 0.2 + 0.75 * skill[:, _KNOWLEDGE]),
+        ("product_question", "pitch", 0.2 + 0.8 * skill[:, _KNOWLEDGE]),
     )
-    before = np.concatenate(([KIND["greeting"]], kind[:-1]))
+    before = _before(kind)
     answered = kind.copy()
     for asked, reply, likely in replies:
         answered[follows & (before == KIND[asked]) & (luck < likely)] = KIND[reply]
+    unknown = follows & (before == KIND["product_question"]) & (answered != KIND["pitch"])
+    answered[unknown] = KIND["deflection"]
     return answered
+
+
+def _before(kind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The kind of the turn before each."""
+    return np.concatenate(([KIND["greeting"]], kind[:-1]))
 
 
 def _speakers(
@@ -172,8 +214,9 @@ def _speakers(
 def _sentence_counts(
     kind: NDArray[np.int64], side: NDArray[np.int64], verbosity: NDArray[np.float64], random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Geometric, longer for those who like to talk when they present."""
-    stop = np.where(np.isin(kind, _LONG) & (side == _REP), 0.7 - 0.45 * verbosity, 0.75)
+    """Geometric, longer for those who like to talk when they present, and in answer to open questions."""
+    stop = np.where((kind == KIND["answer"]) & (_before(kind) == KIND["open_question"]), 0.36, 0.7)
+    stop = np.where(np.isin(kind, _LONG) & (side == _REP), 0.85 - 0.6 * verbosity, stop)
     count = 1 + np.floor(np.log1p(-random.random(kind.size)) / np.log1p(-stop)).astype(np.int64)
     return np.where(np.isin(kind, _SINGLE), 1, np.minimum(count, _MOST_SENTENCES))
 
@@ -216,18 +259,19 @@ def _texts(
 
 def _times(
     people: Population,
-    call: NDArray[np.int64],
-    firsts: NDArray[np.int64],
-    side: NDArray[np.int64],
+    floor: _Floor,
+    kind: NDArray[np.int64],
     speaker: NDArray[np.int64],
-    rep: NDArray[np.int64],
     words: NDArray[np.int64],
     random: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Start and end in milliseconds; starts rise within a call, and nobody talks over their own turn."""
+    call, firsts, side, rep = floor.call, floor.firsts, floor.side, floor.rep
     pace = np.where(side == _REP, people.reps.pace[rep], _PROSPECT_PACE) * random.normal(1.0, 0.08, call.size)
     length = np.maximum(words * 60_000 / np.maximum(pace, 60.0), 250.0).astype(np.int64)
     patience = np.where(side == _REP, people.reps.patience[rep], 0.45)
+    objected = (side == _REP) & (_before(kind) == KIND["objection"])
+    patience = np.where(objected, patience * (0.2 + 1.8 * floor.skill[:, _OBJECTIONS]), patience)
     gap = random.lognormal(0.0, 0.6, call.size) * patience * 1000
     overlap = random.random(call.size) < np.where(side == _REP, people.reps.interruptions[rep], 0.06)
     before = np.concatenate(([0], length[:-1]))
