@@ -127,6 +127,10 @@ class HttpSettings(Room):
     admin_token: SecretStr | None = None
     """Opens ``/metrics``, ``/monitoring`` and what else is for operators, as ``Authorization: Bearer``. Without it they
     are open only to clients on this machine that no proxy speaks for."""
+    max_body: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    """Bytes of a request's body, as it was sent; 413 beyond. 0: no limit, for services that take large uploads."""
+    max_headers: Count = 64 * 1024
+    """Bytes of the values of a request's header fields together; 431 beyond."""
     cache_max_body: Count = 1024 * 1024
     """Bytes of a response that the response cache keeps; a longer one is passed on and not kept."""
     cursor_secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()

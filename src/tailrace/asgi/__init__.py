@@ -11,6 +11,7 @@ from tailrace.asgi.rate_limit import RateLimitMiddleware, limits_by_path
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
 from tailrace.asgi.request_decoding import RequestDecodingMiddleware
+from tailrace.asgi.request_limits import RequestLimitsMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware, by_path
 from tailrace.asgi.route_limit import LimitDefaults, RouteLimit
 from tailrace.asgi.route_policy import Finish, Resolved, RoutePolicy
@@ -34,6 +35,7 @@ __all__ = [
     "ReadYourWritesMiddleware",
     "RequestContextMiddleware",
     "RequestDecodingMiddleware",
+    "RequestLimitsMiddleware",
     "Resolved",
     "ResponseCacheMiddleware",
     "RouteLimit",

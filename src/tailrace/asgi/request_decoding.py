@@ -1,8 +1,7 @@
 """Request decoding: bodies sent with ``Content-Encoding`` reach the application as they were before it.
 
 Touches: the compression libraries. Off by default: who takes compressed bodies takes bombs. So a body is
-decompressed in small pieces, only as the application reads it, and no further than a size and a ratio allow. What the
-application then does with its disappointment does not matter: the answer is 413, unless it has begun to answer.
+decompressed in small pieces, only as the application reads it, and no further than a size and a ratio allow.
 
 One coding at a time: several in one message are refused, since each multiplies what one byte can become.
 
@@ -11,11 +10,10 @@ One coding at a time: several in one message are refused, since each multiplies 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from tailrace.asgi.codecs import Decoder, installed_codecs
 from tailrace.asgi.exchange import exchange_of
 from tailrace.asgi.headers import read_headers, without
+from tailrace.asgi.reading import Reading
 from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tailrace.core.content_negotiation import ALIASES, IDENTITY
 from tailrace.errors import RequestError
@@ -68,7 +66,7 @@ class RequestDecodingMiddleware:
         codec = self._codecs.get(name)
         if codec is None:
             raise _Unsupported(tuple(self._codecs))
-        await _DecodedRequest(codec.decoder(), self._settings, receive, send).serve(self.app, inner)
+        await _DecodedReading(codec.decoder(), self._settings, receive, send).serve(self.app, inner)
 
 
 class _Unsupported(RequestError):
@@ -83,57 +81,20 @@ class _Unsupported(RequestError):
         self.headers = ((b"accept-encoding", ", ".join(known).encode("ascii")),)
 
 
-class _DecodedRequest:
-    """One request whose body is decompressed as the application reads it."""
+class _DecodedReading(Reading):
+    """A body that is decompressed as the application reads it."""
 
-    __slots__ = (
-        "_begun",
-        "_decoded",
-        "_decoder",
-        "_ended",
-        "_last",
-        "_receive",
-        "_received",
-        "_refusal",
-        "_send",
-        "_settings",
-    )
+    __slots__ = ("_decoded", "_decoder", "_ended", "_last", "_received", "_settings")
 
     def __init__(self, decoder: Decoder, settings: CompressionSettings, receive: Receive, send: Send) -> None:
+        super().__init__(receive, send)
         self._decoder = decoder
         self._settings = settings
-        self._receive = receive
-        self._send = send
         self._received = self._decoded = 0
         self._last = self._ended = False
-        self._begun = False
-        self._refusal: RequestError | None = None
 
-    async def serve(self, app: ASGIApp, scope: Scope) -> None:
-        """Run the application.
-
-        Raises:
-            RequestError: the body cannot be had, and nothing has been answered.
-            Exception: what the application raises.
-        """
-        try:
-            await app(scope, self._receive_decoded, self._send_unless_refused)
-        except Exception:
-            if self._refusal is None or self._begun:
-                raise
-        if self._refusal is not None and not self._begun:
-            raise self._refusal
-
-    def _send_unless_refused(self, message: Message) -> Awaitable[None]:
-        if self._refusal is not None and not self._begun:
-            return _nothing()  # what an application says of a body that it could not read
-        self._begun = True
-        return self._send(message)
-
-    async def _receive_decoded(self) -> Message:
+    async def read(self) -> Message:
         """The next piece of the body; after its end, that the client leaves."""
-        if self._refusal is not None:
-            raise self._refusal
         data = b""
         if self._ended or (self._decoder.hungry and not self._last):
             message = await self._receive()
@@ -148,20 +109,12 @@ class _DecodedRequest:
         try:
             piece = self._decoder.read(data, PIECE)
         except ValueError as error:
-            raise self._refuse("The body is not what its Content-Encoding says.", 400, INVALID) from error
+            raise self.refuse("The body is not what its Content-Encoding says.", 400, INVALID) from error
         self._decoded += len(piece)
         allowed = max(PIECE, self._received * self._settings.max_request_ratio)
         if self._decoded > min(self._settings.max_request_bytes, allowed):
-            raise self._refuse("The body is too large when it is decompressed.", 413, "content_too_large")
+            raise self.refuse("The body is too large when it is decompressed.", 413, "content_too_large")
         self._ended = self._last and self._decoder.hungry
         if self._ended and self._received and not self._decoder.finished:
-            raise self._refuse("The body is not complete.", 400, INVALID)
+            raise self.refuse("The body is not complete.", 400, INVALID)
         return piece
-
-    def _refuse(self, message: str, status: int, code: str) -> RequestError:
-        self._refusal = RequestError(message, status=status, code=code)
-        return self._refusal
-
-
-async def _nothing() -> None:
-    return None

@@ -22,6 +22,7 @@ ORDER: tuple[tuple[str, str], ...] = (
     ("read_your_writes", "decides what may be read from a cache, so it comes before every cache"),
     ("response_cache", "answers a hit before the framework is entered"),
     ("compression", "encodes what is not kept; what is, the response cache encodes once, so it stands outside"),
+    ("request_limits", "bounds what was sent, before anything makes more of it"),
     ("request_decoding", "decompresses a request's body only when nothing else has answered"),
 )
 """Name and reason of each layer, the outermost first."""

@@ -19,6 +19,7 @@ from tailrace.asgi.rate_limit import RateLimitMiddleware
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
 from tailrace.asgi.request_context import RequestContextMiddleware
 from tailrace.asgi.request_decoding import RequestDecodingMiddleware
+from tailrace.asgi.request_limits import RequestLimitsMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware
 from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.stack import stack
@@ -120,6 +121,9 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
         ),
         "problem_details": lambda inner: ProblemDetailsMiddleware(
             inner, shape=tailrace.error_shape, on_error=tailrace.on_error, route_of=routes.template
+        ),
+        "request_limits": lambda inner: RequestLimitsMiddleware(
+            inner, max_body=http.max_body, max_headers=http.max_headers
         ),
         "monitoring": lambda inner: MonitoringMiddleware(
             inner,

@@ -379,6 +379,7 @@ def test_order_of_layers() -> None:
         "read_your_writes",
         "response_cache",
         "compression",
+        "request_limits",
         "request_decoding",
     ]
     made: Any = stack("app", {name: (lambda app, name=name: (name, app)) for name, _ in reversed(ORDER)})  # type: ignore[arg-type,misc,dict-item]

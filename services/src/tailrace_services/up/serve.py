@@ -33,6 +33,7 @@ def main() -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whose word on a client's address counts is Tailrace's to say
         backlog=2048,
         timeout_graceful_shutdown=DRAIN,
     )
