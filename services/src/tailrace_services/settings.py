@@ -40,6 +40,13 @@ class ServicesSettings(BaseSettings):
     """Base address of the voice provider, or of its simulator."""
     provider_api_key: SecretStr = SecretStr("simulated")
     """Sent to the voice provider as ``xi-api-key``."""
+    chat_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Base address of a Chat Completions endpoint that analyses calls, up to and with its version
+    (``https://host/v1``); None: calls are analysed without a language model."""
+    chat_model: str = ""
+    """The model's name there."""
+    chat_api_key: SecretStr = SecretStr("")
+    """Sent to it as a bearer token."""
     seed: Annotated[int, Field(ge=0)] = 1
     """What generated data and its API keys are made from."""
 

@@ -21,6 +21,7 @@ from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.headers import safe_value
 from tailrace.asgi.request_context import route_template
 from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.core.content_negotiation import asked_for
 from tailrace.errors import OverloadedError, TailraceError
 
 __all__ = ["PROBLEM_SCHEMA", "ErrorShape", "Problem", "ProblemDetailsMiddleware", "problem_of", "rfc9457", "title_of"]
@@ -102,12 +103,23 @@ class ErrorShape:
         media_type: its media type.
         schema: its JSON Schema, for OpenAPI; self-contained.
         name: the schema's name there.
+        others: what a client gets that asks for their media type by name, as in ``Accept: application/problem+json``.
     """
 
     render: Callable[[Problem], Mapping[str, Any]]
     media_type: str = "application/json"
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
     name: str = "Error"
+    others: tuple[ErrorShape, ...] = ()
+
+    def asked_by(self, exchange: Exchange) -> ErrorShape:
+        """The shape that the client asks for: this one, or one of the others."""
+        if self.others:
+            accept = exchange.headers.get(b"accept")
+            for other in self.others:
+                if asked_for(accept, other.media_type, self.media_type):
+                    return other
+        return self
 
 
 def title_of(status: int) -> str:
@@ -149,7 +161,7 @@ def problem_of(error: BaseException, request_id: str = "") -> Problem:
             detail=str(error) if error.status < 500 else _RETRY if expected else SERVER_ERROR,
             request_id=request_id,
             retryable=error.retryable,
-            retry_after=error.retry_after,
+            retry_after=SOON if error.retry_after is None and error.status == 503 else error.retry_after,
             data=getattr(error, "data", None) or {},
             headers=getattr(error, "headers", ()),
             error=error,
@@ -157,19 +169,28 @@ def problem_of(error: BaseException, request_id: str = "") -> Problem:
     return Problem(500, "internal_error", SERVER_ERROR, request_id, error=error)
 
 
+SOON = 1.0
+"""Seconds for ``Retry-After`` of a 503 when nothing better is known."""
+
 _RETRY = "The service cannot answer this just now; the same request may succeed later."
 
 
-def render(problem: Problem, shape: ErrorShape) -> tuple[list[Header], bytes]:
-    """Headers and body. A value that JSON cannot hold is written as text rather than failing twice."""
-    body = json.dumps(shape.render(problem), default=str, ensure_ascii=False, separators=(",", ":")).encode(
+def render(problem: Problem, shape: ErrorShape, exchange: Exchange) -> tuple[list[Header], bytes]:
+    """Headers and body, in the one of the shapes that the client asks for.
+
+    A value that JSON cannot hold is written as text rather than failing twice.
+    """
+    chosen = shape.asked_by(exchange)
+    body = json.dumps(chosen.render(problem), default=str, ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "replace"
     )
     headers = [
-        (b"content-type", shape.media_type.encode("latin-1")),
+        (b"content-type", chosen.media_type.encode("latin-1")),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
     ]
+    if shape.others:
+        headers.append((b"vary", b"accept"))
     if problem.retry_after is not None and math.isfinite(problem.retry_after):
         headers.append((b"retry-after", b"%d" % max(0, math.ceil(problem.retry_after))))
     taken = {name for name, _ in headers}
@@ -252,6 +273,6 @@ class ProblemDetailsMiddleware:
 
     async def answer(self, problem: Problem, scope: Scope, send: Send) -> None:
         """Send ``problem`` as the whole response."""
-        headers, body = render(problem, self.shape)
+        headers, body = render(problem, self.shape, exchange_of(scope))
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -209,7 +209,7 @@ class RateLimitMiddleware:
         if scope["type"] == "http":
             await self._problems.answer(problem, scope, send)
         elif "websocket.http.response" in (scope.get("extensions") or {}):
-            headers, body = render(problem, self._problems.shape)
+            headers, body = render(problem, self._problems.shape, exchange_of(scope))
             await send({"type": "websocket.http.response.start", "status": problem.status, "headers": headers})
             await send({"type": "websocket.http.response.body", "body": body})
         else:

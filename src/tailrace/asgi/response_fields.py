@@ -17,10 +17,12 @@ _BELOW_A_MILLISECOND = [b"0.%03dms" % microseconds for microseconds in range(100
 
 
 class RequestIds:
-    """Gives ids: the client's own when it is safe to repeat, else this process's prefix and a number.
+    """Gives ids: the client's own when it is safe to repeat, else a UUID of this process's prefix and a number.
 
     Args:
         random: random bytes, for the prefix.
+
+    **Source:** RFC 9562 section 5.8 (version 8: the bits are the application's own).
     """
 
     __slots__ = ("_count", "_prefix", "_random")
@@ -36,8 +38,9 @@ class RequestIds:
             return given.decode("ascii")
         if not self._prefix:
             # Drawn at the first request, not when the layer is made, so that forked workers do not share one.
-            self._prefix = self._random(6).hex() + "-"
-        return f"{self._prefix}{self._count():x}"
+            drawn = self._random(9).hex()
+            self._prefix = f"{drawn[:8]}-{drawn[8:12]}-8{drawn[12:15]}-b{drawn[15:18]}-"
+        return f"{self._prefix}{self._count():012x}"
 
 
 def response_time(seconds: float) -> bytes:

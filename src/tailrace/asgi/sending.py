@@ -90,7 +90,7 @@ async def send_timeout(shape: ErrorShape | None, exchange: Exchange, send: Send)
     headers, body = [(b"content-length", b"0")], b""
     if shape is not None:
         problem = Problem(504, "cache_miss", "The answer is not in the cache.", exchange.request_id)
-        headers, body = render(problem, shape)
+        headers, body = render(problem, shape, exchange)
     headers.append((b"cache-status", b"tailrace; fwd=miss; detail=only-if-cached"))
     await send({"type": "http.response.start", "status": 504, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})

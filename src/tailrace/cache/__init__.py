@@ -3,7 +3,19 @@
 from tailrace.cache.keyspace import Freshness
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
 from tailrace.cache.read_through import Cache, Compute
+from tailrace.cache.singleflight import SingleFlight
 from tailrace.cache.warm import Recipe
 from tailrace.core.freshness import tag
 
-__all__ = ["Answer", "Cache", "CachePolicy", "Compute", "Computed", "Freshness", "Recipe", "Uncacheable", "tag"]
+__all__ = [
+    "Answer",
+    "Cache",
+    "CachePolicy",
+    "Compute",
+    "Computed",
+    "Freshness",
+    "Recipe",
+    "SingleFlight",
+    "Uncacheable",
+    "tag",
+]

@@ -1,4 +1,4 @@
-"""Which content coding answers a request. Pure.
+"""Which content coding answers a request, and in which media type. Pure.
 
 What a client refused is never sent to it: a coding named twice counts with its lowest weight, and one whose weight
 cannot be read counts as refused, ``identity`` excepted. Without ``Accept-Encoding``, or with one that is too long to be
@@ -7,7 +7,8 @@ honest, the answer is sent as it is.
 ``identity;q=0`` with nothing else that we have leaves no acceptable answer; RFC 9110 section 12.4.1 lets a server send
 one regardless, and that says more to the client than a 406 without content.
 
-**Source:** RFC 9110 sections 12.4.2 (weights), 12.4.3 (wildcard), 12.5.3 (Accept-Encoding), 8.4.1.3 (x-gzip).
+**Source:** RFC 9110 sections 12.4.2 (weights), 12.4.3 (wildcard), 12.5.1 (Accept), 12.5.3 (Accept-Encoding), 8.4.1.3
+(x-gzip).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["IDENTITY", "Choice", "choose_encoding", "parse_accept_encoding"]
+__all__ = ["IDENTITY", "Choice", "asked_for", "choose_encoding", "parse_accept_encoding"]
 
 IDENTITY = "identity"
 """The representation as it is."""
@@ -95,6 +96,33 @@ def choose_encoding(value: bytes | None, available: Sequence[str]) -> Choice:
             best, best_weight = encoding, weight
     identity = _identity_weight(weights)
     return Choice(IDENTITY if identity is not None and identity > best_weight else best, identity != 0)
+
+
+def asked_for(value: bytes | None, media_type: str, usual: str) -> bool:
+    """Whether a client asks for ``media_type`` by name, and does not like the ``usual`` one better.
+
+    For a representation that nobody should get who has not heard of it: a wildcard does not ask for it. Never raises,
+    whatever the bytes.
+
+    Args:
+        value: of ``Accept``, several lines joined; None when it is absent.
+        media_type, usual: in lower case, without parameters.
+
+    >>> asked_for(b"application/json, application/problem+json", "application/problem+json", "application/json")
+    True
+    >>> asked_for(b"application/json, application/problem+json;q=0.5", "application/problem+json", "application/json")
+    False
+    >>> asked_for(b"*/*", "application/problem+json", "application/json")
+    False
+    """
+    if not value or len(value) > MAX_LENGTH:
+        return False
+    weights: dict[str, int] = {}
+    for member in value.decode("latin-1").lower().split(","):
+        name, *parameters = (part.strip(" \t") for part in member.split(";"))
+        weight = next((parameter for parameter in parameters if parameter.startswith("q=")), "q=1")
+        weights[name] = max(weights.get(name, 0), _thousandths(weight) or 0)
+    return weights.get(media_type, 0) > 0 and weights[media_type] >= weights.get(usual, 0)
 
 
 def _identity_weight(weights: Mapping[str, int]) -> int | None:

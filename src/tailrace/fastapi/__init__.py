@@ -31,6 +31,7 @@ from tailrace.fastapi.dependencies import (
     SessionDependency,
     VersionDependency,
 )
+from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.integration import Tailrace
 from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
 
@@ -57,6 +58,7 @@ __all__ = [
     "by_header",
     "cached",
     "first_of",
+    "install_error_handlers",
     "limited",
     "tag",
     "uncompressed",

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.asgi.exchange import exchange_of
+from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.problem_details import Problem, ProblemDetailsMiddleware, problem_of, render, title_of
 from tailrace.asgi.types import Receive, Scope, Send
 from tailrace.errors import TailraceError
@@ -28,8 +28,8 @@ BODILESS = frozenset({204, 205, 304})
 class ProblemResponse(Response):
     """A problem as a Starlette response."""
 
-    def __init__(self, problem: Problem, layer: ProblemDetailsMiddleware) -> None:
-        headers, body = render(problem, layer.shape)
+    def __init__(self, problem: Problem, layer: ProblemDetailsMiddleware, exchange: Exchange) -> None:
+        headers, body = render(problem, layer.shape, exchange)
         if problem.status in BODILESS:
             headers, body = [header for header in headers if not header[0].startswith(b"content-")], b""
         self.status_code = problem.status
@@ -83,18 +83,21 @@ def install_error_handlers(app: Any, layer: ProblemDetailsMiddleware) -> None:
         exchange = exchange_of(request.scope)
         exchange.error = error
         layer.note(error, exchange)
-        return ProblemResponse(problem_of(error, exchange.request_id), layer)
+        return ProblemResponse(problem_of(error, exchange.request_id), layer, exchange)
 
     async def on_unexpected(request: Request, error: Exception) -> Response:
         # Starlette raises it again behind this answer; the layer outside logs it.
-        return ProblemResponse(problem_of(error, exchange_of(request.scope).request_id), layer)
+        exchange = exchange_of(request.scope)
+        return ProblemResponse(problem_of(error, exchange.request_id), layer, exchange)
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return ProblemResponse(http_problem(error, exchange_of(request.scope).request_id), layer)
+        exchange = exchange_of(request.scope)
+        return ProblemResponse(http_problem(error, exchange.request_id), layer, exchange)
 
     async def on_invalid(request: Request, error: Any) -> Response:
-        return ProblemResponse(validation_problem(error.errors(), exchange_of(request.scope).request_id), layer)
+        exchange = exchange_of(request.scope)
+        return ProblemResponse(validation_problem(error.errors(), exchange.request_id), layer, exchange)
 
     handlers = app.exception_handlers
     handlers.setdefault(TailraceError, on_tailrace_error)

@@ -46,7 +46,7 @@ def document_errors(app: Any, shape: ErrorShape) -> None:
         document = original()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         if shape.name not in schemas:
-            schemas[shape.name] = dict(shape.schema)
+            schemas |= {each.name: dict(each.schema) for each in (shape, *shape.others)}
             _describe(document, shape)
         return document
 
@@ -92,8 +92,14 @@ def _show_alias(paths: dict[str, Any], alias: Alias) -> None:
                 operation["operationId"] += f"_at{old.replace('/', '_')}"
 
 
+def _content(shape: ErrorShape) -> dict[str, Any]:
+    return {
+        each.media_type: {"schema": {"$ref": f"#/components/schemas/{each.name}"}} for each in (shape, *shape.others)
+    }
+
+
 def _describe(document: dict[str, Any], shape: ErrorShape) -> None:
-    content = {shape.media_type: {"schema": {"$ref": f"#/components/schemas/{shape.name}"}}}
+    content = _content(shape)
     for path in document.get("paths", {}).values():
         for method, operation in path.items():
             if method in METHODS:
@@ -116,8 +122,7 @@ def document_limits(app: Any, routes: RouteTable, settings: RateLimitSettings, s
 
     def openapi() -> dict[str, Any]:
         document = original()
-        content = {shape.media_type: {"schema": {"$ref": f"#/components/schemas/{shape.name}"}}}
-        refused = {"description": "Too many requests", "headers": LIMIT_FIELDS, "content": content}
+        refused = {"description": "Too many requests", "headers": LIMIT_FIELDS, "content": _content(shape)}
         for template, method, endpoint in routes.declared():
             if limits_of(endpoint) or (settings.general and has_general_limits(endpoint)):
                 operation = document.get("paths", {}).get(template, {}).get(method.lower())

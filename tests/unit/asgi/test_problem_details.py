@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.asgi.driver import ask
 
-from tailrace.asgi import ErrorShape, Problem, ProblemDetailsMiddleware, RequestContextMiddleware
+from tailrace.asgi import ErrorShape, Problem, ProblemDetailsMiddleware, RequestContextMiddleware, rfc9457
 from tailrace.errors import (
     CircuitOpenError,
     DatabaseError,
@@ -34,7 +34,7 @@ START = {"type": "http.response.start", "status": 200, "headers": []}
     ("error", "status", "code", "retry_after"),
     [
         (RequestError("days must be 1..90", code="bad_days"), 400, "bad_days", None),
-        (DatabaseTimeoutError("canceling statement"), 503, "database_timeout", None),
+        (DatabaseTimeoutError("canceling statement"), 503, "database_timeout", b"1"),
         (CircuitOpenError("provider", retry_after=1.2), 503, "circuit_open", b"2"),
         (DatabaseError("relation secret_table"), 500, "database_error", None),
         (KeyError("secret"), 500, "internal_error", None),
@@ -102,6 +102,31 @@ async def test_own_shape() -> None:
     reply = await ask(layer)
     assert json.loads(reply.body) == {"success": False, "error": {"code": "TAKEN", "message": "no"}}
     assert (reply.status, reply.headers[b"content-type"]) == (409, b"application/json")
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, b"application/json"),
+        (b"*/*", b"application/json"),
+        (b"application/json", b"application/json"),
+        (b"application/problem+json", b"application/problem+json"),
+        (b"Application/Problem+JSON; charset=utf-8; q=0.9, application/json;q=0.8", b"application/problem+json"),
+        (b"application/json, application/problem+json", b"application/problem+json"),
+        (b"application/problem+json;q=0.1, application/json", b"application/json"),
+        (b"application/problem+json;q=0", b"application/json"),
+        (b"application/problem+json;q=nonsense", b"application/json"),
+        (b"\xff,;q=,,=", b"application/json"),
+    ],
+)
+async def test_another_shape_for_who_asks_for_it(accept: bytes | None, media_type: bytes) -> None:
+    """RFC 9457 beside a shape of one's own goes to clients that name it; caches are told that it depends."""
+    shape = ErrorShape(lambda problem: {"error": problem.code}, others=(rfc9457,))
+    layer = ProblemDetailsMiddleware(raising(RequestError("no", status=409, code="taken")), shape=shape)
+    reply = await ask(layer, headers=[] if accept is None else [(b"accept", accept)])
+    assert (reply.headers[b"content-type"], reply.headers[b"vary"]) == (media_type, b"accept")
+    body = json.loads(reply.body)
+    assert body["code" if media_type.endswith(b"problem+json") else "error"] == "taken"
 
 
 async def test_error_hook() -> None:

@@ -10,6 +10,7 @@ secondary indexes here; the optimised side declares its own beside the queries t
 - A turn's speaker belongs to the turn's call: the composite foreign key says so. The unique constraint it refers to
   leads with ``speakers.id``, so it speeds up nothing that the primary key does not.
 - ``transcripts.search`` is made by PostgreSQL from ``text``, so it cannot differ from it.
+- ``call_analyses`` has whole analyses; the sessions of those that are current stand in ``coaching_sessions`` as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Computed,
     Date,
@@ -45,8 +47,10 @@ __all__ = [
     "DIMENSIONS",
     "SEARCH_EXPRESSION",
     "STAGES",
+    "AnalysisLease",
     "Base",
     "Call",
+    "CallAnalysis",
     "CallOpportunity",
     "CoachingSession",
     "Dataset",
@@ -223,6 +227,41 @@ class CoachingSession(Base):
     evidence: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     rubric_version: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+
+
+class CallAnalysis(Base):
+    """An analysis of a call: one for each transcript that it has had and each version of a rubric.
+
+    Attributes:
+        transcript_version: of what was analysed, see ``transcript_version``.
+        analysis: dimensions with scores, remarks and evidence, and the conversation's metrics.
+        is_current: it is about the newest transcript that was analysed; coaching sessions are its.
+        begun_at: when it was begun, by the database's clock; analysed_at: when, by the service's.
+    """
+
+    __tablename__ = "call_analyses"
+    __table_args__ = (UniqueConstraint("call_id", "rubric_version", "transcript_version"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"))
+    rubric_version: Mapped[str] = mapped_column(Text)
+    transcript_version: Mapped[str] = mapped_column(Text)
+    analysis: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    is_current: Mapped[bool] = mapped_column(Boolean)
+    begun_at: Mapped[datetime] = mapped_column(Moment, server_default=func.clock_timestamp())
+    analysed_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class AnalysisLease(Base):
+    """Who analyses a call just now. An owner that dies keeps others waiting until ``expires_at`` at most."""
+
+    __tablename__ = "analysis_leases"
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    rubric_version: Mapped[str] = mapped_column(Text, primary_key=True)
+    owner: Mapped[str] = mapped_column(Text)
+    begun_at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class Dataset(Base):

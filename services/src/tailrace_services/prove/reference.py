@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tailrace_services.clock import service_clock
 from tailrace_services.data.connection import open_connection
 from tailrace_services.settings import database_url, load_services_settings
 from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
-from tailrace_services.voice_dashboard.clock import service_clock
 
 __all__ = ["create_reference_app", "reference_index"]
 

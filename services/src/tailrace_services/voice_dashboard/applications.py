@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from tailrace.settings import Settings, load_settings
+from tailrace.settings import load_settings
+from tailrace_services.clock import for_moment, service_clock
 from tailrace_services.settings import database_url, load_services_settings
 from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
-from tailrace_services.voice_dashboard.clock import service_clock
 from tailrace_services.voice_dashboard.optimised.application import create_app
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
@@ -32,8 +32,7 @@ def app_from_environment() -> FastAPI:
     if "pool_timeout" not in settings.database.model_fields_set:
         patient = settings.database.model_copy(update={"pool_timeout": POOL_TIMEOUT})
         settings = settings.model_copy(update={"database": patient})
-    if services.fixed_now is not None:
-        settings = _for_moment(settings, int(services.fixed_now.timestamp()))
+    settings = for_moment(settings, services.fixed_now)
     provider = VoiceProviderSettings(base_url=services.provider_url, api_key=services.provider_api_key)
     return create_app(settings, provider=provider, clock=service_clock(services.fixed_now))
 
@@ -51,9 +50,3 @@ def baseline_app_from_environment() -> FastAPI:
         provider_key=services.provider_api_key.get_secret_value(),
         clock=service_clock(services.fixed_now),
     )
-
-
-def _for_moment(settings: Settings, seconds: int) -> Settings:
-    """With keys of its own in the cache: answers for another moment than the present are nobody else's."""
-    namespace = f"{settings.cache.namespace[:20]}-{seconds:x}"
-    return settings.model_copy(update={"cache": settings.cache.model_copy(update={"namespace": namespace})})

@@ -22,8 +22,8 @@ from tailrace.clock import Clock
 from tailrace.embedded import PostgresServer
 from tailrace.schema import apply
 from tailrace.settings import Settings
+from tailrace_services.clock import FrozenClock
 from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
-from tailrace_services.voice_dashboard.clock import FrozenClock
 from tailrace_services.voice_dashboard.generator import Scale, generate
 from tailrace_services.voice_dashboard.keys import api_key
 from tailrace_services.voice_dashboard.migrations import migrate

@@ -41,6 +41,8 @@ _CHUNK = 2_000
 _EMAILS = 50_000
 _MESSAGE = 1 << 20
 """Bytes in one CopyData message."""
+_ABOUT_CALLS = ("transcript_imports", "call_analyses", "analysis_leases")
+"""Tables that are not generated, and lose their rows with the calls'."""
 _COLUMNS = {
     "calls": ("id", "title", "product", "call_type", "scheduled_at", "duration_seconds", "created_at"),
     "speakers": ("id", "call_id", "name", "email", "role", "company_side", "talk_time_seconds"),
@@ -155,10 +157,9 @@ async def _refuse_other_rows(connection: Connection, found: GeneratedDataset | N
 async def _load(connection: Connection, people: Population, anchor: datetime, progress: Progress) -> GeneratedDataset:
     # Tailrace's triggers and views may lean on the constraints; then they stay, and the load is slower.
     bare = await connection.fetchval("SELECT to_regnamespace('tailrace') IS NULL")
-    constraints = await drop_constraints(connection, (*_COLUMNS, "transcript_imports")) if bare else []
-    await connection.execute(
-        "TRUNCATE transcript_imports, dataset, reps, opportunities, " + ", ".join(_COLUMNS) + " RESTART IDENTITY"
-    )
+    constraints = await drop_constraints(connection, (*_COLUMNS, *_ABOUT_CALLS)) if bare else []
+    tables = ", ".join(("dataset", "reps", "opportunities", *_COLUMNS, *_ABOUT_CALLS))
+    await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
     await _copy_people(connection, people, anchor - timedelta(days=DAYS))
     sessions = await _copy_calls(connection, people, anchor, progress)
     await _copy_emails(connection, people, anchor, progress)

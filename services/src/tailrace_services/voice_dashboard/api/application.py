@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from tailrace.clock import Clock
+from tailrace_services.body_limit import BodyLimitMiddleware
 from tailrace_services.voice_dashboard.api.authentication import Authenticator
-from tailrace_services.voice_dashboard.api.body_limit import BodyLimitMiddleware
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard
 from tailrace_services.voice_dashboard.api.errors import install_error_handlers
 from tailrace_services.voice_dashboard.api.routes import Mark, build_routes, unmarked

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tailrace.clock import Clock
 from tailrace.errors import RequestError
+from tailrace_services.plain_sessions import Sessions
 from tailrace_services.voice_dashboard.api import records
 from tailrace_services.voice_dashboard.api.dashboard import Account, Reply
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
@@ -18,7 +19,6 @@ from tailrace_services.voice_dashboard.baseline.agents import (
     calculate_configuration,
 )
 from tailrace_services.voice_dashboard.baseline.analytics import calculate_analytics
-from tailrace_services.voice_dashboard.baseline.database import Sessions
 from tailrace_services.voice_dashboard.baseline.overview import KpiCache, calculate_overview
 
 __all__ = ["BaselineDashboard"]

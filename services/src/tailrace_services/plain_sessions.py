@@ -1,4 +1,4 @@
-"""The original's sessions: SQLAlchemy with its defaults. Touches: the database."""
+"""The originals' sessions: SQLAlchemy with its defaults. Touches: the database."""
 
 from __future__ import annotations
 

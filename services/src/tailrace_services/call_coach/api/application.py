@@ -1,0 +1,47 @@
+"""Assembles the web application around an implementation. Touches nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+
+from tailrace.fastapi import Alias, Deprecated, Version, Versions
+from tailrace_services.body_limit import BodyLimitMiddleware
+from tailrace_services.call_coach.api.coach import Coach
+from tailrace_services.call_coach.api.v1 import routes as v1
+
+__all__ = ["MAX_BODY_BYTES", "UNVERSIONED", "VERSIONS", "new_application", "serve"]
+
+MAX_BODY_BYTES = 64 * 1024
+"""Largest request body."""
+
+UNVERSIONED = Deprecated(
+    since=datetime(2026, 11, 1, tzinfo=UTC),
+    sunset=datetime(2027, 11, 1, tzinfo=UTC),
+)
+"""The addresses from before there were versions."""
+
+VERSIONS = Versions([Version("v1")], base="/api", aliases=[Alias("/tools", f"{v1.PREFIX}/tools", UNVERSIONED)])
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
+    """An application without routes that documents itself at ``/docs``."""
+    app = FastAPI(
+        title=title,
+        version="1",
+        summary="Coaching of sales representatives from recorded calls, emails and opportunities",
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
+    return app
+
+
+def serve(app: FastAPI, coach: Coach) -> None:
+    """Let ``app`` answer every version of the tools by ``coach``."""
+    app.include_router(v1.build_routes(coach))

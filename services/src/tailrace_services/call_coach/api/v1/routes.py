@@ -1,0 +1,61 @@
+"""The tools' addresses in the first version of the API, built once for an implementation. Touches nothing itself.
+
+Each route reads the question, asks the implementation and sends what it answers, ready as JSON: nothing is validated
+or serialised a second time on the way out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from tailrace.fastapi import limited
+from tailrace_services.call_coach.api.coach import Coach
+from tailrace_services.call_coach.api.errors import SHAPE, ErrorBody
+from tailrace_services.call_coach.api.v1.schemas.analyze_call import AnalyzeCallRequest, AnalyzeCallResponse
+
+__all__ = ["PREFIX", "build_routes"]
+
+PREFIX = "/api/v1"
+
+expensive = limited("20/minute", burst=30, name="expensive")
+"""For tools that read or work much: one bucket for all of them, beside the general one."""
+
+DESCRIPTIONS = {
+    401: "A credential that is not valid, or none where one is needed.",
+    404: "There is no such thing.",
+    422: "A value is missing, unknown or out of range.",
+    500: "Something unexpected.",
+    503: "Not now; `Retry-After` says when.",
+}
+ALWAYS = (401, 422, 500, 503)
+
+
+def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route documents of its failures: both shapes for each status."""
+    content = {other.media_type: {"schema": dict(other.schema)} for other in SHAPE.others}
+    return {
+        status: {"model": ErrorBody, "description": DESCRIPTIONS[status], "content": content}
+        for status in sorted((*ALWAYS, *statuses))
+    }
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, headers={"cache-control": "no-store"}, media_type="application/json")
+
+
+def build_routes(coach: Coach) -> APIRouter:
+    """All routes of this version, answered by ``coach``."""
+    router = APIRouter(prefix=PREFIX, tags=["tools"])
+    _add_analyze_call(router, coach)
+    return router
+
+
+def _add_analyze_call(router: APIRouter, coach: Coach) -> None:
+    @router.post("/tools/analyze_call", response_model=AnalyzeCallResponse, responses=_failures(404))
+    @expensive
+    async def analyze_call(request: AnalyzeCallRequest) -> Response:
+        """How the representatives did in a call: scores, remarks, evidence and figures of the conversation."""
+        found = await coach.analyze_call(request.question())
+        return _json(AnalyzeCallResponse.of(found).json_bytes())

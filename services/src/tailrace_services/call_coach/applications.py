@@ -1,0 +1,49 @@
+"""The service as web applications, configured from the environment. Touches: the environment, once."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from tailrace.errors import SettingsError
+from tailrace.settings import load_settings
+from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
+from tailrace_services.call_coach.baseline.application import create_baseline_app
+from tailrace_services.call_coach.optimised.application import create_app
+from tailrace_services.clock import for_moment, service_clock
+from tailrace_services.settings import ServicesSettings, database_url, load_services_settings
+
+__all__ = ["SERVICE", "app_from_environment", "baseline_app_from_environment", "create_app", "create_baseline_app"]
+
+SERVICE = "call_coach"
+
+
+def app_from_environment() -> FastAPI:
+    """The optimised service on its own database.
+
+    Raises:
+        SettingsError: one line for every setting that is missing or wrong.
+    """
+    services = load_services_settings()
+    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(SERVICE))})
+    settings = for_moment(settings, services.fixed_now)
+    return create_app(settings, chat=_chat(services), clock=service_clock(services.fixed_now))
+
+
+def baseline_app_from_environment() -> FastAPI:
+    """The original on its own copy of the data.
+
+    Raises:
+        SettingsError: one line for every setting that is missing or wrong.
+    """
+    services = load_services_settings()
+    url = database_url(SERVICE, baseline=True)
+    return create_baseline_app(url, chat=_chat(services), clock=service_clock(services.fixed_now))
+
+
+def _chat(services: ServicesSettings) -> ChatSettings | None:
+    if services.chat_url is None:
+        return None
+    if not services.chat_model:
+        raise SettingsError("TAILRACE_SERVICES_CHAT_MODEL: name the model at TAILRACE_SERVICES_CHAT_URL")
+    return ChatSettings(services.chat_url, services.chat_model, services.chat_api_key)

@@ -1,0 +1,1 @@
+"""The service as it was: ORM queries one after the other, no index but those of keys, everything live."""

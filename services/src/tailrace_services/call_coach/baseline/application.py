@@ -1,0 +1,43 @@
+"""The slow implementation as a web application. Touches: the database, once requests come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
+from tailrace.clock import Clock
+from tailrace.fastapi import install_error_handlers
+from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
+from tailrace_services.call_coach.api.application import new_application, serve
+from tailrace_services.call_coach.api.errors import SHAPE
+from tailrace_services.call_coach.baseline.coach import BaselineCoach
+
+__all__ = ["create_baseline_app"]
+
+
+def create_baseline_app(database_url: str, *, chat: ChatSettings | None = None, clock: Clock) -> FastAPI:
+    """The service as it was, on any database that has the service's tables.
+
+    Of Tailrace it has request ids and the shape of errors, so that both can be asked in the same way.
+
+    Args:
+        database_url: ``postgresql://...``.
+        chat: where a language model is that analyses, if one is to.
+        clock: the service's time.
+    """
+    coach = BaselineCoach(database_url, chat=chat, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with coach.running():
+            yield
+
+    app = new_application("Call Coach, as it was", lifespan)
+    install_error_handlers(app, ProblemDetailsMiddleware(app, shape=SHAPE))
+    app.add_middleware(ProblemDetailsMiddleware, shape=SHAPE)
+    app.add_middleware(RequestContextMiddleware)
+    serve(app, coach)
+    return app

@@ -1,0 +1,54 @@
+"""The fast implementation of the service. Touches: the cache, the database, and the analyst's network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tailrace.clock import Clock
+from tailrace.db import Database
+from tailrace.fastapi import Tailrace
+from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
+from tailrace_services.call_coach.analyst.chosen import running_analyst
+from tailrace_services.call_coach.optimised.analyze_call import Analyses
+from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+
+__all__ = ["OptimisedCoach"]
+
+
+class OptimisedCoach:
+    """``Coach`` on Tailrace. It answers while ``running``.
+
+    Args:
+        tailrace: its database has the objects that ``objects()`` declares.
+        chat: where a language model is that analyses, if one is to.
+        clock: the service's time, which a comparison may freeze.
+    """
+
+    def __init__(self, tailrace: Tailrace, *, chat: ChatSettings | None, clock: Clock) -> None:
+        self._tailrace = tailrace
+        self._chat = chat
+        self._clock = clock
+        self._analyses: Analyses | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Between Tailrace's start and its stop."""
+        tailrace = self._tailrace
+        async with running_analyst(self._chat, clock=tailrace.clock, observer=tailrace.observer) as analyst:
+            self._analyses = Analyses(tailrace, self._database, analyst, self._clock)
+            try:
+                yield
+            finally:
+                self._analyses = None
+
+    @property
+    def _database(self) -> Database:
+        database = self._tailrace.database
+        assert database is not None
+        return database
+
+    async def analyze_call(self, question: AnalyzeCall) -> CallAnalysis:
+        """Analysed once for each transcript; forced ones are known to all readers at once."""
+        assert self._analyses is not None
+        return await self._analyses.read(question)

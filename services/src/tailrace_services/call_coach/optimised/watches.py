@@ -1,0 +1,15 @@
+"""Which changes end cached answers: one watch for each table that answers are read from. Pure: declarations."""
+
+from __future__ import annotations
+
+from tailrace.schema import Watch
+from tailrace_services.call_coach.model import Call, CallAnalysis, Speaker, Turn
+
+__all__ = ["WATCHES"]
+
+WATCHES = (
+    Watch(Call, key="id"),
+    Watch(Speaker, key="call_id"),
+    Watch(Turn, key="call_id"),
+    Watch(CallAnalysis, key="call_id"),
+)

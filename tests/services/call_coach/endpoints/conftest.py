@@ -1,0 +1,139 @@
+"""A small generated year of calls, and both implementations on copies of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from tailrace.clock import Clock
+from tailrace.embedded import PostgresServer
+from tailrace.schema import apply
+from tailrace.settings import Settings
+from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
+from tailrace_services.call_coach.baseline.application import create_baseline_app
+from tailrace_services.call_coach.generator import Scale, generate
+from tailrace_services.call_coach.migrations import migrate
+from tailrace_services.call_coach.optimised import objects
+from tailrace_services.call_coach.optimised.application import create_app
+from tailrace_services.clock import FrozenClock
+
+ANCHOR = datetime(2026, 3, 31, 12, tzinfo=UTC)
+"""The end of the generated year."""
+
+NOW = datetime(2026, 3, 31, 11, 47, 12, 345678, tzinfo=UTC)
+"""When tests ask."""
+
+IMPLEMENTATIONS = ("baseline", "optimised")
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Service:
+    """One implementation, running in this process on its own database."""
+
+    name: str
+    database_url: str
+    app: FastAPI
+    client: httpx2.AsyncClient
+    clock: Clock
+
+    async def ask(self, tool: str, *, headers: dict[str, str] | None = None, **question: Any) -> httpx2.Response:
+        """Ask a tool of the first version."""
+        return await self.client.post(f"/api/v1/tools/{tool}", json=question, headers=headers)
+
+    async def settled(self) -> None:
+        """Return once what was written beside the service is known to it."""
+        if self.name == "optimised":
+            assert await self.app.state.tailrace.freshness.fence()
+
+    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a statement the way somebody with psql does: beside the service."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return await connection.fetch(statement, *arguments)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def generated(postgres: PostgresServer) -> dict[str, str]:
+    """For each implementation the name of a database with a small generated year, to make copies of."""
+    names = {name: f"coach_endpoints_{name}" for name in IMPLEMENTATIONS}
+    plain, optimised = names.values()
+
+    async def fill() -> None:
+        await migrate(postgres.url(plain))
+        await generate(postgres.url(plain), Scale("endpoints", 200, 4000, reps=6, opportunities=40), 1, ANCHOR)
+
+    postgres.create_database(plain)
+    asyncio.run(fill())
+    postgres.create_database(optimised, template=plain)
+    asyncio.run(apply(postgres.url(optimised), objects()))
+    return names
+
+
+@pytest.fixture
+def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
+    """Makes copies of the generated database for an implementation, dropped afterwards."""
+    made: list[str] = []
+
+    def make(implementation: str) -> str:
+        name = f"coach_endpoints_{next(_numbers)}"
+        postgres.create_database(name, template=generated[implementation])
+        made.append(name)
+        return postgres.url(name)
+
+    yield make
+    for name in made:
+        postgres.drop_database(name)
+
+
+StartService = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@pytest.fixture
+def start_service(new_database: Callable[[str], str]) -> StartService:
+    """Starts an implementation by its name, on a new copy of the data or on ``database``."""
+
+    @asynccontextmanager
+    async def start(
+        name: str,
+        *,
+        now: datetime = NOW,
+        database: str | None = None,
+        chat: ChatSettings | None = None,
+        **more: Any,
+    ) -> AsyncIterator[Service]:
+        url = database or new_database(name)
+        clock = FrozenClock(now)
+        if name == "baseline":
+            app = create_baseline_app(url, chat=chat, clock=clock)
+        else:
+            app = create_app(Settings(database_url=SecretStr(url), **more), chat=chat, clock=clock)
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://service") as client,
+        ):
+            yield Service(name, url, app, client, clock)
+
+    return start
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def service(request: pytest.FixtureRequest, start_service: StartService) -> AsyncIterator[Service]:
+    """Each implementation in turn."""
+    async with start_service(request.param) as started:
+        yield started
