@@ -23,7 +23,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Alias, Column, FromClause, Select, Table, UnaryExpression, and_, bindparam, tuple_, union_all
+from sqlalchemy import (
+    Alias,
+    Column,
+    Float,
+    FromClause,
+    Select,
+    Table,
+    UnaryExpression,
+    and_,
+    bindparam,
+    cast,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ColumnElement, Executable, Join, operators, visitors
 
@@ -72,7 +85,11 @@ class Term:
 
     def parameter(self, value: CursorValue) -> ColumnElement[Any]:
         """``value`` as a parameter of the column's type."""
-        return bindparam(None, value, type_=self.expression.type)
+        parameter = bindparam(None, value, type_=self.expression.type)
+        if not isinstance(self.expression.type, Float):
+            return parameter
+        # A driver may send every float in eight bytes; 0.1 in four is another number then, and its row comes again.
+        return cast(parameter, self.expression.type)
 
     def equals(self, value: CursorValue) -> Condition:
         """The column has this value, or is NULL like it."""

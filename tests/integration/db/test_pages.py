@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import (
+    DOUBLE_PRECISION,
+    REAL,
     BigInteger,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Integer,
     MetaData,
+    Numeric,
     Table,
     Text,
     cast,
@@ -244,6 +249,33 @@ async def test_columns_of_an_outer_join_may_be_null(connection: AsyncConnection)
     assert seen == list(expected)
     with pytest.raises(ValueError, match="outer join"):
         page_statement(statement, Order(key=note.id), Position(), 1)
+
+
+@pytest.mark.parametrize("driver", ["postgresql+asyncpg", "postgresql+psycopg"])
+@pytest.mark.parametrize("kind", [REAL(), Float(24), Float(), DOUBLE_PRECISION(), Numeric()])
+@pytest.mark.parametrize("descending", [True, False])
+async def test_numbers_that_no_float_is_exactly(database_url: str, driver: str, kind: Any, descending: bool) -> None:
+    """0.1 of four bytes is not 0.1 of eight; whatever the driver makes of it, each row is on one page."""
+    metadata = MetaData()
+    table = Table("measures", metadata, Column("id", BigInteger, primary_key=True), Column("value", kind))
+    engine = create_async_engine(database_url.replace("postgresql", driver, 1), poolclass=NullPool)
+    order = Order(table.c.value.desc() if descending else table.c.value, key=table.c.id)
+    pages = Pages({"value": order}, cursors=CURSORS)
+    async with engine.connect() as connection:
+        await connection.run_sync(metadata.create_all)
+        values = [{"id": n, "value": Decimal(n % 10) / 10} for n in range(1, 31)]
+        await connection.execute(table.insert(), values)
+        seen: list[int] = []
+        cursor = None
+        while len(seen) <= 30:
+            request = pages.request(limit=1, cursor=cursor, filters={}, identity=None)
+            page = await request.fetch(connection, select(table.c.id))
+            seen += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert sorted(seen) == list(range(1, 31))
+    await engine.dispose()
 
 
 async def test_rows_and_items(connection: AsyncConnection) -> None:
