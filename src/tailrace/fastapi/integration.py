@@ -252,6 +252,8 @@ class Tailrace:
         connect = getattr(self.store, "connect", None)
         if connect is not None and not await connect():
             _log.warning("the shared store is not reachable; serving without it until it is")
+        if self.settings.rate_limit.enabled and not await self.limiter.connect():
+            _log.warning("the store of the rate limits is not reachable; each does as it says for an outage")
         if self.freshness is not None:
             await self.freshness.start()
         if self._folder is not None:

@@ -138,6 +138,10 @@ class LeasedLimiter:
             if found is not None:
                 found.units += cost
 
+    async def connect(self) -> bool:
+        """Connect now, so that a loss is noticed from here on."""
+        return await self._shared.connect()
+
     async def aclose(self) -> None:
         """Let go of the connection."""
         await self._shared.aclose()

@@ -109,6 +109,10 @@ class Limiter(Protocol):
         """The verdict: every claim is granted, or nothing is taken for any of them."""
         ...
 
+    async def connect(self) -> bool:
+        """Be ready before the first decision; False if the store, where there is one, cannot be reached now."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections and tasks. Idempotent."""
         ...

@@ -85,6 +85,10 @@ class MemoryLimiter:
         """The same as ``take_now``."""
         return self.take_now(claims)
 
+    async def connect(self) -> bool:
+        """Nothing to connect to."""
+        return True
+
     async def aclose(self) -> None:
         """There is nothing to let go of."""
 

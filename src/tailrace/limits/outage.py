@@ -68,6 +68,10 @@ class ResilientLimiter:
         except StoreUnavailableError:
             return self._without_store(claims)
 
+    async def connect(self) -> bool:
+        """Connect now, so that a loss is noticed from here on."""
+        return await self._exact.connect()
+
     async def aclose(self) -> None:
         """Let go of the connection."""
         await self._exact.aclose()

@@ -68,6 +68,10 @@ class ValkeyLimiter:
         allowed, now, arrival = await shared.run_one(self._take, shared.key(limit.name, caller), tail)
         return Verdict(allowed == 1, (Decision(rate, allowed == 1, arrival, now, cost),), "valkey")
 
+    async def connect(self) -> bool:
+        """Connect now, so that a loss is noticed from here on."""
+        return await self._shared.connect()
+
     async def aclose(self) -> None:
         """Let go of the connection."""
         await self._shared.aclose()

@@ -17,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from tests.unit.asgi.driver import ask
 from tests.waiting import wait_until
 
+from tailrace import Tailrace, limited
 from tailrace.core.gcra import Rate, parse_rate
 from tailrace.embedded import ValkeyServer
 from tailrace.errors import StoreUnavailableError
+from tailrace.events import LimitStateLost, StoreConnectionChanged
 from tailrace.limits import Claim, Limit, SharedBuckets, ValkeyLimiter
-from tailrace.settings import ValkeySettings
+from tailrace.settings import Settings, ValkeySettings
 
 PROCESSES = 4
 RATE = parse_rate("100/60s")
@@ -212,6 +217,25 @@ async def test_who_was_connected_notices_a_loss(own_valkey: ValkeyServer) -> Non
     await wait_until(lambda: waiting.link.epoch not in (None, before))
     assert not (await ValkeyLimiter(waiting).take([Claim(limit, "a")])).allowed
     await waiting.aclose()
+
+
+async def test_an_application_notices_a_loss_from_its_start_on(own_valkey: ValkeyServer) -> None:
+    """Its first decision, behind a restart of the store, knows that something may be missing."""
+    heard: list[Any] = []
+    app = FastAPI()
+    app.get("/")(limited("5/hour")(nothing))
+    settings = Settings(database_url=None, valkey_url=SecretStr(own_valkey.url))
+    async with Tailrace(app, settings, observer=heard.append).running():
+        connected = StoreConnectionChanged("limits", True)
+        await wait_until(lambda: heard.count(connected) == 1)
+        await asyncio.to_thread(own_valkey.restart)
+        await wait_until(lambda: heard.count(connected) == 2)
+        assert (await ask(app)).status == 429, "whoever asks may have used up the bucket that was lost"
+        assert LimitStateLost("limits") in heard
+
+
+async def nothing() -> None:
+    return None
 
 
 async def test_an_outage_adds_no_more_than_the_shares(own_valkey: ValkeyServer) -> None:
