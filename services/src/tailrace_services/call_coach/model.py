@@ -25,12 +25,10 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     Date,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Integer,
-    MetaData,
     Numeric,
     SmallInteger,
     Text,
@@ -40,6 +38,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tailrace_services.data.tables import DatasetColumns, Moment, new_metadata, one_of
 
 __all__ = [
     "CALL_TYPES",
@@ -69,26 +69,13 @@ STAGES = ("prospecting", "discovery", "evaluation", "proposal", "negotiation", "
 SEARCH_EXPRESSION = "to_tsvector('english'::regconfig, text)"
 
 Seconds = Numeric(10, 3)
-Moment = DateTime(timezone=True)
 EMPTY_LIST = text("'{}'::text[]")
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
 class Base(DeclarativeBase):
-    """Base of the service's tables; constraints are named by one convention so that migrations can name them."""
+    """Base of the service's tables."""
 
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-            "ck": "%(table_name)s_%(constraint_name)s_check",
-        }
-    )
+    metadata = new_metadata()
 
 
 class Rep(Base):
@@ -109,7 +96,7 @@ class Call(Base):
 
     __tablename__ = "calls"
     __table_args__ = (
-        _one_of("call_type", CALL_TYPES),
+        one_of("call_type", CALL_TYPES),
         CheckConstraint("duration_seconds >= 0", name="duration_seconds"),
     )
 
@@ -128,7 +115,7 @@ class Speaker(Base):
     __tablename__ = "speakers"
     __table_args__ = (
         UniqueConstraint("id", "call_id"),
-        _one_of("company_side", COMPANY_SIDES),
+        one_of("company_side", COMPANY_SIDES),
         CheckConstraint("talk_time_seconds >= 0", name="talk_time_seconds"),
     )
 
@@ -166,7 +153,7 @@ class Opportunity(Base):
 
     __tablename__ = "opportunities"
     __table_args__ = (
-        _one_of("stage", STAGES),
+        one_of("stage", STAGES),
         CheckConstraint("amount >= 0", name="amount"),
         CheckConstraint("health_score BETWEEN 0 AND 100", name="health_score"),
     )
@@ -213,7 +200,7 @@ class CoachingSession(Base):
 
     __tablename__ = "coaching_sessions"
     __table_args__ = (
-        _one_of("dimension", DIMENSIONS),
+        one_of("dimension", DIMENSIONS),
         CheckConstraint("score BETWEEN 0 AND 100", name="score"),
     )
 
@@ -264,23 +251,15 @@ class AnalysisLease(Base):
     expires_at: Mapped[datetime] = mapped_column(Moment)
 
 
-class Dataset(Base):
-    """What was generated into this database: at most one row, written in the transaction that loads the rows."""
+class Dataset(DatasetColumns, Base):
+    """What was generated into this database."""
 
-    __tablename__ = "dataset"
-    __table_args__ = (CheckConstraint("id = 1", name="single"),)
-
-    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default=text("1"))
-    scale: Mapped[str] = mapped_column(Text)
-    seed: Mapped[int] = mapped_column(BigInteger)
-    anchor: Mapped[datetime] = mapped_column(Moment)
     reps: Mapped[int] = mapped_column(Integer)
     opportunities: Mapped[int] = mapped_column(Integer)
     calls: Mapped[int] = mapped_column(BigInteger)
     turns: Mapped[int] = mapped_column(BigInteger)
     emails: Mapped[int] = mapped_column(BigInteger)
     sessions: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
 
 
 class TranscriptImport(Base):

@@ -1,8 +1,8 @@
 """Bring a service's own tables to a revision, from inside the program. Touches: the database.
 
-The scripts travel in the wheel, in ``migrations/versions`` of the service. Each run holds an advisory lock, so several
-processes may start at once: one migrates, the others find nothing left to do. A run is one transaction: it happens
-whole or not at all.
+The scripts travel in the wheel, in ``migrations/versions`` of the service; Alembic's entry point is the same for all.
+Each run holds an advisory lock, so several processes may start at once: one migrates, the others find nothing left to
+do. A run is one transaction: it happens whole or not at all.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ class Migrations:
     """A service's migrations.
 
     Args:
-        package: the package whose folder ``migrations`` has the scripts.
+        service: its name, which is its package's.
         metadata: the tables as they are declared.
-        lock: key of the advisory lock, another for each service.
     """
 
-    package: str
+    service: str
     metadata: MetaData
-    lock: int
 
     async def migrate(self, url: str, revision: str = "head") -> str:
         """Upgrade the database at ``url`` to ``revision`` and return the revision it is at; nothing when it is there.
@@ -65,7 +63,8 @@ class Migrations:
         engine = create_async_engine(driver_url(url, "+asyncpg"), poolclass=pool.NullPool)
         try:
             async with engine.begin() as connection:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": self.lock})
+                lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
+                await connection.execute(lock, {"what": f"migrate {self.service}"})
                 return await connection.run_sync(work)
         except OSError as error:
             raise DatabaseUnavailableError(f"cannot connect to the database: {error}") from error
@@ -76,7 +75,9 @@ class Migrations:
 
     def _configuration(self, connection: Connection) -> Config:
         configuration = Config()
-        configuration.set_main_option("script_location", f"{self.package}:migrations")
+        configuration.set_main_option("script_location", "tailrace_services.data:alembic")
+        configuration.set_main_option("path_separator", "newline")  # a path may have blanks
+        configuration.set_main_option("version_locations", f"tailrace_services.{self.service}:migrations/versions")
         configuration.attributes["connection"] = connection
         return configuration
 

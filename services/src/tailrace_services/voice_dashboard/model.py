@@ -22,12 +22,10 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Integer,
-    MetaData,
     Numeric,
     SmallInteger,
     Text,
@@ -37,6 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tailrace_services.data.tables import DatasetColumns, Moment, new_metadata, one_of
 
 __all__ = [
     "AGENT_STATUSES",
@@ -56,25 +56,12 @@ CALL_STATUSES = ("completed", "failed", "no_answer", "busy", "in_progress")
 
 Minutes = Numeric(10, 3)
 Credits = Numeric(14, 2)
-Moment = DateTime(timezone=True)
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 class Base(DeclarativeBase):
-    """Base of the service's tables; constraints are named by one convention so that migrations can name them."""
+    """Base of the service's tables."""
 
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-            "ck": "%(table_name)s_%(constraint_name)s_check",
-        }
-    )
+    metadata = new_metadata()
 
 
 class User(Base):
@@ -98,7 +85,7 @@ class Agent(Base):
     __table_args__ = (
         UniqueConstraint("external_id"),
         UniqueConstraint("id", "user_id"),
-        _one_of("status", AGENT_STATUSES),
+        one_of("status", AGENT_STATUSES),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -131,7 +118,7 @@ class Call(Base):
     __tablename__ = "calls"
     __table_args__ = (
         ForeignKeyConstraint(["agent_id", "user_id"], ["agents.id", "agents.user_id"], ondelete="RESTRICT"),
-        _one_of("status", CALL_STATUSES),
+        one_of("status", CALL_STATUSES),
         CheckConstraint("duration_minutes >= 0", name="duration_minutes"),
         CheckConstraint("credits_used >= 0", name="credits_used"),
     )
@@ -157,21 +144,13 @@ class LeadAnalytics(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
 
 
-class Dataset(Base):
-    """What was generated into this database: at most one row, written in the transaction that loads the rows."""
+class Dataset(DatasetColumns, Base):
+    """What was generated into this database."""
 
-    __tablename__ = "dataset"
-    __table_args__ = (CheckConstraint("id = 1", name="single"),)
-
-    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default=text("1"))
-    scale: Mapped[str] = mapped_column(Text)
-    seed: Mapped[int] = mapped_column(BigInteger)
-    anchor: Mapped[datetime] = mapped_column(Moment)
     users: Mapped[int] = mapped_column(Integer)
     agents: Mapped[int] = mapped_column(Integer)
     calls: Mapped[int] = mapped_column(BigInteger)
     leads: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
 
 
 class CampaignImport(Base):

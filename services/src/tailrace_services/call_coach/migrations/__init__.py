@@ -5,10 +5,10 @@ from __future__ import annotations
 from tailrace_services.call_coach.model import Base
 from tailrace_services.data.migrations import Migrations
 
-__all__ = ["differences", "migrate", "revert"]
+__all__ = ["MIGRATIONS", "differences", "migrate", "revert"]
 
-_MIGRATIONS = Migrations("tailrace_services.call_coach", Base.metadata, lock=0x7461696C63616C6C)
+MIGRATIONS = Migrations("call_coach", Base.metadata)
 
-migrate = _MIGRATIONS.migrate
-revert = _MIGRATIONS.revert
-differences = _MIGRATIONS.differences
+migrate = MIGRATIONS.migrate
+revert = MIGRATIONS.revert
+differences = MIGRATIONS.differences

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tailrace_services.data.migrations import Migrations
 from tailrace_services.voice_dashboard.model import Base
 
-__all__ = ["differences", "migrate", "revert"]
+__all__ = ["MIGRATIONS", "differences", "migrate", "revert"]
 
-_MIGRATIONS = Migrations("tailrace_services.voice_dashboard", Base.metadata, lock=0x7461696C766D6967)
+MIGRATIONS = Migrations("voice_dashboard", Base.metadata)
 
-migrate = _MIGRATIONS.migrate
-revert = _MIGRATIONS.revert
-differences = _MIGRATIONS.differences
+migrate = MIGRATIONS.migrate
+revert = MIGRATIONS.revert
+differences = MIGRATIONS.differences
