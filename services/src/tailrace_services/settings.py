@@ -17,7 +17,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailrace.errors import SettingsError
 
-__all__ = ["ServicesSettings", "database_name", "database_url", "load_services_settings"]
+__all__ = ["DEFAULT_SEED", "ServicesSettings", "database_name", "database_url", "load_services_settings"]
+
+DEFAULT_SEED = 1
+"""The seed of generated data when none is given."""
 
 MAINTENANCE_DATABASES = frozenset({"", "postgres", "template0", "template1"})
 
@@ -47,7 +50,7 @@ class ServicesSettings(BaseSettings):
     """The model's name there."""
     chat_api_key: SecretStr = SecretStr("")
     """Sent to it as a bearer token."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0)] = DEFAULT_SEED
     """What generated data and its API keys are made from."""
 
 

@@ -1,12 +1,16 @@
 """What the services' data commands share: their options, which databases they mean, progress and output.
 
+Without ``--database-url`` the service's database on the server that ``TAILRACE_DATABASE_URL`` names is meant, and its
+baseline's beside it if there is one, so that both keep the same rows.
+
 Touches: the terminal, and the databases when it looks whether there is a baseline's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
@@ -16,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from tailrace.errors import RequestError
 from tailrace_services.data.connection import MissingDatabaseError, open_connection
 from tailrace_services.settings import database_url
 
@@ -29,6 +34,7 @@ __all__ = [
     "database_label",
     "databases",
     "progress_bars",
+    "refusing",
     "show",
 ]
 
@@ -64,6 +70,10 @@ BaselineUrl = Annotated[
     ),
 ]
 OutputFormat = Annotated[Format, typer.Option("--format", help="Text for people or JSON for programs.")]
+
+
+Refusal = tuple[dict[str, Any], list[str]]
+"""What of a file was refused and why: for programs, and as lines for people."""
 
 
 async def databases(service: str, url: str | None, baseline: str | None) -> list[str]:
@@ -114,3 +124,18 @@ def show(output: Format, value: Any, lines: list[str]) -> None:
         print(json.dumps(value, indent=2, default=lambda moment: moment.isoformat()))
     else:
         print("\n".join(lines))
+
+
+@contextmanager
+def refusing(output: Format, told: Callable[[RequestError], Refusal]) -> Iterator[None]:
+    """Tell why a file was refused, as ``told`` does, and exit with code 2."""
+    try:
+        yield
+    except RequestError as error:
+        found, lines = told(error)
+        if output is Format.JSON:
+            print(json.dumps({"error": {"code": error.code, "message": str(error)}, **found}, indent=2))
+        else:
+            print(*lines, sep="\n", end="\n" if lines else "")
+        print(f"tailrace-services: {error}", file=sys.stderr)
+        raise typer.Exit(REFUSED) from None

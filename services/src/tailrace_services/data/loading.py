@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Literal, TypeAlias, TypeVar
 
 import asyncpg
+from sqlalchemy import MetaData
 
-__all__ = ["Connection", "Progress", "add_constraints", "drop_constraints", "finish_tables"]
+__all__ = [
+    "Connection",
+    "Progress",
+    "add_constraints",
+    "copy_rows",
+    "drop_constraints",
+    "finish_tables",
+    "hand_over",
+    "lock",
+]
+
+MESSAGE = 1 << 20
+"""Bytes in one CopyData message."""
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Progress = Callable[[str, int, int], None]
 """Called with a phase's name, how much of it is done and how much there is."""
+Chunk = TypeVar("Chunk")
+
+
+async def lock(connection: Connection, what: str) -> None:
+    """Wait for the advisory lock of the name ``what`` and hold it to the transaction's end."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", what)
 
 
 async def drop_constraints(connection: Connection, tables: Sequence[str]) -> list[str]:
@@ -32,6 +52,30 @@ async def drop_constraints(connection: Connection, tables: Sequence[str]) -> lis
     ]
 
 
+async def hand_over(chunks: Iterator[Chunk], take: Callable[[Chunk], Awaitable[None]]) -> None:
+    """Let ``take`` have each chunk, while a thread already makes the next."""
+    upcoming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+    try:
+        while (chunk := await upcoming) is not None:
+            upcoming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+            await take(chunk)
+    finally:
+        upcoming.cancel()
+
+
+async def copy_rows(
+    connection: Connection, table: str, columns: Sequence[str], *parts: bytes, form: Literal["text", "binary"]
+) -> None:
+    """Write rows frozen by COPY; ``parts`` together are the data in PostgreSQL's format ``form``."""
+
+    async def messages() -> AsyncIterator[bytes]:
+        for part in parts:
+            for start in range(0, len(part), MESSAGE):
+                yield part[start : start + MESSAGE]
+
+    await connection.copy_to_table(table, source=messages(), columns=list(columns), format=form, freeze=True)
+
+
 async def add_constraints(connection: Connection, statements: Sequence[str], progress: Progress) -> None:
     """Put back what :func:`drop_constraints` dropped."""
     await connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
@@ -41,16 +85,14 @@ async def add_constraints(connection: Connection, statements: Sequence[str], pro
     progress("keys", len(statements), len(statements))
 
 
-async def finish_tables(
-    connection: Connection, numbered: Sequence[str], progress: Progress, others: Sequence[str] = ()
-) -> None:
-    """Let the sequences of ``numbered`` tables go on above their last id; let the planner know all of them."""
+async def finish_tables(connection: Connection, metadata: MetaData, progress: Progress) -> None:
+    """Let the sequences of numbered tables go on above their last id; let the planner know all tables."""
     progress("statistics", 0, 1)
-    for table in numbered:
-        await connection.execute(
-            f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) "  # noqa: S608 - names of our tables
-            f"FROM {table} HAVING max(id) IS NOT NULL"
-        )
-    for table in (*numbered, *others):
-        await connection.execute(f"ANALYZE {table}")
+    for table in metadata.sorted_tables:
+        if "id" in table.c and table.c.id.identity is not None:
+            await connection.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) "  # noqa: S608 - our tables
+                f"FROM {table.name} HAVING max(id) IS NOT NULL"
+            )
+        await connection.execute(f"ANALYZE {table.name}")
     progress("statistics", 1, 1)

@@ -1,7 +1,4 @@
-"""``tailrace-services voice-dashboard``: migrate, generate, import, status. Touches: terminal, files, databases.
-
-Without ``--database-url`` the service's database on the server that ``TAILRACE_DATABASE_URL`` names is meant, and its
-baseline's beside it if there is one, so that both keep the same rows.
+"""``tailrace-services voice-dashboard``: migrate, generate, status, import. Touches: terminal, files, databases.
 
 Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage, or a file that is refused.
 """
@@ -10,92 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tailrace.errors import RequestError
 from tailrace_services.data.command_line import (
-    REFUSED,
     BaselineUrl,
     DatabaseUrl,
     Format,
     OutputFormat,
-    ScaleName,
-    database_label,
+    Refusal,
     databases,
     progress_bars,
+    refusing,
     show,
 )
-from tailrace_services.settings import load_services_settings
-from tailrace_services.voice_dashboard.generator import SCALES, GeneratedDataset, generate
+from tailrace_services.data.commands import data_commands
+from tailrace_services.voice_dashboard.data import DATA
 from tailrace_services.voice_dashboard.importer import ImportReport, Rejection, RowsRejectedError, import_campaign
-from tailrace_services.voice_dashboard.migrations import migrate
-from tailrace_services.voice_dashboard.status import DatabaseStatus, database_status
 
 __all__ = ["app"]
 
-SERVICE = "voice_dashboard"
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.callback()
-def options() -> None:
-    """Data of the Voice Dashboard: migrate, generate, import."""
-
-
-@app.command("migrate")
-def migrate_command(
-    database: DatabaseUrl = None,
-    baseline: BaselineUrl = None,
-    output: OutputFormat = Format.TEXT,
-) -> None:
-    """Bring the tables to the newest revision; does nothing when they are there."""
-
-    async def run() -> list[dict[str, str]]:
-        urls = await databases(SERVICE, database, baseline)
-        return [{"database": database_label(url), "revision": await migrate(url)} for url in urls]
-
-    rows = asyncio.run(run())
-    show(output, rows, [f"{row['database']}: at revision {row['revision']}" for row in rows])
-
-
-@app.command("generate")
-def generate_command(
-    scale: Annotated[ScaleName, typer.Option(help="100 thousand, 1 million or 10 million calls.")] = ScaleName.SMALL,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="What the rows are made from; TAILRACE_SERVICES_SEED.")
-    ] = None,
-    anchor: Annotated[
-        datetime | None, typer.Option(help="UTC moment the year of calls ends at; by default the current hour.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Remove the rows that are there, imported ones too.")
-    ] = False,
-    database: DatabaseUrl = None,
-    baseline: BaselineUrl = None,
-    output: OutputFormat = Format.TEXT,
-) -> None:
-    """Fill the migrated database; the same seed, scale and anchor give the same rows."""
-    chosen_seed = load_services_settings().seed if seed is None else seed
-
-    async def run() -> list[GeneratedDataset]:
-        loaded: list[GeneratedDataset] = []
-        for url in await databases(SERVICE, database, baseline):
-            await migrate(url)
-            # The second database gets the anchor of the first, so that both have the same rows.
-            end = loaded[0].anchor if loaded else anchor and anchor.replace(tzinfo=anchor.tzinfo or UTC)
-            with progress_bars(database_label(url)) as progress:
-                loaded.append(await generate(url, SCALES[scale], chosen_seed, end, progress, replace=replace))
-        return loaded
-
-    rows = asyncio.run(run())
-    show(output, [dataclasses.asdict(row) for row in rows], [_described(row) for row in rows])
+app = data_commands(DATA)
 
 
 @app.command("import")
@@ -118,7 +54,7 @@ def import_command(
     last_day = _day(ending)
 
     async def run() -> ImportReport:
-        url, *twin = await databases(SERVICE, database, baseline)
+        url, *twin = await databases(DATA.service, database, baseline)
         with progress_bars("import") as progress:
             return await import_campaign(
                 url,
@@ -131,34 +67,9 @@ def import_command(
                 progress=progress,
             )
 
-    try:
+    with refusing(output, _refused):
         report = asyncio.run(run())
-    except RequestError as error:
-        rejections = error.rejections if isinstance(error, RowsRejectedError) else ()
-        refusal = {"error": {"code": error.code, "message": str(error)}, "rejections": _rows(rejections)}
-        if output is Format.JSON:
-            print(json.dumps(refusal, indent=2))
-        else:
-            print(*(_line(rejection) for rejection in rejections), sep="\n", end="\n" if rejections else "")
-        print(f"tailrace-services: {error}", file=sys.stderr)
-        raise typer.Exit(REFUSED) from None
     show(output, dataclasses.asdict(report), _reported(report))
-
-
-@app.command("status")
-def status_command(
-    database: DatabaseUrl = None,
-    baseline: BaselineUrl = None,
-    output: OutputFormat = Format.TEXT,
-) -> None:
-    """Say what is loaded."""
-
-    async def run() -> list[DatabaseStatus]:
-        return [await database_status(url) for url in await databases(SERVICE, database, baseline)]
-
-    found = asyncio.run(run())
-    lines = [line for status in found for line in status.lines()]
-    show(output, [dataclasses.asdict(status) for status in found], lines)
 
 
 def _day(text: str | None) -> date | None:
@@ -170,14 +81,6 @@ def _day(text: str | None) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter("give a date like 2026-01-31, or 'yesterday'", param_hint="--ending") from None
-
-
-def _described(loaded: GeneratedDataset) -> str:
-    verb = "loaded" if loaded.created else "already loaded"
-    return (
-        f"{loaded.scale}: {verb}, {loaded.users:,} users, {loaded.agents:,} agents, {loaded.calls:,} calls, "
-        f"{loaded.leads:,} leads; seed {loaded.seed}, ending {loaded.anchor:%Y-%m-%d %H:%M} UTC"
-    )
 
 
 def _reported(report: ImportReport) -> list[str]:
@@ -195,9 +98,10 @@ def _reported(report: ImportReport) -> list[str]:
     return lines
 
 
+def _refused(error: RequestError) -> Refusal:
+    rejections = error.rejections if isinstance(error, RowsRejectedError) else ()
+    return {"rejections": [dataclasses.asdict(each) for each in rejections]}, [_line(each) for each in rejections]
+
+
 def _line(rejection: Rejection) -> str:
     return f"line {rejection.line}: {rejection.reason}"
-
-
-def _rows(rejections: tuple[Rejection, ...]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(rejection) for rejection in rejections]

@@ -11,10 +11,7 @@ import hmac
 import re
 import secrets
 
-__all__ = ["DEFAULT_SEED", "api_key", "hash_api_key", "new_api_key", "user_id_of", "verify_api_key"]
-
-DEFAULT_SEED = 1
-"""The seed of generated data when none is given."""
+__all__ = ["api_key", "hash_api_key", "new_api_key", "user_id_of", "verify_api_key"]
 
 _KEY = re.compile(r"vd_([1-9][0-9]{0,18})_[0-9a-f]{40}", re.ASCII)
 

@@ -1,4 +1,4 @@
-"""Generated data: the same again from the same seed, shaped as promised, loaded whole or not at all."""
+"""Generated calls are shaped as promised."""
 
 from __future__ import annotations
 
@@ -14,33 +14,17 @@ import numpy as np
 import pytest
 
 from tailrace.embedded import PostgresServer
-from tailrace.errors import DatabaseError, DatabaseUnavailableError
 from tailrace_services.call_coach.analyst import Conversation, Metrics, Turn, measure
-from tailrace_services.call_coach.generator import (
-    SCALES,
-    DatasetConflictError,
-    Scale,
-    default_anchor,
-    generate,
-    loaded_dataset,
-)
+from tailrace_services.call_coach.generator import SCALES, Scale, generate
 from tailrace_services.call_coach.generator.calls import plan_calls
 from tailrace_services.call_coach.generator.population import populate
 from tailrace_services.call_coach.generator.turns import KIND, make_turns, skills
 from tailrace_services.call_coach.generator.vocabulary import load_vocabulary, sentence_pools, zipf_ranks
-from tailrace_services.call_coach.migrations import differences, migrate
+from tailrace_services.call_coach.migrations import migrate
 from tailrace_services.call_coach.model import DIMENSIONS
 
 TINY = Scale("tiny", 240, 4_800, 8, 60)
 ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
-TABLES = ("reps", "opportunities", "calls", "speakers", "transcripts", "coaching_sessions", "emails")
-
-
-@pytest.fixture
-async def url(database_url: str) -> str:
-    """A migrated database without rows."""
-    await migrate(database_url)
-    return database_url
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +53,6 @@ async def loaded(tiny_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def test_same_seed_same_rows(url: str) -> None:
-    """Every row of every table is the same again; another seed gives others."""
-    await generate(url, TINY, 7, ANCHOR)
-    first = await _digest(url)
-    await generate(url, TINY, 8, ANCHOR, replace=True)
-    other = await _digest(url)
-    await generate(url, TINY, 7, ANCHOR, replace=True)
-    assert await _digest(url) == first
-    assert all(first[table] != other[table] for table in TABLES if table != "reps")
-
-
 async def test_counts_are_the_scale(loaded: asyncpg.Connection) -> None:
     """As many calls, turns, representatives and opportunities as asked for, and it is recorded."""
     row = await loaded.fetchrow("SELECT calls, turns, reps, opportunities, emails, sessions FROM dataset")
@@ -89,14 +62,6 @@ async def test_counts_are_the_scale(loaded: asyncpg.Connection) -> None:
     ]
     assert list(row) == counted
     assert counted[:5] == [TINY.calls, TINY.turns, TINY.reps, TINY.opportunities, TINY.emails]
-
-
-async def test_keys_come_back(url: str) -> None:
-    """Keys that are dropped for the load are there again, all of them and as they were."""
-    before = await _constraints(url)
-    await generate(url, TINY, 7, ANCHOR)
-    assert await _constraints(url) == before
-    assert len(before) > 20
 
 
 async def test_work_is_unevenly_spread(loaded: asyncpg.Connection) -> None:
@@ -244,69 +209,6 @@ async def test_words_follow_zipf(loaded: asyncpg.Connection) -> None:
     assert 0.1 < questions / len(texts) < 0.35
 
 
-async def test_loaded_is_known(url: str) -> None:
-    """A second call finds the same data, whatever the hour; other data is refused unless it may replace."""
-    assert await loaded_dataset(url) is None
-    first = await generate(url, TINY, 7, ANCHOR)
-    again = await generate(url, TINY, 7)
-    assert (first.created, again.created, again.anchor) == (True, False, ANCHOR)
-    assert await loaded_dataset(url) == again
-    other = Scale("wee", 60, 600, 5, 10)
-    for scale, seed, anchor in ((TINY, 8, None), (other, 7, None), (TINY, 7, ANCHOR + timedelta(hours=1))):
-        with pytest.raises(DatasetConflictError, match="tiny with seed 7"):
-            await generate(url, scale, seed, anchor)
-    assert (await generate(url, other, 7, replace=True)).turns == 600
-
-
-async def test_rows_of_others_are_not_overwritten(url: str) -> None:
-    """A database with rows that were not generated is left alone."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("INSERT INTO reps (email, name) VALUES ('real@example.com', 'Real')")
-        with pytest.raises(DatasetConflictError, match="not generated"):
-            await generate(url, TINY)
-        assert await connection.fetchval("SELECT email FROM reps") == "real@example.com"
-    finally:
-        await connection.close()
-
-
-async def test_two_loaders_at_once(url: str) -> None:
-    """Of two that load the same at once, one loads and the other finds it loaded."""
-    results = await asyncio.gather(*(generate(url, TINY, 7, ANCHOR) for _ in range(2)))
-    assert sorted(result.created for result in results) == [False, True]
-
-
-@pytest.mark.parametrize("phase", ["calls", "keys"])
-async def test_an_interrupted_load_leaves_nothing(url: str, phase: str) -> None:
-    """Stopped in any phase, the database is as it was, keys included, and the next load succeeds."""
-
-    def stop(name: str, done: int, total: int) -> None:
-        if name == phase and (done or phase != "calls"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        await generate(url, TINY, 7, ANCHOR, stop)
-    assert await loaded_dataset(url) is None
-    assert await differences(url) == []
-    assert (await generate(url, TINY, 7, ANCHOR)).created
-
-
-async def test_ids_go_on(loaded: asyncpg.Connection) -> None:
-    """Rows that are written after a load get ids of their own."""
-    made = await loaded.fetchval(
-        "INSERT INTO calls (title, scheduled_at, duration_seconds) VALUES ('new', now(), 1) RETURNING id"
-    )
-    assert made == TINY.calls + 1
-
-
-async def test_no_tables_no_server(database_url: str) -> None:
-    """Generating before migrating, or without a server, is one clear line."""
-    with pytest.raises(DatabaseError, match="migrate"):
-        await generate(database_url, TINY)
-    with pytest.raises(DatabaseUnavailableError):
-        await generate("postgresql://nobody@127.0.0.1:1/none", TINY)
-
-
 def test_plan_at_every_scale() -> None:
     """Each scale has exactly its turns, some calls far longer than most, and ids without gaps."""
     vocabulary = load_vocabulary()
@@ -335,37 +237,9 @@ def test_zipf_ranks() -> None:
     assert 6 < counts[0] / counts[9] < 14
 
 
-def test_default_anchor_is_the_hour() -> None:
-    """The year of calls ends at the start of the current UTC hour."""
-    assert default_anchor(datetime(2026, 1, 1, 13, 59, 59, 999999, tzinfo=UTC)) == datetime(2026, 1, 1, 13, tzinfo=UTC)
-
-
 def _side(speaker: int) -> str:
     return "prospect" if speaker else "rep"
 
 
 def _average(measured: list[Metrics], figure: str) -> float:
     return float(np.mean([value for each in measured if (value := getattr(each, figure)) is not None]))
-
-
-async def _digest(url: str) -> dict[str, str]:
-    connection = await asyncpg.connect(url)
-    try:
-        return {
-            table: await connection.fetchval(f"SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM {table} AS t")
-            for table in TABLES
-        }
-    finally:
-        await connection.close()
-
-
-async def _constraints(url: str) -> dict[str, str]:
-    connection = await asyncpg.connect(url)
-    try:
-        rows = await connection.fetch(
-            "SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE connamespace = 'public'::regnamespace"
-        )
-        return {row[0]: row[1] for row in rows}
-    finally:
-        await connection.close()

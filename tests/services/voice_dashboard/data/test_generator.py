@@ -1,8 +1,7 @@
-"""Generated data: the same again from the same seed, shaped as promised, loaded whole or not at all."""
+"""Generated calls are shaped as promised."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,22 +10,13 @@ import asyncpg
 import numpy as np
 import pytest
 
-from tailrace.errors import DatabaseError, DatabaseUnavailableError
-from tailrace_services.voice_dashboard.generator import (
-    SCALES,
-    DatasetConflictError,
-    Scale,
-    default_anchor,
-    generate,
-    loaded_dataset,
-)
+from tailrace_services.voice_dashboard.generator import SCALES, Scale, generate
 from tailrace_services.voice_dashboard.generator.population import populate
 from tailrace_services.voice_dashboard.keys import api_key, hash_api_key
-from tailrace_services.voice_dashboard.migrations import differences, migrate
+from tailrace_services.voice_dashboard.migrations import migrate
 
 TINY = Scale("tiny", 4000, 60)
 ANCHOR = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TABLES = ("users", "agents", "calls", "lead_analytics")
 
 
 @pytest.fixture
@@ -43,31 +33,6 @@ async def loaded(url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(url)
     yield connection
     await connection.close()
-
-
-async def test_same_seed_same_rows(url: str) -> None:
-    """The same seed, scale and anchor give identical rows; another seed gives others."""
-    digests = []
-    for seed in (7, 8, 7):
-        await generate(url, TINY, seed, ANCHOR, replace=True)
-        digests.append(await _digest(url))
-    assert digests[0] == digests[2]
-    assert all(digests[0][table] != digests[1][table] for table in TABLES)
-
-
-async def test_keys_and_sequences_are_as_declared_afterwards(url: str) -> None:
-    """Keys taken off for the load are back under their names, and new rows get the next numbers."""
-    await generate(url, TINY, 7, ANCHOR)
-    assert await differences(url) == []
-    connection = await asyncpg.connect(url)
-    try:
-        assert await connection.fetchval("SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == 0
-        number = await connection.fetchval(
-            "INSERT INTO calls (user_id, agent_id, status) VALUES (1, 1, 'completed') RETURNING id"
-        )
-    finally:
-        await connection.close()
-    assert number == TINY.calls + 1
 
 
 async def test_progress_reaches_the_end(url: str) -> None:
@@ -163,90 +128,6 @@ async def test_keys_are_the_documented_ones(loaded: asyncpg.Connection) -> None:
     assert tuple(row) == ("user0001@example.com", hash_api_key(api_key(7, 1)))
 
 
-async def test_loaded_is_known(url: str) -> None:
-    """A second call finds the same data, whatever the hour; other data is refused unless it may replace."""
-    assert await loaded_dataset(url) is None
-    first = await generate(url, TINY, 7, ANCHOR)
-    again = await generate(url, TINY, 7)
-    assert first.created
-    assert not again.created
-    assert again.anchor == ANCHOR
-    assert await loaded_dataset(url) == again
-    for scale, seed, anchor in (
-        (TINY, 8, None),
-        (Scale("wee", 2000, 60), 7, None),
-        (TINY, 7, ANCHOR + timedelta(hours=1)),
-    ):
-        with pytest.raises(DatasetConflictError, match="tiny with seed 7"):
-            await generate(url, scale, seed, anchor)
-    assert (await generate(url, Scale("wee", 2000, 60), 7, replace=True)).calls == 2000
-
-
-async def test_rows_of_others_are_not_overwritten(url: str) -> None:
-    """A database with rows that were not generated is left alone."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("INSERT INTO users (email, api_key_hash) VALUES ('real@example.com', '')")
-        with pytest.raises(DatasetConflictError, match="not generated"):
-            await generate(url, TINY)
-        assert await connection.fetchval("SELECT email FROM users") == "real@example.com"
-    finally:
-        await connection.close()
-
-
-async def test_two_loaders_at_once(url: str) -> None:
-    """Of two that load the same at once, one loads and the other finds it loaded."""
-    results = await asyncio.gather(*(generate(url, TINY, 7, ANCHOR) for _ in range(2)))
-    assert sorted(result.created for result in results) == [False, True]
-
-
-@pytest.mark.parametrize("phase", ["calls", "keys", "statistics"])
-async def test_an_interrupted_load_leaves_nothing(url: str, phase: str) -> None:
-    """Stopped in any phase, the database is as it was, keys included, and the next load succeeds."""
-
-    def stop(name: str, done: int, total: int) -> None:
-        if name == phase and (done or phase != "calls"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        await generate(url, TINY, 7, ANCHOR, stop)
-    assert await loaded_dataset(url) is None
-    assert await differences(url) == []
-    assert (await generate(url, TINY, 7, ANCHOR)).created
-
-
-async def test_a_killed_connection_leaves_nothing(url: str) -> None:
-    """A load whose connection the server cuts says so and leaves the database empty."""
-    other = await asyncpg.connect(url)
-    cut = asyncio.Event()
-
-    def watch(phase: str, done: int, total: int) -> None:
-        if phase == "keys":
-            cut.set()
-
-    async def cutter() -> None:
-        await cut.wait()
-        await other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-
-    try:
-        cutting = asyncio.create_task(cutter())
-        with pytest.raises(DatabaseUnavailableError):
-            await generate(url, Scale("wide", 60_000, 1000), 7, ANCHOR, watch)
-        await cutting
-        assert await other.fetchval("SELECT count(*) FROM calls") == 0
-    finally:
-        await other.close()
-
-
-async def test_a_database_without_tables_says_what_to_do(database_url: str) -> None:
-    """Generating before migrating is one clear line."""
-    with pytest.raises(DatabaseError, match="migrate"):
-        await generate(database_url, TINY)
-
-
 def test_population_at_every_scale() -> None:
     """User 1 is exactly 5 % and the largest at each scale, and the tail is long: half the users share little."""
     for scale in (*SCALES.values(), Scale("few", 1000, 40)):
@@ -265,20 +146,3 @@ def test_scale_refuses_what_cannot_hold() -> None:
         Scale("one", 1000, 1)
     with pytest.raises(ValueError, match="calls"):
         Scale("none", 10, 100)
-
-
-def test_default_anchor_is_the_hour() -> None:
-    """The year of calls ends at the start of the current UTC hour."""
-    zone = datetime(2026, 1, 1, 13, 59, 59, 999999, tzinfo=UTC)
-    assert default_anchor(zone) == datetime(2026, 1, 1, 13, tzinfo=UTC)
-
-
-async def _digest(url: str) -> dict[str, str]:
-    connection = await asyncpg.connect(url)
-    try:
-        return {
-            table: await connection.fetchval(f"SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM {table} AS t")
-            for table in TABLES
-        }
-    finally:
-        await connection.close()

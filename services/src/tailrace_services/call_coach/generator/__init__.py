@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from tailrace_services.call_coach.generator.load import (
-    DEFAULT_SEED,
-    DatasetConflictError,
-    GeneratedDataset,
-    default_anchor,
-    generate,
-    loaded_dataset,
-)
+from tailrace_services.call_coach.generator.load import GENERATION, CallCoachDataset
 from tailrace_services.call_coach.generator.scale import SCALES, Scale
 
-__all__ = [
-    "DEFAULT_SEED",
-    "SCALES",
-    "DatasetConflictError",
-    "GeneratedDataset",
-    "Scale",
-    "default_anchor",
-    "generate",
-    "loaded_dataset",
-]
+__all__ = ["GENERATION", "SCALES", "CallCoachDataset", "Scale", "generate"]
+
+generate = GENERATION.generate

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from tailrace_services.voice_dashboard.generator.load import (
-    DatasetConflictError,
-    GeneratedDataset,
-    Progress,
-    default_anchor,
-    generate,
-    loaded_dataset,
-)
+from tailrace_services.voice_dashboard.generator.load import GENERATION, VoiceDashboardDataset
 from tailrace_services.voice_dashboard.generator.scale import SCALES, Scale
 
-__all__ = [
-    "SCALES",
-    "DatasetConflictError",
-    "GeneratedDataset",
-    "Progress",
-    "Scale",
-    "default_anchor",
-    "generate",
-    "loaded_dataset",
-]
+__all__ = ["GENERATION", "SCALES", "Scale", "VoiceDashboardDataset", "generate"]
+
+generate = GENERATION.generate

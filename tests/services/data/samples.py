@@ -1,0 +1,47 @@
+"""Each service's data at its smallest, for the tests of what all services share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tailrace_services.call_coach.data import DATA as CALL_COACH
+from tailrace_services.call_coach.generator import Scale as CallCoachScale
+from tailrace_services.data.service import ServiceData
+from tailrace_services.voice_dashboard.data import DATA as VOICE_DASHBOARD
+from tailrace_services.voice_dashboard.generator import Scale as VoiceDashboardScale
+
+__all__ = ["SAMPLES", "Sample", "each_service"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A service and what its tests need: two scales, a row of somebody real, and one more call."""
+
+    data: ServiceData
+    tiny: Any
+    other: Any
+    real_row: str
+    one_more_call: str
+
+
+SAMPLES = (
+    Sample(
+        VOICE_DASHBOARD,
+        VoiceDashboardScale("tiny", 4000, 60),
+        VoiceDashboardScale("wee", 2000, 60),
+        "INSERT INTO users (email, api_key_hash) VALUES ('real@example.com', '')",
+        "INSERT INTO calls (user_id, agent_id, status) VALUES (1, 1, 'completed') RETURNING id",
+    ),
+    Sample(
+        CALL_COACH,
+        CallCoachScale("tiny", 240, 4_800, 8, 60),
+        CallCoachScale("wee", 60, 600, 5, 10),
+        "INSERT INTO reps (email, name) VALUES ('real@example.com', 'Real')",
+        "INSERT INTO calls (title, scheduled_at, duration_seconds) VALUES ('new', now(), 1) RETURNING id",
+    ),
+)
+
+each_service = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.data.service)
