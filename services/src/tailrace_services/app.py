@@ -15,22 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tailrace_services.lifespan import Lifespan
+from tailrace_services.services import SERVICES
 
-__all__ = ["SERVICES", "Mounted", "ServicesApp", "create_app"]
+__all__ = ["Mounted", "ServicesApp", "create_app"]
 
 Scope = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A reference service. ``module`` holds ``app`` (optimised) and ``baseline_app``."""
-
-    name: str
-    title: str
-    module: str
-
-
-SERVICES = (Service("voice-dashboard", "Voice Dashboard", "tailrace_services.voice_dashboard"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +145,13 @@ class ServicesApp:
 
 
 def create_app() -> ServicesApp:
-    """All services of :data:`SERVICES`, optimised and baseline, configured from the environment.
+    """All services, optimised and baseline, configured from the environment.
 
     An application factory: ``uvicorn --factory tailrace_services.app:create_app``.
     """
     mounted = []
     for service in SERVICES:
-        module = importlib.import_module(service.module)
+        module = importlib.import_module(service.package)
         mounted.append(Mounted(f"/{service.name}", service.title, module.app))
         before = f"/{service.name}/baseline"
         mounted.append(Mounted(before, f"{service.title}, as it was", module.baseline_app, gates_readiness=False))

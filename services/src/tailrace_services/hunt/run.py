@@ -28,7 +28,8 @@ from tailrace_services.hunt.world import World
 from tailrace_services.prove.processes import ServerProcess
 from tailrace_services.prove.stage import PACKAGE, READY, environment, provider_process
 from tailrace_services.prove.subject import load_people
-from tailrace_services.up.voice_dashboard_data import VoiceDashboardData, prepare_voice_dashboard
+from tailrace_services.up.service_databases import ServiceDatabases, prepare
+from tailrace_services.voice_dashboard.data import DATA
 
 __all__ = ["Plan", "hunt"]
 
@@ -67,7 +68,7 @@ async def hunt(
         ServerFailedError: a server does not start.
     """
     told("data", 0.0)
-    data = await prepare_voice_dashboard(postgres.url("tailrace_hunt"), scale="small")
+    data = await prepare(DATA, postgres.url("tailrace_hunt"), scale="small")
     told("data", 1.0)
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(_servers(postgres, valkey, data, plan))
@@ -86,7 +87,7 @@ async def hunt(
 
 @asynccontextmanager
 async def _servers(
-    postgres: PostgresServer, valkey: ValkeyServer, data: VoiceDashboardData, plan: Plan
+    postgres: PostgresServer, valkey: ValkeyServer, data: ServiceDatabases, plan: Plan
 ) -> AsyncIterator[list[ServerProcess]]:
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-hunt-")))
@@ -105,7 +106,7 @@ async def _servers(
         yield servers
 
 
-def _moment(data: VoiceDashboardData) -> str:
+def _moment(data: ServiceDatabases) -> str:
     assert data.dataset is not None  # it was generated just now
     return data.dataset.anchor.isoformat()
 

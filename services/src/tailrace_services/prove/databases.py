@@ -14,7 +14,8 @@ from pathlib import Path
 from tailrace_services.data.connection import open_connection
 from tailrace_services.settings import database_name
 from tailrace_services.up.server_databases import connect_to_server, with_database
-from tailrace_services.up.voice_dashboard_data import prepare_voice_dashboard
+from tailrace_services.up.service_databases import prepare as prepare_databases
+from tailrace_services.voice_dashboard.data import DATA
 from tailrace_services.voice_dashboard.importer import import_campaign
 from tailrace_services.voice_dashboard.migrations import migrate
 
@@ -49,7 +50,7 @@ async def prepare(server_url: str, report: Report, *, scale: str, imported: Path
     await _put_back(url, base, report)
     if imported:
         await _import(url, base, imported, report)
-    ready = await prepare_voice_dashboard(url, report, scale=None if imported else scale)
+    ready = await prepare_databases(DATA, url, report, scale=None if imported else scale)
     async with open_connection(ready.url) as connection:
         calls = await connection.fetchval("SELECT count(*) FROM calls")
         last = await connection.fetchval("SELECT max(created_at) FROM calls")

@@ -11,7 +11,8 @@ from typing import Any
 
 from tailrace.verify.client import Request
 from tailrace_services.data.connection import open_connection
-from tailrace_services.voice_dashboard.keys import DEFAULT_SEED, api_key, hash_api_key
+from tailrace_services.settings import DEFAULT_SEED
+from tailrace_services.voice_dashboard.keys import api_key, hash_api_key
 
 __all__ = ["ENDPOINTS", "SERVICE", "Endpoint", "Person", "ask", "draw", "load_people"]
 

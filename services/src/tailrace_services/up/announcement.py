@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from tailrace_services.voice_dashboard.keys import api_key
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-__all__ = ["announcement"]
-
-DEMO_USER = 1
+__all__ = ["Served", "announcement"]
 
 
-def announcement(address: str, *, provider_url: str, seed: int, generated: bool, seconds: float, dataset: str) -> str:
-    """Addresses, a key, and three commands to copy.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A service that is served.
+
+    Args:
+        title: for people.
+        path: where it is below the address of all, beginning with a slash.
+        rows: what is loaded, in words.
+        examples: commands to copy.
+    """
+
+    title: str
+    path: str
+    rows: str
+    examples: Sequence[str]
+
+
+def announcement(address: str, services: Sequence[Served], *, provider_url: str, seconds: float) -> str:
+    """Addresses, what is there, and commands to copy.
 
     Args:
         address: where the services are, without a slash at the end.
         provider_url: the voice provider or its simulator.
-        seed: what the demo key is made from.
-        generated: whether there is a demo user.
         seconds: how long it took.
-        dataset: what is loaded, in words.
     """
-    service = f"{address}/voice-dashboard"
-    lines = [
-        f"Tailrace serves ({seconds:.1f} s): {dataset}.",
-        "",
-        f"  all services        {address}/",
-        f"  Voice Dashboard     {service}/docs",
-        f"  as it was before    {service}/baseline/docs",
-        f"  metrics             {service}/metrics",
-        f"  voice provider      {provider_url}",
-    ]
-    if generated:
-        key = api_key(seed, DEMO_USER)
+    lines = [f"Tailrace serves ({seconds:.1f} s).", ""]
+    lines += [f"  all services        {address}/", f"  voice provider      {provider_url}"]
+    for service in services:
         lines += [
-            f"  demo API key        {key}",
             "",
-            "Try, twice each: the second answer comes from the cache.",
-            "",
-            f"  curl -H 'X-API-Key: {key}' {service}/api/dashboard/overview",
-            f"  curl -H 'X-API-Key: {key}' '{service}/api/dashboard/analytics?days=7'",
-            f"  curl -H 'X-API-Key: {key}' {service}/api/agents",
+            f"{service.title}: {service.rows}",
+            f"  documentation       {address}{service.path}/docs",
+            f"  as it was before    {address}{service.path}/baseline/docs",
+            f"  metrics             {address}{service.path}/metrics",
+            *(f"  {example}" for example in service.examples),
         ]
-    return "\n".join([*lines, "", "Ctrl-C stops everything."])
+    return "\n".join([*lines, "", "Try each twice: the second answer comes from the cache. Ctrl-C stops everything."])

@@ -16,14 +16,16 @@ from pathlib import Path
 from tailrace.embedded import free_port, port_is_free, process
 from tailrace.errors import EmbeddedServerError, TailraceError
 from tailrace.settings import load_settings
+from tailrace_services.data.generation import GeneratedDataset
+from tailrace_services.services import SERVICES, Service
 from tailrace_services.settings import ServicesSettings, load_services_settings
-from tailrace_services.up.announcement import announcement
+from tailrace_services.up.announcement import Served, announcement
 from tailrace_services.up.ground import Ground, ground
 from tailrace_services.up.interruption import Interruption, interruptible
 from tailrace_services.up.occupancy import Occupancy, Run
+from tailrace_services.up.service_databases import prepare
 from tailrace_services.up.supervisor import PythonProcess, Supervisor, leftovers
 from tailrace_services.up.terminal import Terminal
-from tailrace_services.up.voice_dashboard_data import VoiceDashboardData, prepare_voice_dashboard
 
 __all__ = ["NotServingError", "Options", "run"]
 
@@ -113,15 +115,14 @@ class _Up:
             self._ground = stack.enter_context(ground(self._options.home))
             self._keep_servers(self._ground)
             provider_url = self._start_provider(stack)
-            self._terminal.say("preparing the data of the Voice Dashboard")
-            data = asyncio.run(self._prepare(self._ground))
+            prepared = asyncio.run(self._prepare(self._ground))
         self._start_workers(stack, self._ground, listener, provider_url)
         self._await_ready(port)
         self._state = Run(
             os.getpid(), "serving", port, self._ground.database_url, self._ground.valkey_url, provider_url
         )
         occupancy.tell(self._state)
-        print(self._announcement(data), flush=True)
+        print(self._announcement(prepared), flush=True)
 
     def _keep_servers(self, servers: Ground) -> None:
         if servers.postgres is not None:
@@ -140,14 +141,22 @@ class _Up:
         self._keep(stack, "the provider's simulator", PythonProcess(module, arguments, self._mark, dict(os.environ)))
         return f"http://127.0.0.1:{port}"
 
-    async def _prepare(self, servers: Ground) -> VoiceDashboardData:
-        return await prepare_voice_dashboard(
-            servers.database_url,
-            self._terminal.advance,
-            scale=self._options.scale,
-            seed=self._settings.seed,
-            replace=self._options.replace,
-        )
+    async def _prepare(self, servers: Ground) -> list[tuple[Service, GeneratedDataset | None]]:
+        """Ready every service's databases, one service after the other."""
+        prepared: list[tuple[Service, GeneratedDataset | None]] = []
+        for service in SERVICES:
+            self._terminal.say(f"preparing the data of the {service.title}")
+            self._terminal.group(service.name)
+            ready = await prepare(
+                service.data(),
+                servers.database_url,
+                self._terminal.advance,
+                scale=self._options.scale,
+                seed=self._settings.seed,
+                replace=self._options.replace,
+            )
+            prepared.append((service, ready.dataset))
+        return prepared
 
     def _start_workers(self, stack: ExitStack, servers: Ground, listener: socket.socket, provider_url: str) -> None:
         environment = {**os.environ, **servers.environment, "TAILRACE_SERVICES_PROVIDER_URL": provider_url}
@@ -194,17 +203,14 @@ class _Up:
             time.sleep(0.05)
         raise NotServingError(f"the services were not ready within {READY_TIMEOUT:.0f} s: {answer}")
 
-    def _announcement(self, data: VoiceDashboardData) -> str:
-        dataset = data.dataset
-        words = f"{dataset.calls:,} calls of {dataset.users:,} users ({dataset.scale})" if dataset else "imported calls"
-        return announcement(
-            self._state.address,
-            provider_url=self._state.provider_url,
-            seed=dataset.seed if dataset else self._settings.seed,
-            generated=dataset is not None,
-            seconds=time.monotonic() - self._began,
-            dataset=words,
-        )
+    def _announcement(self, prepared: list[tuple[Service, GeneratedDataset | None]]) -> str:
+        address, served = self._state.address, []
+        for service, dataset in prepared:
+            # Who is in imported rows, and by which key, is not known here.
+            commands = service.examples()(f"{address}/{service.name}", dataset.seed) if dataset else []
+            served.append(Served(service.title, f"/{service.name}", str(dataset or "imported rows"), commands))
+        seconds = time.monotonic() - self._began
+        return announcement(address, served, provider_url=self._state.provider_url, seconds=seconds)
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,0 +1,49 @@
+"""The reference services there are, and where each keeps what is its own. Touches nothing until it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from tailrace_services.data.service import ServiceData
+
+__all__ = ["SERVICES", "Service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A reference service, whose package has modules of the same names as every other's.
+
+    Args:
+        name: in addresses and commands, as in ``voice-dashboard``; its package is called so, too.
+        title: for people.
+    """
+
+    name: str
+    title: str
+
+    @property
+    def package(self) -> str:
+        """Holds ``app`` (optimised) and ``baseline_app``.
+
+        >>> Service("voice-dashboard", "Voice Dashboard").package
+        'tailrace_services.voice_dashboard'
+        """
+        return f"tailrace_services.{self.name.replace('-', '_')}"
+
+    def data(self) -> ServiceData:
+        """Its tables and rows."""
+        return cast("ServiceData", self._own("data", "DATA"))
+
+    def examples(self) -> Callable[[str, int], list[str]]:
+        """Makes commands to try: from its address and the seed of its generated rows."""
+        return cast("Callable[[str, int], list[str]]", self._own("examples", "examples"))
+
+    def _own(self, module: str, name: str) -> Any:
+        return getattr(importlib.import_module(f"{self.package}.{module}"), name)
+
+
+SERVICES = (Service("voice-dashboard", "Voice Dashboard"),)
