@@ -36,6 +36,7 @@ FOR_THE_LAYERS = frozenset(
         b"content-length",
         b"if-match",
         b"if-unmodified-since",
+        b"range",
         b"tailrace-fresh",
         b"transfer-encoding",
         TIMING_HEADER,
@@ -106,7 +107,8 @@ class HitPath:
             return False
         prepared, head, fields, body = found
         status = head.status
-        if is_unchanged(exchange.headers, head):
+        lookup = prepared.lookup
+        if is_unchanged(exchange.headers, head, lookup.created_at + lookup.age):
             status, body, fields = 304, b"", [*head.not_modified, *fields[len(head.headers) :]]
         elif head.unfinished:
             fields = [*fields, (b"content-length", b"%d" % len(body))]

@@ -8,33 +8,42 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.partial import part_of
 from tailrace.asgi.prepared import fields_of_hit
 from tailrace.asgi.problem_details import ErrorShape, Problem, render
 from tailrace.asgi.recording import ResponseFailed
 from tailrace.asgi.stored_response import NOT_STORED, StoredHead
-from tailrace.asgi.storing import not_modified
 from tailrace.asgi.types import Header, Message, Send
 from tailrace.cache import Answer
+from tailrace.core.conditions import is_not_modified, validators_of
 
 __all__ = ["adding", "is_unchanged", "send_failed", "send_stored", "send_timeout", "without_body"]
 
 
-def is_unchanged(headers: dict[bytes, bytes], head: StoredHead) -> bool:
-    """True if the client holds the response already, so that 304 answers it."""
-    return (b"if-none-match" in headers or b"if-modified-since" in headers) and not_modified(
-        headers, head.etag, head.last_modified
+def is_unchanged(headers: dict[bytes, bytes], head: StoredHead, now: float) -> bool:
+    """True if the client holds the response already, so that 304 answers it.
+
+    Only a 2xx has conditions (RFC 9110 section 13.2.1).
+    """
+    return (
+        (b"if-none-match" in headers or b"if-modified-since" in headers)
+        and 200 <= head.status < 300
+        and is_not_modified(headers, validators_of(head.fields, now), now)
     )
 
 
 async def send_stored(head: StoredHead, body: bytes, answer: Answer, exchange: Exchange, send: Send) -> None:
-    """Send what the cache gave, or 304 in its place."""
+    """Send what the cache gave, the part of it that is wanted, or 304 in its place."""
     exchange.cache = answer.status
-    unchanged = is_unchanged(exchange.headers, head)
-    fields = [*(head.not_modified if unchanged else head.headers), *_told(answer)]
-    if head.unfinished and not unchanged:
-        fields.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": 304 if unchanged else head.status, "headers": fields})
-    await send({"type": "http.response.body", "body": b"" if unchanged or exchange.method == "HEAD" else body})
+    status, headers, now = head.status, head.headers, answer.created_at + answer.age
+    if is_unchanged(exchange.headers, head, now):
+        status, headers, body = 304, head.not_modified, b""
+    elif head.unfinished:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+    elif b"range" in exchange.headers and status == 200 and exchange.method == "GET":
+        status, headers, body = part_of(head, body, exchange.headers, now)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *_told(answer)]})
+    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})
 
 
 def _told(answer: Answer) -> list[Header]:

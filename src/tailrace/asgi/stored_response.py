@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from tailrace.asgi.content_encoding import encoded_fields, size_fields
+from tailrace.asgi.headers import read_headers
 from tailrace.asgi.types import Header
 from tailrace.core.content_negotiation import IDENTITY
 
@@ -97,6 +98,7 @@ class StoredHead:
     Attributes:
         headers: ready to be sent; with Content-Length, unless the body is unfinished.
         not_modified: those of a 304 in its place.
+        fields: the headers by name.
         never_stale: the response forbade serving it stale.
         unfinished: the body that is sent is made of the stored one each time.
         vary: names of request fields beyond those in the key, with the digest of what its request sent in them.
@@ -107,8 +109,7 @@ class StoredHead:
     status: int
     headers: list[Header]
     not_modified: list[Header]
-    etag: bytes
-    last_modified: bytes | None
+    fields: dict[bytes, bytes]
     never_stale: bool
     unfinished: bool
     vary: tuple[bytes, ...]
@@ -221,13 +222,11 @@ def _head(
             headers += size_fields(coded.original_length, length)
     elif status not in (204, 304) and not unfinished:
         headers.append((b"content-length", b"%d" % length))
-    known = dict(headers)
     return StoredHead(
         status=status,
         headers=headers,
         not_modified=[header for header in headers if header[0] in _KEPT_IN_304],
-        etag=known.get(b"etag", b""),
-        last_modified=known.get(b"last-modified"),
+        fields=read_headers(headers),
         never_stale=bool(kind & _NEVER_STALE),
         unfinished=unfinished,
         vary=vary,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from tailrace.asgi.headers import token_list
 from tailrace.asgi.route_policy import RoutePolicy
 from tailrace.core.cache_control import CacheControl, parse_cache_control
+from tailrace.core.http_date import parse_http_date
 
-__all__ = ["Keep", "decide_keeping", "http_date", "not_modified", "refuses_stored"]
+__all__ = ["Keep", "decide_keeping", "refuses_stored"]
 
 MAX_VARY = 16
 """Names in ``Vary``; a response that names more is not kept."""
@@ -87,8 +87,9 @@ def _lifetime(policy: RoutePolicy, response: Mapping[bytes, bytes], control: Cac
     expires = response.get(b"expires")
     if expires is None:
         return None
-    moment = http_date(expires)
-    return 0.0 if moment is None else moment - (http_date(response.get(b"date")) or now)
+    moment = parse_http_date(expires, now)
+    date = parse_http_date(response.get(b"date"), now)
+    return 0.0 if moment is None else moment - (now if date is None else date)
 
 
 def refuses_stored(control: CacheControl, age: float, expires_in: float) -> bool:
@@ -98,25 +99,3 @@ def refuses_stored(control: CacheControl, age: float, expires_in: float) -> bool
     if control.max_age is not None and age > control.max_age:
         return True
     return control.min_fresh is not None and expires_in < control.min_fresh
-
-
-def not_modified(request: Mapping[bytes, bytes], etag: bytes, last_modified: bytes | None) -> bool:
-    """True if the client has the stored response already (RFC 9110 section 13.2.2)."""
-    wanted = request.get(b"if-none-match")
-    if wanted is not None:
-        opaque = etag.removeprefix(b"W/")
-        return wanted.strip() == b"*" or any(
-            tag.strip().removeprefix(b"W/") == opaque for tag in wanted.split(b",") if opaque
-        )
-    since, modified = http_date(request.get(b"if-modified-since")), http_date(last_modified)
-    return since is not None and modified is not None and modified <= since
-
-
-def http_date(value: bytes | None) -> float | None:
-    """Seconds since 1970, None for what is no date."""
-    if value is None or len(value) > 64:
-        return None
-    try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
