@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from tailrace_services.data.service import ServiceData
+    from tailrace_services.prove.subject import Subject
 
 __all__ = ["SERVICES", "Service"]
 
@@ -37,6 +38,10 @@ class Service:
     def data(self) -> ServiceData:
         """Its tables and rows."""
         return cast("ServiceData", self._own("data", "DATA"))
+
+    def subject(self) -> Subject:
+        """What is proved of it."""
+        return cast("Subject", self._own("proof", "SUBJECT"))
 
     def examples(self) -> Callable[[str, int], list[str]]:
         """Makes commands to try: from its address and the seed of its generated rows."""

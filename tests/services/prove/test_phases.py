@@ -19,11 +19,15 @@ from tailrace.verify.client import Connections
 from tailrace_services.prove.comparison import Verdicts, compare_at_rest, compare_under_writes
 from tailrace_services.prove.load import mix, throughput
 from tailrace_services.prove.site import Site
-from tailrace_services.prove.subject import ENDPOINTS, Person
 from tailrace_services.prove.timing import Budget, time_endpoint
+from tailrace_services.voice_dashboard.proof import SUBJECT
+from tailrace_services.voice_dashboard.proof.customers import Customer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PEOPLE = [Person(number, f"vd_{number}_key", (number * 10, number * 10 + 1), 100 - number) for number in range(1, 9)]
+PEOPLE = [
+    Customer.of(number, f"vd_{number}_key", (number * 10, number * 10 + 1), 100 - number) for number in range(1, 9)
+]
+ENDPOINTS = SUBJECT.endpoints
 
 
 class Rows:
@@ -123,7 +127,7 @@ async def site_of(
         serving(optimised) as fast,
     ):
         yield (
-            Site(PEOPLE, ENDPOINTS, NOW, baseline, reference, fast, empty_caches, restart, execute),
+            Site(SUBJECT, PEOPLE, NOW, baseline, reference, fast, empty_caches, restart, execute),
             optimised,
             restarts,
         )

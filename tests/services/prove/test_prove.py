@@ -6,14 +6,17 @@ import asyncpg
 
 from tailrace.embedded import PostgresServer
 from tailrace_services.prove.databases import prepare
-from tailrace_services.prove.run import Effort, prove
+from tailrace_services.prove.phases import Effort
+from tailrace_services.prove.run import prove
+from tailrace_services.voice_dashboard.proof import SUBJECT
 
 
 async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(postgres: PostgresServer, valkey_url: str) -> None:
     """Every field of every endpoint, as calculated, as cached, and while API and psql write."""
-    databases = await prepare(postgres.url(), lambda phase, done, total: None, scale="small")
+    databases = await prepare(SUBJECT, postgres.url(), lambda phase, done, total: None, scale="small")
     effort = Effort(users=12, writes_seconds=4.0, mix_users=8, mix_seconds=2.0)
-    proof = await prove(databases, valkey_url, scale="small", only=("answers", "mix", "writes"), effort=effort)
+    only = ("answers", "sizes", "mix", "writes")
+    proof = await prove(SUBJECT, databases, valkey_url, scale="small", only=only, effort=effort)
     assert proof.equal, "\n\n".join(map(str, proof.mismatches))
     assert len(proof.rows) == 6
     assert all(row.answers_compared == row.answers_equal > 12 for row in proof.rows)
@@ -22,7 +25,7 @@ async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(postgres: Pos
     assert errors.met, errors.measured
 
     # What this run wrote is put back by the next: both databases hold the same calls again.
-    again = await prepare(postgres.url(), lambda phase, done, total: None, scale="small")
+    again = await prepare(SUBJECT, postgres.url(), lambda phase, done, total: None, scale="small")
     assert again.calls == databases.calls == 100_000
     for url in (again.url, again.baseline_url):
         connection = await asyncpg.connect(url)

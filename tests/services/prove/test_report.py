@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
 from tailrace_services.prove.answers import Difference
 from tailrace_services.prove.comparison import Mismatch
-from tailrace_services.prove.conditions import Crowd, Outage, Soak
-from tailrace_services.prove.goals import crowd_goals, growth_goal, outage_goals, soak_goal, timing_goals
-from tailrace_services.prove.report import Proof, print_proof, row_of
-from tailrace_services.prove.subject import ENDPOINTS
+from tailrace_services.prove.conditions import Crowd, Soak
+from tailrace_services.prove.goals import crowd_goals, growth_goal, size_goals, soak_goal, timing_goals
+from tailrace_services.prove.report import Proof, json_rows, json_whole, print_proof, row_of
 from tailrace_services.prove.timing import Timing
+from tailrace_services.voice_dashboard.proof import SUBJECT
+from tailrace_services.voice_dashboard.proof.outage import Outage, goals_of
 
 KEYS = [
     "service",
@@ -30,11 +32,11 @@ KEYS = [
     "answers_compared",
     "answers_equal",
 ]
-OVERVIEW = ENDPOINTS[0]
+OVERVIEW = SUBJECT.endpoints[0]
 
 
 def proof_of(timing: Timing | None, *, compared: int = 10, equal: int = 10) -> Proof:
-    proof = Proof("small", 100_000)
+    proof = Proof("Voice Dashboard", "small", 100_000)
     proof.rows.append(row_of("voice-dashboard", OVERVIEW, "small", timing, compared=compared, equal=equal))
     return proof
 
@@ -47,7 +49,7 @@ def printed(proof: Proof) -> str:
 
 def test_rows_have_exactly_the_promised_names() -> None:
     """Programs read the rows: their names are fixed, what was not measured is null."""
-    (row,) = json.loads(proof_of(None).json_rows())
+    (row,) = json.loads(json_rows([proof_of(None)]))
     assert list(row) == KEYS
     assert row["before_p95_ms"] is None
     assert row["answers_compared"] == row["answers_equal"] == 10
@@ -77,17 +79,21 @@ def test_a_difference_makes_the_proof_fail_and_is_printed() -> None:
     proof.mismatches.append(Mismatch("overview", 7, "under writes", [Difference("kpis.totalLeads", "3", "2")]))
     assert not proof.equal
     assert "kpis.totalLeads: expected 3, got 2" in printed(proof)
-    assert "kpis.totalLeads" in json.loads(proof.json_whole())["differences"][0]
+    assert "kpis.totalLeads" in json.loads(json_whole([proof]))[0]["differences"][0]
 
 
 def test_goals_are_met_or_not() -> None:
     """A goal that was missed says so."""
     slow = {goal.name: goal.met for goal in timing_goals(OVERVIEW, Timing(cold=[0.020], warm=[0.0015]))}
     assert slow == {"overview, asked (cold)": True, "overview, cold": False, "overview, warm": True}
-    assert [goal.met for goal in outage_goals(Outage(9.0, 0.04, 40, 40, {200: 40}))] == [True, True]
-    assert [goal.met for goal in outage_goals(Outage(9.0, 0.06, 40, 39, {200: 40}))] == [False, False]
+    assert [goal.met for goal in goals_of(Outage(9.0, 0.04, 40, 40, {200: 40}))] == [True, True]
+    assert [goal.met for goal in goals_of(Outage(9.0, 0.06, 40, 39, {200: 40}))] == [False, False]
     assert [goal.met for goal in crowd_goals(Crowd(500, 1000, 1.5, {}, 900.0))] == [True, True]
     assert [goal.met for goal in crowd_goals(Crowd(500, 1000, 2.5, {"timeout": 1}, 900.0))] == [False, False]
+    sizes = {"gzip": 0.7, "br": 0.59}
+    assert [goal.met for goal in size_goals(replace(OVERVIEW, smaller=0.6), sizes)] == [False]
+    assert [goal.met for goal in size_goals(replace(OVERVIEW, smaller=0.5), sizes)] == [True]
+    assert list(size_goals(OVERVIEW, sizes)) == []
     assert growth_goal([1.0] * 20, [1.4] * 20, "x").met
     assert not growth_goal([1.0] * 20, [1.6] * 20, "x").met
     assert soak_goal(Soak(600, 1, 100, 101, 0)).met

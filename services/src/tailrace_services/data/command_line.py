@@ -30,7 +30,6 @@ __all__ = [
     "DatabaseUrl",
     "Format",
     "OutputFormat",
-    "ScaleName",
     "database_label",
     "databases",
     "progress_bars",
@@ -40,14 +39,6 @@ __all__ = [
 
 REFUSED = 2
 """Exit code of a command that refused a file."""
-
-
-class ScaleName(StrEnum):
-    """The scales there are."""
-
-    SMALL = "small"
-    MEDIUM = "medium"
-    LARGE = "large"
 
 
 class Format(StrEnum):

@@ -14,13 +14,13 @@ from tailrace_services.data.command_line import (
     DatabaseUrl,
     Format,
     OutputFormat,
-    ScaleName,
     database_label,
     databases,
     progress_bars,
     show,
 )
 from tailrace_services.data.generation import GeneratedDataset
+from tailrace_services.data.scale_name import ScaleName
 from tailrace_services.data.service import ServiceData
 from tailrace_services.data.status import DatabaseStatus, database_status
 from tailrace_services.settings import load_services_settings

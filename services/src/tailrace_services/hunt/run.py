@@ -26,10 +26,12 @@ from tailrace_services.hunt.settling import Settler
 from tailrace_services.hunt.sql_clients import DirectClient, PsqlClient
 from tailrace_services.hunt.world import World
 from tailrace_services.prove.processes import ServerProcess
-from tailrace_services.prove.stage import PACKAGE, READY, environment, provider_process
-from tailrace_services.prove.subject import load_people
+from tailrace_services.prove.simulation import simulation
+from tailrace_services.prove.stage import environment
 from tailrace_services.up.service_databases import ServiceDatabases, prepare
 from tailrace_services.voice_dashboard.data import DATA
+from tailrace_services.voice_dashboard.proof import SUBJECT
+from tailrace_services.voice_dashboard.proof.customers import load_customers
 
 __all__ = ["Plan", "hunt"]
 
@@ -91,13 +93,12 @@ async def _servers(
 ) -> AsyncIterator[list[ServerProcess]]:
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-hunt-")))
-        simulator = provider_process(logs)
-        stack.push_async_callback(simulator.stop)
-        await simulator.start()
-        url = postgres.url("tailrace_hunt")
-        variables = environment(url, valkey.url, simulator.url, _moment(data), "hunt") | dict(plan.variables)
+        assert SUBJECT.simulator is not None
+        provider = await stack.enter_async_context(simulation(SUBJECT.simulator, logs))
+        variables = environment(postgres.url("tailrace_hunt"), valkey.url, _moment(data), "hunt")
+        variables |= {SUBJECT.simulator.variable: provider.url, **plan.variables}
         servers = [
-            ServerProcess(f"server {number}", f"{PACKAGE}:app", variables, logs, ready=READY)
+            ServerProcess(f"server {number}", f"{SUBJECT.package}:app", variables, logs, ready=SUBJECT.ready)
             for number in range(plan.servers)
         ]
         for server in servers:
@@ -113,8 +114,8 @@ def _moment(data: ServiceDatabases) -> str:
 
 async def _world(url: str, plan: Plan) -> tuple[World, int]:
     """Users with two or more agents, and few enough calls that reads are about caches rather than rows."""
-    people = [person for person in await load_people(url) if len(person.agents) >= 2]
-    chosen = sorted(people, key=lambda person: person.calls)[: plan.users + plan.probes]
+    people = [person for person in await load_customers(url) if len(person.agents) >= 2]
+    chosen = sorted(people, key=lambda person: person.weight)[: plan.users + plan.probes]
     async with open_connection(url) as connection:
         rows = await connection.fetch("SELECT id, name FROM agents WHERE is_active")
         last_call = await connection.fetchval("SELECT max(id) FROM calls")

@@ -74,15 +74,22 @@ def explain(found: list[Difference], most: int = 20) -> str:
 def cache_outcome(response: Response) -> str | None:
     """Whence an answer came: ``hit``, or why not (``uri-miss``, ``stale``, ``bypass``...); None if it does not say.
 
-    ``Cache-Status`` says it, or the answer's own ``cacheInfo``.
+    ``Cache-Status`` says it, or the answer's own ``cacheInfo``, or ``Server-Timing``: a hit is what came from the cache
+    without anything having been asked of the database or of another service.
 
-    **Source:** RFC 9211 section 2.
+    **Source:** RFC 9211 section 2; W3C Server Timing section 3.
     """
     value = response.header("cache-status")
     if value is None:
         # Searched for and not parsed: this is asked of every answer of a load test.
         _, found, rest = response.body.rpartition(b'"cacheInfo":{"status":"')
-        return rest[: rest.find(b'"')].decode("ascii", "replace") if found else None
+        if found:
+            return rest[: rest.find(b'"')].decode("ascii", "replace")
+        timing = response.header("server-timing")
+        if timing is None:
+            return None
+        phases = {phase.partition(";")[0].strip() for phase in timing.split(",")}
+        return "hit" if "cache" in phases and not phases & {"db", "upstream"} else "computed"
     parameters = [part.strip() for part in value.split(",")[-1].split(";")[1:]]
     if "hit" in parameters:
         return "hit"

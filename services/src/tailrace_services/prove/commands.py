@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +19,15 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from tailrace_services.data.scale_name import ScaleName
 from tailrace_services.prove.databases import Databases, prepare
+from tailrace_services.prove.phases import Effort
 from tailrace_services.prove.processes import clean_up_on_sigterm
-from tailrace_services.prove.report import Proof, print_proof
-from tailrace_services.prove.run import PHASES, Effort, prove, prove_growth
-from tailrace_services.prove.subject import SERVICE
+from tailrace_services.prove.report import Proof, json_rows, json_whole, print_proof
+from tailrace_services.prove.run import prove, prove_growth
+from tailrace_services.prove.subject import Subject
 from tailrace_services.prove.timing import Budget
+from tailrace_services.services import SERVICES
 from tailrace_services.up.ground import Ground, ground
 
 __all__ = ["app"]
@@ -34,24 +38,15 @@ TABLE_WIDTH = 104
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class Service(StrEnum):
-    """What can be proved."""
-
-    VOICE_DASHBOARD = SERVICE
-
-
-class Scale(StrEnum):
-    """How many calls: 100 thousand, 1 million, 10 million."""
-
-    SMALL = "small"
-    MEDIUM = "medium"
-    LARGE = "large"
+ServiceName = StrEnum("ServiceName", [(service.name, service.name) for service in SERVICES])  # type: ignore[misc]
+"""What can be proved."""
 
 
 class Phase(StrEnum):
     """Parts of a proof."""
 
     ANSWERS = "answers"
+    SIZES = "sizes"
     TIMING = "timing"
     THROUGHPUT = "throughput"
     MIX = "mix"
@@ -62,10 +57,11 @@ class Phase(StrEnum):
 
 @app.command()
 def command(
-    service: Annotated[Service, typer.Option(help="The service.")] = Service.VOICE_DASHBOARD,
-    scale: Annotated[Scale, typer.Option(help="100 thousand, 1 million or 10 million calls.")] = Scale.SMALL,
+    service: Annotated[ServiceName | None, typer.Option(help="Only this one; by default all.")] = None,
+    scale: Annotated[ScaleName, typer.Option(help="How much there is.")] = ScaleName.SMALL,
     imported: Annotated[
-        Path | None, typer.Option(help="Prove it on the calls of this campaign file instead.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Prove it on the rows of this file instead.", metavar="FILE"),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the rows, an array of objects.", metavar="FILE")
@@ -77,47 +73,70 @@ def command(
     users: Annotated[int, typer.Option(min=2, help="Users whose answers are compared.")] = 300,
     cutoff: Annotated[float, typer.Option(min=1, help="Seconds after which a baseline request is given up.")] = 30.0,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Time a cold overview at small and at --scale only.")
+        bool, typer.Option("--growth", help="Time what grows with the rows, cold, at small and at --scale only.")
     ] = False,
     soak: Annotated[float, typer.Option(min=0, help="Then this many seconds of soak, watching memory.")] = 0.0,
 ) -> None:
     """Measure baseline and optimised side by side on the same rows, and compare their answers."""
-    del service  # there is one so far; the option names it in scripts
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
     clean_up_on_sigterm()
     effort = Effort(users=users, budget=dataclasses.replace(Budget(), cutoff=cutoff))
-    phases = [phase.value for phase in only or ()] if only or soak else list(PHASES)
-
-    async def run(servers: Ground, show: _Show) -> Proof:
-        async def databases(name: str) -> Databases:
-            return await prepare(servers.database_url, show.counted, scale=name, imported=imported)
-
-        if growth:
-            return await prove_growth(
-                await databases("small"), await databases(scale.value), servers.valkey_url, show.shared
-            )
-        ready = await databases(scale.value)
-        name = "imported" if imported else scale.value
-        return await prove(
-            ready, servers.valkey_url, scale=name, only=phases, effort=effort, soak_seconds=soak, told=show.shared
-        )
-
-    with ground(join=True) as servers, _progress(console) as show:
-        proof = uvloop.run(run(servers, show))
-    print_proof(console, proof)
-    for file, text in ((json_file, proof.json_rows()), (report, proof.json_whole())):
+    phases = [phase.value for phase in only or ()] if only or soak else None
+    asked = _Asked(scale.value, imported, phases, effort, growth, soak)
+    subjects = [each.subject() for each in SERVICES if service in (None, each.name)]
+    if imported and service is None:
+        subjects = [subject for subject in subjects if subject.import_file is not None]
+    proofs = []
+    with ground(join=True) as servers:
+        for subject in subjects:
+            with _progress(console, subject.data.title) as show:
+                proofs.append(uvloop.run(_prove(subject, asked, servers, show)))
+            print_proof(console, proofs[-1])
+    for file, text in ((json_file, json_rows(proofs)), (report, json_whole(proofs))):
         if file is not None:
             file.write_text(text, encoding="utf-8")
-    if not proof.equal:
+    if not all(proof.equal for proof in proofs):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line asks for."""
+
+    scale: str
+    imported: Path | None
+    phases: list[str] | None
+    effort: Effort
+    growth: bool
+    soak: float
+
+
+async def _prove(subject: Subject, asked: _Asked, servers: Ground, show: _Show) -> Proof:
+    async def databases(scale: str) -> Databases:
+        return await prepare(subject, servers.database_url, show.counted, scale=scale, imported=asked.imported)
+
+    if asked.growth:
+        fewer, more = await databases("small"), await databases(asked.scale)
+        return await prove_growth(subject, fewer, more, servers.valkey_url, show.shared)
+    return await prove(
+        subject,
+        await databases(asked.scale),
+        servers.valkey_url,
+        scale="imported" if asked.imported else asked.scale,
+        only=asked.phases,
+        effort=asked.effort,
+        soak_seconds=asked.soak,
+        told=show.shared,
+    )
 
 
 class _Show:
     """Progress bars, one for each phase that has been heard of."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
+        self._title = title
         self._bars: dict[str, TaskID] = {}
 
     def counted(self, phase: str, done: int, total: int) -> None:
@@ -127,12 +146,12 @@ class _Show:
     def shared(self, phase: str, share: float) -> None:
         """A share from 0 to 1."""
         if phase not in self._bars:
-            self._bars[phase] = self._progress.add_task(phase, total=1.0)
+            self._bars[phase] = self._progress.add_task(f"{self._title}: {phase}", total=1.0)
         self._progress.update(self._bars[phase], completed=share)
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[_Show]:
+def _progress(console: Console, title: str) -> Iterator[_Show]:
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
     with Progress(*columns, console=console, transient=True) as progress:
-        yield _Show(progress)
+        yield _Show(progress, title)

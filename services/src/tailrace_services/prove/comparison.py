@@ -1,7 +1,7 @@
 """Compares the optimised service's answers with what is right, at rest and while others write. Touches: the network.
 
 What is right is what the slow code says on the same database at that moment. While a user is compared nobody writes to
-that user's rows, so there is one right answer; everybody else is written to meanwhile.
+the rows that the user's answers are about, so there is one right answer; everybody else is written to meanwhile.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from tailrace.verify.cookies import Cookies
 from tailrace.verify.http1 import Response
 from tailrace_services.prove.answers import Difference, compare_responses, explain
 from tailrace_services.prove.site import Site
-from tailrace_services.prove.subject import Endpoint, Person, ask
-from tailrace_services.prove.writes import random_write, sql_write
+from tailrace_services.prove.subject import Endpoint, Person, Writer
 
 __all__ = ["Mismatch", "Verdicts", "compare_at_rest", "compare_under_writes"]
 
@@ -78,23 +77,29 @@ class Verdicts:
 
 
 async def compare_at_rest(
-    site: Site, people: Sequence[Person], verdicts: Verdicts, *, told: Callable[[], None] = lambda: None
+    site: Site, people: Sequence[Person], verdicts: Verdicts, *, told: Callable[[float], None] = lambda share: None
 ) -> None:
-    """Each endpoint for each person while nobody writes: as first computed, and again as then cached."""
-    queue = list(people)
+    """Each endpoint for each person while nobody writes: as first computed, and again as then cached.
 
-    async def work() -> None:
+    One endpoint after the other: what answering one may store has been stored when the next is asked for.
+    """
+    done = 0
+
+    async def work(endpoint: Endpoint, queue: list[Person]) -> None:
+        nonlocal done
         while queue:
             person = queue.pop()
-            for endpoint in _askable(site.endpoints, person):
-                request = ask(endpoint, person, person.agents[-1] if endpoint.of_agent else None)
-                expected = await site.reference.send(request)
-                for when in ("first answer", "second answer"):
-                    got = await site.optimised.send(request)
-                    verdicts.add(endpoint.name, person.id, when, _checked(expected, got))
-            told()
+            request = endpoint.request(person, -1)
+            expected = await site.reference.send(request)
+            for when in ("first answer", "second answer"):
+                got = await site.optimised.send(request)
+                verdicts.add(endpoint.name, person.id, when, _checked(expected, got))
+            done += 1
+            told(done / (len(people) * len(site.subject.endpoints)))
 
-    await _all(work() for _ in range(4))
+    for endpoint in site.subject.endpoints:
+        waiting = list(people)
+        await _all(work(endpoint, waiting) for _ in range(4))
 
 
 async def compare_under_writes(
@@ -107,95 +112,111 @@ async def compare_under_writes(
     writers: int = 4,
     comparers: int = 2,
 ) -> None:
-    """Writers and comparers on the same people, each person held by one of them at a time, for ``seconds``."""
+    """Writers and comparers on the same people for ``seconds``.
+
+    Each person is held by one of them at a time; where one's rows are part of others' answers, all are.
+    """
     clock = site.optimised.clock.monotonic
-    desks = [_Desk(person) for person in people if person.agents]
+    room = _Room() if site.subject.shared else None
+    desks = [_Desk(site, person, room or _Room()) for person in people]
     end = clock() + seconds
 
     async def write(number: int) -> None:
         while clock() < end:
             desk = random.choice(desks)
-            async with desk.lock:
-                await desk.write(site, random, by_sql=number % 2 == 1)
+            async with desk.room.lock:
+                await desk.write(random, by_sql=number % 2 == 1 or desk.writer is None)
                 verdicts.writes += 1
 
     async def compare() -> None:
         while clock() < end:
             # Those that were written to since they were last compared are the interesting ones.
-            desk = random.choice([desk for desk in desks if desk.dirty] or desks)
-            async with desk.lock:
-                await desk.compare(site, verdicts)
+            desk = random.choice([desk for desk in desks if desk.is_behind] or desks)
+            async with desk.room.lock:
+                await desk.compare(verdicts)
 
     await _all([write(number) for number in range(writers)] + [compare() for _ in range(comparers)])
     for desk in desks:
-        if desk.dirty:
-            await desk.compare(site, verdicts)
+        if desk.is_behind:
+            await desk.compare(verdicts)
+
+
+class _Room:
+    """Rows that belong together: who holds the lock writes or compares, alone.
+
+    ``version`` counts the writes; ``others_wrote`` is when somebody last did who leaves nobody a token to see it by.
+    """
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.version = 0
+        self.others_wrote = float("-inf")
 
 
 class _Desk:
-    """One person's browser and rows: who holds the lock writes or compares, alone."""
+    """One person's browser, writing and comparing in a room."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, site: Site, person: Person, room: _Room) -> None:
         self.person = person
-        self.lock = asyncio.Lock()
-        self.dirty = False
-        self.cookies = Cookies()
-        self.raw_write: float | None = None
-        self.calls: list[int] = []
-        self.created: list[int] = []
+        self.room = room
+        new_writer = site.subject.new_writer
+        self.writer: Writer | None = new_writer(person) if new_writer else None
+        self._site = site
+        self._clock = site.optimised.clock.monotonic
+        self._cookies = Cookies()
+        self._compared = 0
 
-    async def write(self, site: Site, random: Random, *, by_sql: bool) -> None:
-        self.dirty = True
-        if by_sql:
-            await sql_write(site.execute, self.person, random, site.now)
-            self.raw_write = site.optimised.clock.monotonic()
-            # psql may have deleted any of them.
-            self.calls.clear()
+    @property
+    def is_behind(self) -> bool:
+        """Whether the room was written to since this desk compared."""
+        return self._compared < self.room.version
+
+    async def write(self, random: Random, *, by_sql: bool) -> None:
+        """One write: by SQL, or through the API."""
+        site, writer = self._site, self.writer
+        self.room.version += 1
+        if by_sql or writer is None:
+            await site.subject.sql_write(site.execute, self.person, random, site.now)
+            self.room.others_wrote = self._clock()
+            if writer is not None:
+                writer.forget()
             return
-        request = random_write(self.person, random, self.calls, self.created)
+        request = writer.any(random)
         response = await self._send(site.optimised, request)
-        if response.status >= 500:
-            # Whether it took effect, the database knows; its writer was given nothing to see it at once by.
-            self.raw_write = site.optimised.clock.monotonic()
-            return
-        if response.status >= 300:
+        if response.status >= 500 or site.subject.shared:
+            # Whether it took effect, the database knows; some who are compared have nothing to see it at once by.
+            self.room.others_wrote = self._clock()
+        if response.status < 300:
+            writer.take(request, response)
+        elif response.status < 500:
             raise WriteRefusedError(f"{request.name} was refused: {response.status} {response.body[:300]!r}")
-        if request.name == "POST calls":
-            self.calls.append(response.json()["id"])
-        elif request.name == "POST agents":
-            self.created.append(response.json()["id"])
 
-    async def compare(self, site: Site, verdicts: Verdicts) -> None:
-        """Own writes must show at once; what psql wrote, within the bound."""
-        clock = site.optimised.clock.monotonic
-        self.dirty = False
-        for endpoint in _askable(site.endpoints, self.person):
-            request = ask(endpoint, self.person)
-            expected = await site.reference.send(request)
-            limit = float("-inf") if self.raw_write is None else self.raw_write + VISIBLE_WITHIN
-            tries = 0
+    async def compare(self, verdicts: Verdicts) -> None:
+        """Own writes must show at once; what others wrote, within the bound."""
+        self._compared = self.room.version
+        for endpoint in self._site.subject.endpoints:
+            request = endpoint.request(self.person, 0)
+            expected = await self._site.reference.send(request)
+            if endpoint.stores:
+                self.room.others_wrote = self._clock()
+            others_wrote, tries = self.room.others_wrote, 0
             while True:
-                asked, tries = clock(), tries + 1
-                found = _checked(expected, await self._send(site.optimised, request))
+                asked, tries = self._clock(), tries + 1
+                found = _checked(expected, await self._send(self._site.optimised, request))
                 # A request sent within the bound may still be answered from before; one sent later may not.
-                if not found or asked > limit:
+                if not found or asked > others_wrote + VISIBLE_WITHIN:
                     break
-            if self.raw_write is not None and tries > 1 and not found:
-                verdicts.waits.append(asked - self.raw_write)
+            if tries > 1 and not found:
+                verdicts.waits.append(asked - others_wrote)
             verdicts.add(endpoint.name, self.person.id, "under writes", found)
-        self.raw_write = None
 
     async def _send(self, connections: Connections, request: Request) -> Response:
         request = Request(
-            request.name, request.target, request.method, {**request.headers, **self.cookies.headers()}, request.body
+            request.name, request.target, request.method, {**request.headers, **self._cookies.headers()}, request.body
         )
         response = await connections.send(request)
-        self.cookies.take(response)
+        self._cookies.take(response)
         return response
-
-
-def _askable(endpoints: Sequence[Endpoint], person: Person) -> list[Endpoint]:
-    return [endpoint for endpoint in endpoints if person.agents or not endpoint.of_agent]
 
 
 def _checked(expected: Response, got: Response) -> list[Difference]:

@@ -1,33 +1,24 @@
-"""What is special: a provider that is down, a crowd, and a long time. Touches: the network, the processes' memory."""
+"""What is special: sizes, a crowd, and a long time. Touches: the network, the processes' memory."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tailrace.verify.client import Request
+from tailrace.verify.client import Exchange, Request
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.answers import cache_outcome
 from tailrace_services.prove.load import mix
 from tailrace_services.prove.processes import resident_bytes
 from tailrace_services.prove.site import Site
 from tailrace_services.prove.stage import Stage
-from tailrace_services.prove.subject import Endpoint, Person, ask
+from tailrace_services.prove.subject import Endpoint, Person
 
-__all__ = ["Crowd", "Outage", "Soak", "crowd", "growth", "outage", "soak"]
+__all__ = ["CODINGS", "Crowd", "Soak", "cold", "crowd", "growth", "sizes", "soak"]
 
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """Agents with the provider down. Seconds. ``first``: the request that met the outage; ``p95``: once it is known."""
-
-    first: float
-    p95: float
-    samples: int
-    degraded: int
-    statuses: dict[int, int]
+CODINGS = ("gzip", "br", "zstd")
+"""Content codings, by the names that HTTP has for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +48,20 @@ class Soak:
         return self.after / self.before - 1
 
 
-async def outage(stage: Stage, endpoint: Endpoint, person: Person, samples: int = 40) -> Outage:
-    """The provider goes down. Caches are emptied before every request, so that each answer is calculated anew.
+async def sizes(site: Site, endpoint: Endpoint, people: Sequence[Person]) -> dict[str, float]:
+    """By how much each coding makes the endpoint's answers smaller, all of them together, from 0 to 1.
 
-    The first requests find out (their time is ``first`` at worst); from the first answer within 0.1 s on, ``samples``
-    are timed. Afterwards the provider is up again.
+    Raises:
+        ExchangeFailedError: no answer.
     """
-    site, clock = stage.site, stage.site.optimised.clock.monotonic
-    request = ask(endpoint, person)
-    await stage.provider.behave(outage="reset")
-    try:
-        began, first = clock(), 0.0
-        while True:
-            took, _, _ = await _cold(site, request)
-            first = max(first, took)
-            if took < 0.1 or clock() - began > 30:
-                break
-        times, degraded, statuses = [], 0, Counter[int]()
-        for _ in range(samples):
-            took, status, is_degraded = await _cold(site, request)
-            times.append(took)
-            statuses[status] += 1
-            degraded += is_degraded
-    finally:
-        await stage.provider.behave()
-    return Outage(first, percentile(times, 0.95), samples, degraded, dict(statuses))
+    sent = dict.fromkeys(("identity", *CODINGS), 0)
+    for number, person in enumerate(people):
+        request = endpoint.request(person, number)
+        for coding in sent:
+            headers = {**request.headers, "Accept-Encoding": coding}
+            asked = Request(request.name, request.target, request.method, headers, request.body)
+            sent[coding] += len((await site.optimised.send(asked)).body)
+    return {coding: 1 - sent[coding] / sent["identity"] for coding in CODINGS}
 
 
 async def crowd(site: Site, users: int, seconds: float, random: Random) -> Crowd:
@@ -97,10 +77,10 @@ async def crowd(site: Site, users: int, seconds: float, random: Random) -> Crowd
 
 async def growth(site: Site, endpoint: Endpoint, person: Person, samples: int = 60) -> list[float]:
     """Seconds of cold requests, to be set beside those of another scale."""
-    request = ask(endpoint, person)
+    request = endpoint.request(person, 0)
     for _ in range(5):
-        await _cold(site, request)
-    return [(await _cold(site, request))[0] for _ in range(samples)]
+        await cold(site, request)
+    return [(await cold(site, request)).latency for _ in range(samples)]
 
 
 async def soak(
@@ -120,13 +100,10 @@ async def soak(
     return Soak(seconds, requests, before, resident_bytes(stage.optimised.pid), errors)
 
 
-async def _cold(site: Site, request: Request) -> tuple[float, int, bool]:
-    """Seconds, status and whether the answer is degraded, of an answer that is no hit."""
+async def cold(site: Site, request: Request) -> Exchange:
+    """An exchange whose answer, if there is one, is no hit."""
     while True:
         await site.empty_caches()
         exchange = await site.optimised.exchange(request)
-        if exchange.response is None:
-            return exchange.latency, 0, False
-        if cache_outcome(exchange.response) != "hit":
-            body = exchange.response.json()
-            return exchange.latency, exchange.response.status, bool(body.get("degraded"))
+        if exchange.response is None or cache_outcome(exchange.response) != "hit":
+            return exchange

@@ -1,30 +1,26 @@
 """The two databases of a proof: made once, kept between runs, put back when the last run wrote to one.
 
 Touches: databases. They are the proof's own, beside those that ``up`` uses: one pair for each scale and one for
-imported calls.
+imported rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tailrace.errors import SettingsError
 from tailrace_services.data.connection import open_connection
+from tailrace_services.prove.subject import Subject
 from tailrace_services.settings import database_name
-from tailrace_services.up.server_databases import connect_to_server, with_database
-from tailrace_services.up.service_databases import prepare as prepare_databases
-from tailrace_services.voice_dashboard.data import DATA
-from tailrace_services.voice_dashboard.importer import import_campaign
-from tailrace_services.voice_dashboard.migrations import migrate
+from tailrace_services.up import service_databases
+from tailrace_services.up.server_databases import connect_to_server, name_in, with_database
+from tailrace_services.up.service_databases import Report
 
 __all__ = ["Databases", "mark_written", "prepare"]
 
-SERVICE = "voice_dashboard"
 MARK = "written to by a proof"
-
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +34,39 @@ class Databases:
     calls: int
 
 
-async def prepare(server_url: str, report: Report, *, scale: str, imported: Path | None = None) -> Databases:
-    """Ready both databases: generated at ``scale``, or holding the campaign in the file ``imported``.
+async def prepare(
+    subject: Subject, server_url: str, report: Report, *, scale: str, imported: Path | None = None
+) -> Databases:
+    """Ready both databases: generated at ``scale``, or holding what is in the file ``imported``.
 
     Raises:
-        CampaignFileError: the file is not a campaign.
+        SettingsError: nothing can be imported for this service.
+        RequestError: the file is not what it says.
         DatabaseError: the database refuses.
     """
     base = "tailrace_prove_imported" if imported else f"tailrace_prove_{scale}"
     url = with_database(server_url, base)
-    await _put_back(url, base, report)
+    await _put_back(subject, url, base, report)
     if imported:
-        await _import(url, base, imported, report)
-    ready = await prepare_databases(DATA, url, report, scale=None if imported else scale)
+        await _import(subject, url, base, imported, report)
+    ready = await service_databases.prepare(subject.data, url, report, scale=None if imported else scale)
+    table, _, column = subject.data.newest.partition(".")
     async with open_connection(ready.url) as connection:
         calls = await connection.fetchval("SELECT count(*) FROM calls")
-        last = await connection.fetchval("SELECT max(created_at) FROM calls")
-    now = ready.dataset.anchor if ready.dataset else last
+        newest = await connection.fetchval(f"SELECT max({column}) FROM {table}")  # noqa: S608 - our tables
+    now = ready.dataset.anchor if ready.dataset else newest
     return Databases(url, ready.url, ready.baseline_url, now.astimezone(UTC), calls)
 
 
-async def mark_written(databases: Databases) -> None:
+async def mark_written(subject: Subject, databases: Databases) -> None:
     """From now on the optimised database differs from the baseline's; the next ``prepare`` copies it anew."""
-    name = database_name(_base(databases.server_url), SERVICE)
+    name = database_name(name_in(databases.server_url), subject.data.service)
     async with open_connection(databases.url) as connection:
         await connection.execute(f"COMMENT ON DATABASE {name} IS '{MARK}'")
 
 
-async def _put_back(url: str, base: str, report: Report) -> None:
-    name, baseline = database_name(base, SERVICE), database_name(base, SERVICE, baseline=True)
+async def _put_back(subject: Subject, url: str, base: str, report: Report) -> None:
+    name, baseline = (database_name(base, subject.data.service, baseline=each) for each in (False, True))
     async with connect_to_server(url) as server:
         if not await server.exists(name) or not await server.exists(baseline):
             return
@@ -81,22 +81,21 @@ async def _put_back(url: str, base: str, report: Report) -> None:
         report("put back what the last run wrote", 1, 1)
 
 
-async def _import(url: str, base: str, file: Path, report: Report) -> None:
+async def _import(subject: Subject, url: str, base: str, file: Path, report: Report) -> None:
     """Import into a new database; the copy for the baseline is made of it before Tailrace's objects exist."""
-    name = database_name(base, SERVICE)
+    if subject.import_file is None:
+        raise SettingsError(f"--imported: nothing is imported for {subject.name}; choose another --service")
+    data = subject.data
+    name = database_name(base, data.service)
     async with connect_to_server(url) as server:
         if await server.exists(name):
             optimised = with_database(url, name)
             async with open_connection(optimised) as connection:
-                known = await connection.fetchval("SELECT file_name FROM campaign_imports")
+                known = await connection.fetchval(f"SELECT file_name FROM {data.imports}")  # noqa: S608 - our tables
             if known == file.name:
                 return
-            await server.drop(database_name(base, SERVICE, baseline=True))
+            await server.drop(database_name(base, data.service, baseline=True))
             await server.drop(name)
         await server.create(name)
-    await migrate(with_database(url, name))
-    await import_campaign(with_database(url, name), file, progress=report)
-
-
-def _base(url: str) -> str:
-    return url.rpartition("/")[2].partition("?")[0]
+    await data.migrations.migrate(with_database(url, name))
+    await subject.import_file(with_database(url, name), file, report)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tailrace.verify.statistics import percentile
-from tailrace_services.prove.conditions import Crowd, Outage, Soak
+from tailrace_services.prove.conditions import Crowd, Soak
 from tailrace_services.prove.load import MixResult
 from tailrace_services.prove.report import Goal
 from tailrace_services.prove.subject import Endpoint
 from tailrace_services.prove.timing import Timing
 
-__all__ = ["crowd_goals", "growth_goal", "mix_goals", "outage_goals", "soak_goal", "timing_goals"]
+__all__ = ["below", "crowd_goals", "growth_goal", "mix_goals", "size_goals", "soak_goal", "timing_goals"]
 
 
 def timing_goals(endpoint: Endpoint, timing: Timing) -> Iterator[Goal]:
     """p95 with cold caches against what was asked; cold and warm against what is aimed for."""
     cold, warm = timing.cold_p95 * 1000, timing.warm_p95 * 1000
-    yield _below(f"{endpoint.name}, asked (cold)", endpoint.asked, cold, "ms")
+    yield below(f"{endpoint.name}, asked (cold)", endpoint.asked, cold, "ms")
     if endpoint.cold is not None:
-        yield _below(f"{endpoint.name}, cold", endpoint.cold, cold, "ms")
+        yield below(f"{endpoint.name}, cold", endpoint.cold, cold, "ms")
     if endpoint.warm is not None:
-        yield _below(f"{endpoint.name}, warm", endpoint.warm, warm, "ms")
+        yield below(f"{endpoint.name}, warm", endpoint.warm, warm, "ms")
 
 
 def mix_goals(result: MixResult, write_share: float) -> Iterator[Goal]:
@@ -34,25 +34,26 @@ def mix_goals(result: MixResult, write_share: float) -> Iterator[Goal]:
     yield Goal("errors under the mix", "0", f"{errors} of {requests:,}", errors == 0)
 
 
-def outage_goals(outage: Outage) -> Iterator[Goal]:
-    """Agents with the provider down: quick, 200 and degraded."""
-    yield _below("agents, provider down, cold", 50, outage.p95 * 1000, "ms")
-    fine = outage.statuses == {200: outage.samples} and outage.degraded == outage.samples
-    yield Goal("provider down: 200 and degraded", "all", f"{outage.degraded} of {outage.samples}", fine)
+def size_goals(endpoint: Endpoint, smaller: Mapping[str, float]) -> Iterator[Goal]:
+    """The weakest coding against what was asked."""
+    if endpoint.smaller is not None:
+        least = min(smaller.values())
+        wanted = f"> {endpoint.smaller:.0%} smaller"
+        yield Goal(f"{endpoint.name}, compressed", wanted, f"{least:.0%}", least >= endpoint.smaller)
 
 
 def crowd_goals(crowd: Crowd) -> Iterator[Goal]:
     """A crowd is answered in time and without an error."""
-    yield _below(f"{crowd.users} users at once", 2000, crowd.p95 * 1000, "ms")
+    yield below(f"{crowd.users} users at once", 2000, crowd.p95 * 1000, "ms")
     errors = sum(crowd.errors.values())
     kinds = f" ({', '.join(f'{kind} {count}' for kind, count in crowd.errors.items())})" if errors else ""
     yield Goal(f"{crowd.users} users at once: errors", "0", f"{errors} of {crowd.requests:,}{kinds}", errors == 0)
 
 
-def growth_goal(fewer: Sequence[float], more: Sequence[float], names: str) -> Goal:
-    """How much slower a cold overview is with more rows: the ratio of the p95s of two sets of seconds."""
+def growth_goal(fewer: Sequence[float], more: Sequence[float], name: str) -> Goal:
+    """How much slower something is with more rows: the ratio of the p95s of two sets of seconds."""
     ratio = percentile(more, 0.95) / percentile(fewer, 0.95)
-    return Goal(f"cold overview, {names}", "< 1.5x", f"{ratio:.2f}x", ratio < 1.5)
+    return Goal(name, "< 1.5x", f"{ratio:.2f}x", ratio < 1.5)
 
 
 def soak_goal(soak: Soak) -> Goal:
@@ -61,5 +62,6 @@ def soak_goal(soak: Soak) -> Goal:
     return Goal(f"memory over {soak.seconds:.0f} s", "< 2 % growth", measured, soak.growth < 0.02)
 
 
-def _below(name: str, wanted: float, measured: float, unit: str) -> Goal:
+def below(name: str, wanted: float, measured: float, unit: str) -> Goal:
+    """``measured`` is to be less than ``wanted``."""
     return Goal(name, f"< {wanted:g} {unit}", f"{measured:.2f} {unit}", measured < wanted)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -13,18 +14,17 @@ from tailrace.verify.cookies import Cookies
 from tailrace.verify.driver import LoadResult, closed_loop
 from tailrace_services.prove.answers import cache_outcome
 from tailrace_services.prove.site import Site
-from tailrace_services.prove.subject import Endpoint, Person, ask
-from tailrace_services.prove.writes import change_agent, new_call, new_lead
+from tailrace_services.prove.subject import Endpoint, Person, Subject, Writer
 
 __all__ = ["WRITE_SHARE", "MixResult", "mix", "throughput"]
 
 WRITE_SHARE = 0.01
-"""Share of writes in the mix: one of a hundred requests records a call, a lead or a change of an agent."""
+"""Share of writes in the mix: one of a hundred requests, or one statement by SQL for a hundred requests."""
 
 
 @dataclass(slots=True)
 class MixResult:
-    """How the mix went. ``outcomes`` counts, for each endpoint, what ``Cache-Status`` said."""
+    """How the mix went. ``outcomes`` counts, for each endpoint, whence its answers came."""
 
     load: LoadResult = field(default_factory=LoadResult)
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
@@ -42,8 +42,7 @@ async def throughput(
     site: Site, endpoint: Endpoint, people: Sequence[Person], *, users: int = 50, seconds: float = 3.0
 ) -> LoadResult:
     """``users`` at once asking for one endpoint, each for a user of their own as far as there are so many."""
-    able = [person for person in people if person.agents]
-    requests = [ask(endpoint, person) for person in able]
+    requests = [endpoint.request(person, 0) for person in people]
     for request in requests[:users]:
         await site.optimised.exchange(request)
     return await closed_loop(
@@ -65,14 +64,16 @@ async def mix(
 
     ``warm``: everybody has looked once before it counts.
     """
-    able = [person for person in people if person.agents]
-    browsers = [_Browser(able[number % len(able)], site.endpoints, random) for number in range(users)]
+    browsers = [_Browser(people[number % len(people)], site.subject, random) for number in range(users)]
     by_key = {}
     if warm:
         await _look_once(site, browsers)
     result = MixResult()
+    asked = 0
 
     def next_request(user: int, _turn: int) -> Request:
+        nonlocal asked
+        asked += 1
         request = browsers[user].next(write_share)
         by_key[id(request)] = (request, browsers[user])
         return request
@@ -83,16 +84,43 @@ async def mix(
             return
         browser.take(exchange)
         outcome = cache_outcome(exchange.response)
-        if outcome is not None and exchange.request.method == "GET" and exchange.response.status == 200:
+        if outcome is not None and browser.reads(exchange.request) and exchange.response.status == 200:
             result.outcomes.setdefault(exchange.request.name, Counter())[outcome] += 1
 
-    result.load = await closed_loop(site.optimised, next_request, users=users, duration=seconds, watch=watch)
+    async with _written_to(site, people, random, lambda: int(asked * write_share)):
+        result.load = await closed_loop(site.optimised, next_request, users=users, duration=seconds, watch=watch)
     return result
+
+
+@asynccontextmanager
+async def _written_to(
+    site: Site, people: Sequence[Person], random: Random, due: Callable[[], int]
+) -> AsyncIterator[None]:
+    """Until the end of the block, as many writes by SQL as are ``due``, where nothing is written through the API."""
+    if site.subject.new_writer is not None:
+        yield
+        return
+
+    async def write() -> None:
+        done = 0
+        while True:
+            while done < due():
+                await site.subject.sql_write(site.execute, random.choice(people), random, site.now)
+                done += 1
+            await asyncio.sleep(0.02)
+
+    writing = asyncio.create_task(write())
+    try:
+        yield
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
 
 
 async def _look_once(site: Site, browsers: Sequence[_Browser]) -> None:
     """Everybody opens every page, a few at a time."""
-    waiting = [ask(endpoint, browser.person) for browser in browsers for endpoint in site.endpoints]
+    waiting = [endpoint.request(browser.person, 0) for browser in browsers for endpoint in site.subject.endpoints]
 
     async def some() -> None:
         while waiting:
@@ -104,34 +132,31 @@ async def _look_once(site: Site, browsers: Sequence[_Browser]) -> None:
 class _Browser:
     """One user's browser: sends the cookies back that it was given."""
 
-    def __init__(self, person: Person, endpoints: Sequence[Endpoint], random: Random) -> None:
+    def __init__(self, person: Person, subject: Subject, random: Random) -> None:
         self.person = person
         self._random = random
         self._cookies = Cookies()
-        self._call: int | None = None
-        self._reads = [ask(endpoint, person) for endpoint in endpoints]
-        self._shares = [endpoint.share for endpoint in endpoints]
+        self._writer: Writer | None = subject.new_writer(person) if subject.new_writer else None
+        self._reads = [endpoint.request(person, 0) for endpoint in subject.endpoints]
+        self._names = {endpoint.name for endpoint in subject.endpoints}
+        self._shares = [endpoint.share for endpoint in subject.endpoints]
 
     def next(self, write_share: float) -> Request:
         """A read, or with the given probability a write."""
-        if self._random.random() < write_share:
-            return self._with_cookies(self._write())
+        if self._writer is not None and self._random.random() < write_share:
+            return self._with_cookies(self._writer.usual(self._random))
         return self._with_cookies(self._random.choices(self._reads, self._shares)[0])
 
+    def reads(self, request: Request) -> bool:
+        """Whether it is one of the endpoints that are asked for."""
+        return request.name in self._names
+
     def take(self, exchange: Exchange) -> None:
-        """Remember cookies, and the id of a call that was recorded."""
+        """Remember cookies, and what a write came to."""
         assert exchange.response is not None
         self._cookies.take(exchange.response)
-        if exchange.request.name == "POST calls" and exchange.response.status == 201:
-            self._call = exchange.response.json()["id"]
-
-    def _write(self) -> Request:
-        kind = self._random.random()
-        if kind < 0.2:
-            return change_agent(self.person, self._random)
-        if kind < 0.4 and self._call is not None:
-            return new_lead(self.person, self._random, self._call)
-        return new_call(self.person, self._random)
+        if self._writer is not None and exchange.response.status < 300 and not self.reads(exchange.request):
+            self._writer.take(exchange.request, exchange.response)
 
     def _with_cookies(self, request: Request) -> Request:
         headers = {**request.headers, **self._cookies.headers()}

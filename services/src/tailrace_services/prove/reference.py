@@ -1,45 +1,28 @@
-"""The slow code on the fast service's database: what is right, at any moment, in bearable time.
+"""What makes the slow code quick enough on the fast service's database to be asked. Touches: the database.
 
-Touches: the environment, the database. Tailrace's objects in that database (indexes above all) make the live queries
-quick; the code, and so the answers, are the baseline's. One index more serves the queries that the fast code does not
-have; it is there only while answers are compared, never while anything is timed.
+Tailrace's objects in that database (indexes above all) make the live queries quick; the code, and so the answers, are
+the baseline's. A service may name more indexes for queries that the fast code does not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
-from tailrace_services.clock import service_clock
 from tailrace_services.data.connection import open_connection
-from tailrace_services.settings import database_url, load_services_settings
-from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
 
-__all__ = ["create_reference_app", "reference_index"]
-
-CREATE = "CREATE INDEX IF NOT EXISTS prove_reference ON calls (agent_id, created_at)"
-DROP = "DROP INDEX IF EXISTS prove_reference"
+__all__ = ["reference_indexes"]
 
 
 @asynccontextmanager
-async def reference_index(url: str) -> AsyncIterator[None]:
-    """The index by which the baseline's queries for one agent are quick. Cost: some seconds at ten million calls."""
+async def reference_indexes(url: str, indexes: Mapping[str, str]) -> AsyncIterator[None]:
+    """The indexes, by name, until the end of the block. Cost: some seconds each at ten million rows."""
     async with open_connection(url) as connection:
-        await connection.execute(CREATE)
+        for name, columns in indexes.items():
+            await connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
     try:
         yield
     finally:
         async with open_connection(url) as connection:
-            await connection.execute(DROP)
-
-
-def create_reference_app() -> Any:
-    """The baseline's code on the optimised database, configured from the environment."""
-    settings = load_services_settings()
-    return create_baseline_app(
-        database_url("voice_dashboard"),
-        provider_url=settings.provider_url,
-        provider_key=settings.provider_api_key.get_secret_value(),
-        clock=service_clock(settings.fixed_now),
-    )
+            for name in indexes:
+                await connection.execute(f"DROP INDEX IF EXISTS {name}")

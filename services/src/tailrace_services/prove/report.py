@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from tailrace_services.prove.comparison import Mismatch
 from tailrace_services.prove.subject import Endpoint
 from tailrace_services.prove.timing import Timing
 
-__all__ = ["Goal", "Proof", "Row", "print_proof", "row_of"]
+__all__ = ["Goal", "Proof", "Row", "json_rows", "json_whole", "print_proof", "row_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,9 @@ class Goal:
 
 @dataclass(slots=True)
 class Proof:
-    """Everything that came out of one run."""
+    """Everything that came out of one run. ``title``: of the service."""
 
+    title: str
     scale: str
     calls: int
     rows: list[Row] = field(default_factory=list)
@@ -71,13 +72,10 @@ class Proof:
         """True if answers were compared and all of them were equal."""
         return not self.mismatches and all(row.answers_compared == row.answers_equal for row in self.rows)
 
-    def json_rows(self) -> str:
-        """The rows alone, as a JSON array."""
-        return json.dumps([dataclasses.asdict(row) for row in self.rows], indent=2) + "\n"
-
-    def json_whole(self) -> str:
+    def whole(self) -> dict[str, Any]:
         """Everything: rows, goals, numbers of samples, what was cut off, differences."""
-        whole: dict[str, Any] = {
+        return {
+            "service": self.title,
             "scale": self.scale,
             "calls": self.calls,
             "rows": [dataclasses.asdict(row) for row in self.rows],
@@ -90,7 +88,16 @@ class Proof:
             "differences": [str(mismatch) for mismatch in self.mismatches],
             "notes": self.notes,
         }
-        return json.dumps(whole, indent=2) + "\n"
+
+
+def json_rows(proofs: Iterable[Proof]) -> str:
+    """The rows of all, as a JSON array."""
+    return json.dumps([dataclasses.asdict(row) for proof in proofs for row in proof.rows], indent=2) + "\n"
+
+
+def json_whole(proofs: Iterable[Proof]) -> str:
+    """Everything of all, as a JSON array with an object for each service."""
+    return json.dumps([proof.whole() for proof in proofs], indent=2) + "\n"
 
 
 def row_of(
@@ -127,7 +134,8 @@ def row_of(
 
 def print_proof(console: Console, proof: Proof) -> None:
     """The table, the goals and the differences."""
-    table = Table(title=f"{proof.scale}: {proof.calls:,} calls; p95 in milliseconds", title_justify="left")
+    title = f"{proof.title}, {proof.scale}: {proof.calls:,} calls; p95 in milliseconds"
+    table = Table(title=title, title_justify="left")
     table.add_column("endpoint", no_wrap=True)
     for name in ("asked", "before", "cold", "warm", "x cold", "x warm", "req/s", "hits", "equal/compared"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from tailrace.verify.client import Connections
-from tailrace_services.prove.subject import Endpoint, Person
-from tailrace_services.prove.writes import Execute
+from tailrace_services.prove.subject import Execute, Subject
 
 __all__ = ["Site"]
 
@@ -25,11 +25,12 @@ class Site:
     bearable time. ``optimised`` is the fast service. All of them take ``now`` for the present.
 
     ``empty_caches`` forgets everything Tailrace keeps of answers; ``restart_baseline`` ends what a request that was cut
-    off still does; ``execute`` runs one statement, committed, on the fast service's database.
+    off still does; ``execute`` runs one statement, committed, on the fast service's database. ``people`` are of the
+    subject's own kind.
     """
 
-    people: Sequence[Person]
-    endpoints: Sequence[Endpoint]
+    subject: Subject
+    people: Sequence[Any]
     now: datetime
     baseline: Connections
     reference: Connections

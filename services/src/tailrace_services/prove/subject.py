@@ -1,114 +1,157 @@
-"""What is proved: the voice dashboard's endpoints, its users, and what was asked of each. Touches: the database, to
-read who there is.
+"""What can be proved: a service, what is asked of it, by whom, and who writes meanwhile. Plain values.
+
+Each service says it of itself, in its own ``proof``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tailrace.verify.client import Request
-from tailrace_services.data.connection import open_connection
-from tailrace_services.settings import DEFAULT_SEED
-from tailrace_services.voice_dashboard.keys import api_key, hash_api_key
+from tailrace.verify.http1 import Response
+from tailrace_services.data.loading import Progress
+from tailrace_services.data.service import ServiceData
 
-__all__ = ["ENDPOINTS", "SERVICE", "Endpoint", "Person", "ask", "draw", "load_people"]
+if TYPE_CHECKING:
+    from tailrace_services.prove.phases import Proving
 
-SERVICE = "voice-dashboard"
+__all__ = ["Endpoint", "Execute", "Person", "Simulator", "SqlWrite", "Subject", "Writer", "draw"]
+
+Execute = Callable[..., Awaitable[Any]]
+"""Runs one statement, committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A customer: who they are, the agents that they have, and how many calls those made."""
+    """Somebody who asks. ``headers`` show who it is; ``weight`` is how many rows the answers are about."""
 
     id: int
-    key: str
-    agents: tuple[int, ...]
-    calls: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What shows who asks."""
-        return {"X-API-Key": self.key}
+    headers: Mapping[str, str]
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A read. Times in milliseconds at p95; ``share`` of the reads in the mix.
+    """A read. Times in milliseconds at p95.
 
-    ``asked`` is what its users asked for, ``cold`` and ``warm`` what is aimed for here (None: nothing beyond asked).
+    Args:
+        request: makes the request of a person, who is of the service's own kind. Where a person may ask for several
+            things, the number says for which; -1 is the last.
+        asked: what its users asked for.
+        share: of the reads in the mix.
+        cold: what is aimed for here with cold caches; None: nothing beyond ``asked``.
+        warm: the same with warm ones.
+        smaller: by how much compression is to make its answers smaller, from 0 to 1; None: nobody asked.
+        stores: asking may write what others' answers are about.
     """
 
     name: str
-    path: str
+    request: Callable[[Any, int], Request]
     asked: float
     share: float
     cold: float | None = None
     warm: float | None = None
+    smaller: float | None = None
+    stores: bool = False
+
+
+class Writer(Protocol):
+    """One person's writes through the API; it knows what it made before."""
+
+    def usual(self, random: Random) -> Request:
+        """A write, of the kinds and as often as users make them."""
+        ...
+
+    def any(self, random: Random) -> Request:
+        """A write of any kind that there is."""
+        ...
+
+    def take(self, request: Request, response: Response) -> None:
+        """Remember what a write came to."""
+        ...
+
+    def forget(self) -> None:
+        """Somebody else may have removed what was made before."""
+        ...
+
+
+SqlWrite = Callable[[Execute, Any, Random, datetime], Awaitable[None]]
+"""Writes to a person's rows as an operator with psql does: one committed statement, as of the moment given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """What stands in for somebody else's service.
+
+    Args:
+        factory: ``module:attribute`` of an ASGI application that is told by ``/_control`` how to behave.
+        variable: what tells a server of the service where it is.
+        latency_ms: what it takes to answer while times are measured, as in life; otherwise nothing.
+    """
+
+    factory: str
+    variable: str
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A service that is proved.
+
+    Args:
+        data: its tables and rows.
+        endpoints: what is asked; the first is the one whose growth with the rows is measured.
+        load_people: everybody who may ask, from the database at an address that is about to be served.
+        sql_write: what others write beside the service.
+        reference: ``module:factory`` of the slow code on the fast service's database.
+        reference_indexes: name and ``table (columns)`` of indexes that serve queries of the slow code alone; they are
+            there only while answers are compared, never while anything is timed.
+        ready: a path that answers below 500 once a server is up.
+        new_writer: writes of a person through the API; None: there are none, and the mix is written to by SQL.
+        shared: one person's rows are part of others' answers, so that nobody may write while anybody is compared.
+        variables: what servers find in their environment beside the usual.
+        notes: what a reader of the figures should know.
+        simulator: what the service calls, if anything.
+        import_file: puts the rows of a file into the migrated database at an address; None: there is no such thing.
+        phases: its own, by name.
+    """
+
+    data: ServiceData
+    endpoints: Sequence[Endpoint]
+    load_people: Callable[[str], Awaitable[Sequence[Person]]]
+    sql_write: SqlWrite
+    reference: str
+    ready: str
+    reference_indexes: Mapping[str, str] = field(default_factory=dict)
+    new_writer: Callable[[Any], Writer] | None = None
+    shared: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    simulator: Simulator | None = None
+    import_file: Callable[[str, Path, Progress], Awaitable[Any]] | None = None
+    phases: Mapping[str, Callable[[Proving], Awaitable[None]]] = field(default_factory=dict)
 
     @property
-    def of_agent(self) -> bool:
-        """True if it is about one agent."""
-        return "{id}" in self.path
+    def name(self) -> str:
+        """As in addresses and commands."""
+        return self.data.service.replace("_", "-")
+
+    @property
+    def package(self) -> str:
+        """Holds ``app`` and ``baseline_app``."""
+        return f"tailrace_services.{self.data.service}"
 
 
-ENDPOINTS = (
-    Endpoint("overview", "/api/dashboard/overview", asked=2000, share=0.50, cold=15, warm=2),
-    Endpoint("analytics", "/api/dashboard/analytics?days=7", asked=2000, share=0.20, cold=25, warm=2),
-    Endpoint("agents", "/api/agents", asked=1000, share=0.15, cold=260, warm=2),
-    Endpoint("agent", "/api/agents/{id}", asked=1000, share=0.07, warm=2),
-    Endpoint("configuration", "/api/agents/{id}/configuration", asked=1000, share=0.03, warm=2),
-    Endpoint("credits", "/api/billing/credits", asked=1000, share=0.05),
-)
+P = TypeVar("P", bound=Person)
 
 
-def ask(endpoint: Endpoint, person: Person, agent: int | None = None) -> Request:
-    """The request; about the person's first agent unless another is named.
-
-    Raises:
-        ValueError: the endpoint is about an agent and the person has none.
-    """
-    path = endpoint.path
-    if endpoint.of_agent:
-        if agent is None and not person.agents:
-            raise ValueError(f"user {person.id} has no agents")
-        path = path.replace("{id}", str(person.agents[0] if agent is None else agent))
-    return Request(endpoint.name, path, headers=person.headers)
-
-
-def draw(people: Sequence[Person], count: int, random: Random) -> list[Person]:
-    """``count`` different people who have agents: the one with the most calls first, the rest drawn evenly."""
-    able = [person for person in people if person.agents]
-    largest = max(able, key=lambda person: person.calls)
-    others = [person for person in able if person is not largest]
+def draw(people: Sequence[P], count: int, random: Random) -> list[P]:
+    """``count`` different people: the one with the most rows first, the rest drawn evenly."""
+    largest = max(people, key=lambda person: person.weight)
+    others = [person for person in people if person is not largest]
     return [largest, *random.sample(others, k=min(count - 1, len(others)))]
-
-
-async def load_people(url: str) -> list[Person]:
-    """Every active user of the database at ``url``, by id.
-
-    A user whose key cannot be derived (the rows were imported) is given the derived one; call this for each database
-    that is served.
-
-    Raises:
-        DatabaseError: the database cannot be read.
-    """
-    async with open_connection(url) as connection:
-        seed = await connection.fetchval("SELECT seed FROM dataset") or DEFAULT_SEED
-        users: list[Any] = await connection.fetch("SELECT id, api_key_hash FROM users WHERE is_active ORDER BY id")
-        agents: list[Any] = await connection.fetch("SELECT id, user_id FROM agents WHERE is_active ORDER BY id")
-        counts: list[Any] = await connection.fetch("SELECT user_id, count(*) AS calls FROM calls GROUP BY user_id")
-        of: dict[int, list[int]] = {}
-        for row in agents:
-            of.setdefault(row["user_id"], []).append(row["id"])
-        calls = {row["user_id"]: row["calls"] for row in counts}
-        people = []
-        for row in users:
-            key = api_key(seed, row["id"])
-            if hash_api_key(key) != row["api_key_hash"]:
-                change = "UPDATE users SET api_key_hash = $1 WHERE id = $2"
-                await connection.execute(change, hash_api_key(key), row["id"])
-            people.append(Person(row["id"], key, tuple(of.get(row["id"], ())), calls.get(row["id"], 0)))
-        return people

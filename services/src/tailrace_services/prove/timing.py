@@ -15,7 +15,7 @@ from tailrace.verify.client import Exchange, Request
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.answers import cache_outcome
 from tailrace_services.prove.site import Site
-from tailrace_services.prove.subject import Endpoint, Person, ask
+from tailrace_services.prove.subject import Endpoint, Person
 
 __all__ = ["Budget", "Timing", "time_endpoint"]
 
@@ -24,6 +24,10 @@ class NotAnsweredError(TailraceError):
     """The optimised service failed a request that was to be timed."""
 
     code = "not_answered"
+
+
+TURNS = 40
+"""Different requests that are taken in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,10 @@ async def time_endpoint(
     Raises:
         NotAnsweredError: the optimised service did not answer 200.
     """
-    able = [person for person in people if person.agents]
-    turns = [ask(endpoint, able[0] if n % 2 == 0 else able[1 + n // 2 % (len(able) - 1)]) for n in range(40)]
+    turns = [
+        endpoint.request(people[0] if n % 2 == 0 else people[1 + n // 2 % (len(people) - 1)], n // 2)
+        for n in range(TURNS)
+    ]
     timing, clock = Timing(), site.optimised.clock.monotonic
     await _warm_up(site, turns[0])
     rounds = max(1, min(20, budget.cold_samples))
@@ -91,13 +97,13 @@ async def time_endpoint(
     for number in range(rounds):
         if len(timing.before) < budget.baseline_samples and (spent < budget.baseline_seconds or not timing.before):
             began = clock()
-            await _time_baseline(site, turns[number % len(turns)], budget, timing)
+            await _time_baseline(site, turns[number % TURNS], budget, timing)
             spent += clock() - began
             end += clock() - began  # the baseline's time is not taken from the others
         for sample in range(-(-budget.cold_samples // rounds)):
-            await _time_cold(site, turns[(number + sample) % len(turns)], timing)
+            await _time_cold(site, turns[(number + sample) % TURNS], timing)
         for sample in range(-(-budget.warm_samples // rounds)):
-            await _time_warm(site, turns[sample % 4], timing, first=sample < 4)
+            await _time_warm(site, turns[(4 * number + sample % 4) % TURNS], timing, first=sample < 4)
         told((number + 1) / rounds)
         if clock() > end:
             break

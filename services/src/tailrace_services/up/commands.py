@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tailrace_services.data.scale_name import ScaleName
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class ScaleName(StrEnum):
-    """How many calls are generated."""
-
-    SMALL = "small"
-    MEDIUM = "medium"
-    LARGE = "large"
-
-
 @app.command()
 def up(
-    scale: Annotated[
-        ScaleName | None, typer.Option(help="100 thousand, 1 million or 10 million calls; by default what is there.")
-    ] = None,
+    scale: Annotated[ScaleName | None, typer.Option(help="How much is generated; by default what is there.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 is any free one.")] = 8000,
     home: Annotated[Path | None, typer.Option(help="Where data is kept; by default TAILRACE_HOME.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that serve.")] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Generate anew; removes imported rows too.")] = False,
 ) -> None:
-    """Start PostgreSQL, Valkey, the provider's simulator and the services; serve until Ctrl-C."""
+    """Start PostgreSQL, Valkey, the voice provider's simulator and the services; serve until Ctrl-C."""
     from tailrace.embedded import default_home
     from tailrace_services.up.run import Options, run
 

@@ -7,44 +7,45 @@ Every write belongs to one user, so that whoever holds that user's lock knows th
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from tailrace.verify.client import Request
-from tailrace_services.prove.subject import Person
+from tailrace.verify.http1 import Response
+from tailrace_services.prove.subject import Execute
+from tailrace_services.voice_dashboard.proof.customers import Customer
 
-__all__ = ["API_WRITES", "SQL_WRITES", "new_call", "random_write", "sql_write"]
+__all__ = ["SQL_WRITES", "CustomerWriter", "new_call", "sql_write"]
 
 STATUSES = ("completed", "failed", "no_answer", "busy", "in_progress")
 JSON = {"Content-Type": "application/json"}
-
-Execute = Callable[..., Awaitable[Any]]
-
-
-def _post(name: str, path: str, person: Person, body: dict[str, Any], method: str = "POST") -> Request:
-    return Request(name, path, method, {**person.headers, **JSON}, json.dumps(body).encode())
+KINDS = ("call", "call", "call", "lead", "change", "create", "delete")
+"""The kinds of write, as often as they are drawn."""
 
 
-def new_call(person: Person, random: Random) -> Request:
-    """A call that one of the person's agents made just now."""
+def _post(name: str, path: str, customer: Customer, body: dict[str, Any], method: str = "POST") -> Request:
+    return Request(name, path, method, {**customer.headers, **JSON}, json.dumps(body).encode())
+
+
+def new_call(customer: Customer, random: Random) -> Request:
+    """A call that one of the customer's agents made just now."""
     body = {
-        "agentId": random.choice(person.agents),
+        "agentId": random.choice(customer.agents),
         "status": random.choice(STATUSES),
         "durationMinutes": random.randrange(0, 20_000) / 1000,
         "creditsUsed": random.randrange(0, 500) / 100,
     }
-    return _post("POST calls", "/api/calls", person, body)
+    return _post("POST calls", "/api/calls", customer, body)
 
 
-def new_lead(person: Person, random: Random, call: int) -> Request:
+def new_lead(customer: Customer, random: Random, call: int) -> Request:
     """An analysis of the call ``call``."""
-    return _post("POST lead", f"/api/calls/{call}/lead", person, {"totalScore": random.randrange(101)})
+    return _post("POST lead", f"/api/calls/{call}/lead", customer, {"totalScore": random.randrange(101)})
 
 
-def change_agent(person: Person, random: Random) -> Request:
-    """Another name or status for one of the person's agents."""
+def change_agent(customer: Customer, random: Random) -> Request:
+    """Another name or status for one of the customer's agents."""
     body = random.choice(
         [
             {"name": f"Agent {random.randrange(10**9)}"},
@@ -52,35 +53,59 @@ def change_agent(person: Person, random: Random) -> Request:
             {"description": f"Changed {random.randrange(10**9)}"},
         ]
     )
-    return _post("PATCH agent", f"/api/agents/{random.choice(person.agents)}", person, body, "PATCH")
+    return _post("PATCH agent", f"/api/agents/{random.choice(customer.agents)}", customer, body, "PATCH")
 
 
-def new_agent(person: Person, random: Random) -> Request:
+def new_agent(customer: Customer, random: Random) -> Request:
     """One more agent."""
-    return _post("POST agents", "/api/agents", person, {"name": f"New {random.randrange(10**9)}", "type": "support"})
+    return _post("POST agents", "/api/agents", customer, {"name": f"New {random.randrange(10**9)}", "type": "support"})
 
 
-def delete_agent(person: Person, _random: Random, agent: int) -> Request:
+def delete_agent(customer: Customer, agent: int) -> Request:
     """Away with an agent that was created before."""
-    return Request("DELETE agent", f"/api/agents/{agent}", "DELETE", person.headers)
+    return Request("DELETE agent", f"/api/agents/{agent}", "DELETE", customer.headers)
 
 
-API_WRITES = ("call", "call", "call", "lead", "change", "create", "delete")
-"""The kinds of write, as often as they are drawn."""
+class CustomerWriter:
+    """What one customer writes, knowing the calls and agents that it made before."""
 
+    def __init__(self, customer: Customer) -> None:
+        self._customer = customer
+        self._calls: list[int] = []
+        self._agents: list[int] = []
 
-def random_write(person: Person, random: Random, calls: Sequence[int], created: list[int]) -> Request:
-    """A write through the API. ``calls`` and ``created`` are ids of what this run made before for the person."""
-    kind = random.choice(API_WRITES)
-    if kind == "lead" and calls:
-        return new_lead(person, random, random.choice(calls))
-    if kind == "change":
-        return change_agent(person, random)
-    if kind == "create" and len(created) < 3:
-        return new_agent(person, random)
-    if kind == "delete" and created:
-        return delete_agent(person, random, created.pop())
-    return new_call(person, random)
+    def usual(self, random: Random) -> Request:
+        """Mostly calls that were made, sometimes an analysis of one or a change of an agent."""
+        kind = random.random()
+        if kind < 0.2:
+            return change_agent(self._customer, random)
+        if kind < 0.4 and self._calls:
+            return new_lead(self._customer, random, self._calls[-1])
+        return new_call(self._customer, random)
+
+    def any(self, random: Random) -> Request:
+        """Every kind of write about as often, calls more often."""
+        kind = random.choice(KINDS)
+        if kind == "lead" and self._calls:
+            return new_lead(self._customer, random, random.choice(self._calls))
+        if kind == "change":
+            return change_agent(self._customer, random)
+        if kind == "create" and len(self._agents) < 3:
+            return new_agent(self._customer, random)
+        if kind == "delete" and self._agents:
+            return delete_agent(self._customer, self._agents.pop())
+        return new_call(self._customer, random)
+
+    def take(self, request: Request, response: Response) -> None:
+        """Remember the numbers of what was made."""
+        if request.name == "POST calls":
+            self._calls.append(response.json()["id"])
+        elif request.name == "POST agents":
+            self._agents.append(response.json()["id"])
+
+    def forget(self) -> None:
+        """psql may have deleted any call."""
+        self._calls.clear()
 
 
 # Each takes (user, agent, moment, number): a statement must not need to know more than that.
@@ -130,9 +155,8 @@ SQL_WRITES = (
 """What psql does to a user's rows: inserts, updates and deletes on either side of every join."""
 
 
-async def sql_write(execute: Execute, person: Person, random: Random, now: datetime) -> str:
-    """One statement of ``SQL_WRITES`` on the person's rows, committed. Returns the statement."""
-    statement = random.choice(SQL_WRITES)
+async def sql_write(execute: Execute, customer: Customer, random: Random, now: datetime) -> None:
+    """One statement of ``SQL_WRITES`` on the customer's rows, committed."""
     moment = now - timedelta(seconds=random.randrange(0, 3 * 24 * 3600))
-    await execute(statement, person.id, random.choice(person.agents), moment, random.randrange(10**6))
-    return statement
+    agent, number = random.choice(customer.agents), random.randrange(10**6)
+    await execute(random.choice(SQL_WRITES), customer.id, agent, moment, number)
