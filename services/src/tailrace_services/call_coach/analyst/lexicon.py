@@ -19,10 +19,12 @@ class Phrases:
     ['follow up', 'by us']
     """
 
-    __slots__ = ("_pattern", "_start")
+    __slots__ = ("_pattern", "_start", "phrases")
 
     def __init__(self, phrases: Iterable[str]) -> None:
         listed = sorted((phrase.lower() for phrase in phrases), key=len, reverse=True)
+        self.phrases = tuple(listed)
+        """All of them, in lower case."""
         either = "|".join(re.escape(phrase) for phrase in listed)
         self._pattern = re.compile(rf"(?<![\w'])(?:{either})(?![\w'])" if listed else r"(?!)")
         self._start = re.compile(rf"(?:{either})(?![\w'])" if listed else r"(?!)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
+from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 
 __all__ = ["Coach"]
 
@@ -14,4 +16,12 @@ class Coach(Protocol):
 
     async def analyze_call(self, question: AnalyzeCall) -> CallAnalysis:
         """The analysis of a call; ``RequestError`` 404 if there is no such call."""
+        ...
+
+    async def get_rep_insights(self, question: GetRepInsights) -> RepInsights:
+        """How a representative is doing; ``RequestError`` 404 if there is no such one."""
+        ...
+
+    async def analyze_opportunity(self, question: AnalyzeOpportunity) -> OpportunityAnalysis:
+        """Where a sale stands; ``RequestError`` 404 if there is no such opportunity."""
         ...

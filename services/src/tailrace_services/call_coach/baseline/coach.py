@@ -11,7 +11,11 @@ from tailrace_services.call_coach.analyst import Analyst
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.baseline.analyze_call import analyze_call
+from tailrace_services.call_coach.baseline.opportunity import analyze_opportunity
+from tailrace_services.call_coach.baseline.rep_insights import rep_insights
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
+from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 from tailrace_services.plain_sessions import Sessions
 
 __all__ = ["BaselineCoach"]
@@ -44,6 +48,18 @@ class BaselineCoach:
     async def analyze_call(self, question: AnalyzeCall) -> CallAnalysis:
         """One transaction, held while a model is asked."""
         assert self._analyst is not None
-        now = datetime.fromtimestamp(self._clock.now(), UTC)
         async with self._sessions.begin() as session:
-            return await analyze_call(session, self._analyst, question, now)
+            return await analyze_call(session, self._analyst, question, self._now())
+
+    async def get_rep_insights(self, question: GetRepInsights) -> RepInsights:
+        """Calculated every time."""
+        async with self._sessions.begin() as session:
+            return await rep_insights(session, question, self._now())
+
+    async def analyze_opportunity(self, question: AnalyzeOpportunity) -> OpportunityAnalysis:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await analyze_opportunity(session, question, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now(), UTC)

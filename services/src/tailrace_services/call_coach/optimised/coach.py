@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from tailrace.clock import Clock
 from tailrace.db import Database
@@ -11,7 +12,11 @@ from tailrace.fastapi import Tailrace
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.optimised.analyze_call import Analyses
+from tailrace_services.call_coach.optimised.opportunity import analyze_opportunity
+from tailrace_services.call_coach.optimised.rep_insights import get_rep_insights
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
+from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 
 __all__ = ["OptimisedCoach"]
 
@@ -52,3 +57,14 @@ class OptimisedCoach:
         """Analysed once for each transcript; forced ones are known to all readers at once."""
         assert self._analyses is not None
         return await self._analyses.read(question)
+
+    async def get_rep_insights(self, question: GetRepInsights) -> RepInsights:
+        """Kept until somebody is coached, or a representative changes."""
+        return await get_rep_insights(self._tailrace.cache, self._database, question, self._now())
+
+    async def analyze_opportunity(self, question: AnalyzeOpportunity) -> OpportunityAnalysis:
+        """Kept until something of it changes, or the day ends."""
+        return await analyze_opportunity(self._tailrace.cache, self._database, question, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now(), UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tailrace.schema import Declaration
-from tailrace_services.call_coach.optimised import analysis_rows
+from tailrace_services.call_coach.optimised import analysis_rows, coaching_rollups, opportunity, rep_insights
 from tailrace_services.call_coach.optimised.watches import WATCHES
 
 __all__ = ["objects"]
@@ -11,4 +11,10 @@ __all__ = ["objects"]
 
 def objects() -> list[Declaration]:
     """Everything that is declared, for ``plan`` and ``apply``."""
-    return [*WATCHES, *analysis_rows.OBJECTS]
+    return [
+        *WATCHES,
+        *analysis_rows.OBJECTS,
+        *coaching_rollups.OBJECTS,
+        *rep_insights.OBJECTS,
+        *opportunity.OBJECTS,
+    ]

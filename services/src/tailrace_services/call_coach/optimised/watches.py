@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from tailrace.schema import Watch
-from tailrace_services.call_coach.model import Call, CallAnalysis, Speaker, Turn
+from tailrace_services.call_coach.model import (
+    Call,
+    CallAnalysis,
+    CallOpportunity,
+    CoachingSession,
+    Email,
+    Opportunity,
+    Rep,
+    Speaker,
+    Turn,
+)
 
 __all__ = ["WATCHES"]
 
@@ -12,4 +22,9 @@ WATCHES = (
     Watch(Speaker, key="call_id"),
     Watch(Turn, key="call_id"),
     Watch(CallAnalysis, key="call_id"),
+    Watch(Rep, key="id"),
+    Watch(Opportunity, key="id"),
+    Watch(CallOpportunity, key="opportunity_id"),
+    Watch(Email, key="opportunity_id"),
+    Watch(CoachingSession, key="call_id"),
 )

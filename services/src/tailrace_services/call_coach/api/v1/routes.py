@@ -14,6 +14,11 @@ from tailrace.fastapi import limited
 from tailrace_services.call_coach.api.coach import Coach
 from tailrace_services.call_coach.api.errors import SHAPE, ErrorBody
 from tailrace_services.call_coach.api.v1.schemas.analyze_call import AnalyzeCallRequest, AnalyzeCallResponse
+from tailrace_services.call_coach.api.v1.schemas.analyze_opportunity import (
+    AnalyzeOpportunityRequest,
+    AnalyzeOpportunityResponse,
+)
+from tailrace_services.call_coach.api.v1.schemas.get_rep_insights import GetRepInsightsRequest, GetRepInsightsResponse
 
 __all__ = ["PREFIX", "build_routes"]
 
@@ -49,6 +54,8 @@ def build_routes(coach: Coach) -> APIRouter:
     """All routes of this version, answered by ``coach``."""
     router = APIRouter(prefix=PREFIX, tags=["tools"])
     _add_analyze_call(router, coach)
+    _add_get_rep_insights(router, coach)
+    _add_analyze_opportunity(router, coach)
     return router
 
 
@@ -59,3 +66,20 @@ def _add_analyze_call(router: APIRouter, coach: Coach) -> None:
         """How the representatives did in a call: scores, remarks, evidence and figures of the conversation."""
         found = await coach.analyze_call(request.question())
         return _json(AnalyzeCallResponse.of(found).json_bytes())
+
+
+def _add_get_rep_insights(router: APIRouter, coach: Coach) -> None:
+    @router.post("/tools/get_rep_insights", response_model=GetRepInsightsResponse, responses=_failures(404))
+    async def get_rep_insights(request: GetRepInsightsRequest) -> Response:
+        """How a representative is doing: averages, trends, rank among peers, skill gaps and a coaching plan."""
+        found = await coach.get_rep_insights(request.question())
+        return _json(GetRepInsightsResponse.of(found).json_bytes())
+
+
+def _add_analyze_opportunity(router: APIRouter, coach: Coach) -> None:
+    @router.post("/tools/analyze_opportunity", response_model=AnalyzeOpportunityResponse, responses=_failures(404))
+    @expensive
+    async def analyze_opportunity(request: AnalyzeOpportunityRequest) -> Response:
+        """Where a sale stands: its timeline, themes and objections, the prospect's mood, risks and what to do."""
+        found = await coach.analyze_opportunity(request.question())
+        return _json(AnalyzeOpportunityResponse.of(found).json_bytes())

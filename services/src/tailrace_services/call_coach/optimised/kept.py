@@ -1,0 +1,43 @@
+"""Answers of tools, kept until something they depend on is written. Touches: the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from tailrace.cache import Cache, CachePolicy
+
+__all__ = ["kept"]
+
+T = TypeVar("T")
+
+
+async def kept(
+    cache: Cache,
+    policy: CachePolicy,
+    question: Iterable[object],
+    compute: Callable[[], Awaitable[T]],
+    adapter: TypeAdapter[T],
+    *,
+    depends_on: Iterable[str],
+) -> T:
+    """The kept answer, or what ``compute`` gives, once for all who ask at the same time.
+
+    Args:
+        question: all that tells it from others of the same policy; numbers, texts, days and None.
+        adapter: makes JSON of an answer, and an answer of JSON.
+        depends_on: tags.
+
+    Raises:
+        Whatever ``compute`` raises.
+    """
+
+    async def computed() -> bytes:
+        return adapter.dump_json(await compute())
+
+    key = f"call-coach:{policy.name}:{json.dumps(list(question), default=str)}"
+    answer = await cache.read_through(key, computed, policy=policy, depends_on=depends_on)
+    return adapter.validate_json(answer.value)
