@@ -117,7 +117,7 @@ class DeltaLog:
     def name(self) -> str:
         """Its name in the schema ``tailrace``."""
         draft = self._as_rollup("deltas")
-        texts = [contribution(draft, live_rows(draft)), *self._definition(draft)]
+        texts = [contribution(draft, live_rows(draft)), *self._definition(draft), *map(str, self._indexed())]
         for rollup in self.rollups:
             texts += [rollup.schema, rollup.name, create_table(rollup), *self._places(rollup).values()]
         meaning = definition_hash(*texts)[:12]
@@ -150,9 +150,9 @@ class DeltaLog:
         made = [f"CREATE TABLE IF NOT EXISTS {self.table} (\n    {body}\n) WITH ({VACUUM})"]
         # Rows are found by their place and never updated, so there is no key; a publication of all tables wants one.
         made.append(f"ALTER TABLE {self.table} REPLICA IDENTITY FULL")
-        for number, column in enumerate(sorted({self._places(r)[r.key[0]] for r in self.rollups})):
+        for number, columns in enumerate(self._indexed()):
             index = identifier(f"{self.name} {number}")
-            made.append(f"CREATE INDEX IF NOT EXISTS {index} ON {self.table} ({identifier(column)})")
+            made.append(f"CREATE INDEX IF NOT EXISTS {index} ON {self.table} ({', '.join(map(identifier, columns))})")
         made += [
             self._fold(),
             f"REVOKE ALL ON FUNCTION {folding_function(self.name)}(integer) FROM PUBLIC",
@@ -160,6 +160,15 @@ class DeltaLog:
             "ON CONFLICT (name) DO UPDATE SET retired = false",
         ]
         return made
+
+    def _indexed(self) -> list[tuple[str, ...]]:
+        """What readers look rows up by: the dimensions that lead each rollup's key, where no longer index has them.
+
+        Not the first alone: who asks for each of a user's agents in turn would pass over all of the user's differences
+        for every agent.
+        """
+        led = {tuple(self._places(r)[name] for name in r.key[: max(1, r.leading)]) for r in self.rollups}
+        return sorted(c for c in led if not any(c == other[: len(c)] for other in led - {c}))
 
     def view(self, rollup: Rollup) -> str:
         """The rollup's view. A key has a row for what was folded and one for each difference that was not."""

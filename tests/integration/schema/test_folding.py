@@ -323,6 +323,26 @@ async def test_a_read_is_a_range_of_an_index_on_both_sides(kept_url: str, connec
         assert text.count("user_id = 1") == 2, text
 
 
+async def test_all_dimensions_that_lead_are_looked_up_in_the_log(
+    tables_url: str, connection: asyncpg.Connection
+) -> None:
+    """Who reads one agent of a user passes over no difference of the user's others; one index serves both rollups."""
+    by_agent = replace(BY_HOUR, leading=2, maintenance="deltas")
+    by_user = replace(BY_DAY, maintenance="deltas")
+    await apply(tables_url, [by_agent, by_user])
+    await fill(connection, 3000)
+    await connection.execute("ANALYZE; SET enable_seqscan = off; SET enable_bitmapscan = off")
+    for name, where, wanted in (
+        ("calls_by_hour", "user_id = 1 AND agent_id = 2", "((user_id = 1) AND (agent_id = 2))"),
+        ("calls_by_day", "user_id = 1", "(user_id = 1)"),
+    ):
+        rows = await connection.fetch(f"EXPLAIN (COSTS OFF) SELECT sum(calls) FROM {name} WHERE {where}")
+        assert [row[0].strip() for row in rows].count(f"Index Cond: {wanted}") == 2, rows
+    (log,) = logs_of([by_agent, by_user])
+    indexes = "SELECT count(*) FROM pg_index WHERE indrelid = $1::text::regclass"
+    assert await connection.fetchval(indexes, log.table) == 1
+
+
 async def test_a_publication_of_all_tables_does_not_stop_folding(kept_url: str, connection: asyncpg.Connection) -> None:
     """A log has no key; with logical replication of everything its rows can still be deleted."""
     await connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")

@@ -137,10 +137,14 @@ async def test_a_late_data_set_is_marked_and_the_others_are_whole(
     whole = (await optimised.get("/api/dashboard/analytics?days=5", user=6)).json()
     await optimised.sql("UPDATE users SET credits = credits WHERE id = 6")
     await optimised.settled()
+    (folded,) = await optimised.sql(
+        "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
+        "WHERE schemaname = 'tailrace' AND tablename LIKE '%agent_analytics'"
+    )
     connection = await asyncpg.connect(optimised.database_url)
     try:
         async with connection.transaction():
-            await connection.execute("LOCK TABLE agent_analytics IN ACCESS EXCLUSIVE MODE")
+            await connection.execute(f"LOCK TABLE {folded['name']} IN ACCESS EXCLUSIVE MODE")
             response = await optimised.get("/api/dashboard/analytics?days=5", user=6)
     finally:
         await connection.close()

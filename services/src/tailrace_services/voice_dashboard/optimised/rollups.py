@@ -34,6 +34,7 @@ CALLS_BY_HOUR = Rollup(
         "duration_minutes": sum_(calls.duration_minutes),
         "credits_used": sum_(calls.credits_used),
     },
+    maintenance="deltas",
 )
 """A user's calls; those in progress are the rest."""
 
@@ -50,6 +51,7 @@ AGENT_ANALYTICS = Rollup(
         "credits_used": sum_(calls.credits_used),
     },
     leading=2,
+    maintenance="deltas",
 )
 """An agent's calls. Both keys lead, so one agent's span is one range of the primary key."""
 
