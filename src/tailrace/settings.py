@@ -131,6 +131,8 @@ class HttpSettings(Room):
     """Bytes of a request's body, as it was sent; 413 beyond. 0: no limit, for services that take large uploads."""
     max_headers: Count = 64 * 1024
     """Bytes of the values of a request's header fields together; 431 beyond."""
+    cache_by_headers: bool = False
+    """Whether responses of routes that declare no policy are cached as they say themselves (RFC 9111)."""
     cache_max_body: Count = 1024 * 1024
     """Bytes of a response that the response cache keeps; a longer one is passed on and not kept."""
     cursor_secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()

@@ -5,6 +5,7 @@ from tailrace.asgi.caller import by_header, first_of
 from tailrace.asgi.client_address import ClientAddresses
 from tailrace.asgi.compression import CompressionMiddleware
 from tailrace.asgi.exchange import Exchange, current_exchange
+from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, Problem, ProblemDetailsMiddleware, problem_of, rfc9457
 from tailrace.asgi.rate_limit import RateLimitMiddleware, limits_by_path
@@ -28,6 +29,7 @@ __all__ = [
     "ErrorShape",
     "Exchange",
     "Finish",
+    "HttpCacheMiddleware",
     "LimitDefaults",
     "Problem",
     "ProblemDetailsMiddleware",

@@ -170,5 +170,6 @@ class CachedRequest:
         inner.version = self._exchange.version
         inner.identity = self._exchange.identity
         inner.phases = self._exchange.phases
+        inner.kept_by_policy = True
         inner.encoded_outside = self._encodes is not None
         return scope

@@ -49,6 +49,7 @@ class Exchange:
             layers, so a request that has one is never answered there.
         missed: for what the cache was asked a moment ago and had nothing.
         encoded_outside: a layer further out encodes the response, so that none further in does.
+        kept_by_policy: the response is kept, or not, as its route's policy says, so no other cache may keep it.
         admission: what the rate limits said, where that was asked before the layers.
     """
 
@@ -68,6 +69,7 @@ class Exchange:
     identified: tuple[object, Any] | None = None
     missed: object = None
     encoded_outside = False
+    kept_by_policy = False
     admission: Admission | None = None
     version: str | None = None
     key_part: str | None = None

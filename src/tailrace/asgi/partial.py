@@ -8,19 +8,44 @@ from others.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Protocol
 
-from tailrace.asgi.stored_response import StoredHead
 from tailrace.asgi.types import Header
 from tailrace.core.byte_ranges import content_range, multipart, parse_range
 from tailrace.core.conditions import holds_range, validators_of
 
-__all__ = ["part_of"]
+__all__ = ["Whole", "part_of"]
 
 _OF_THE_WHOLE = frozenset({b"content-length", b"x-compression-ratio", b"x-original-size"})
 
 
-def part_of(head: StoredHead, body: bytes, request: dict[bytes, bytes], now: float) -> tuple[int, list[Header], bytes]:
+class Whole(Protocol):
+    """A stored response: what it is sent with, what a 304 in its place has, and its fields by name."""
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> list[Header]:
+        """In order, with Content-Length."""
+        ...
+
+    @property
+    def not_modified(self) -> list[Header]:
+        """Those of a 304."""
+        ...
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """The headers by name."""
+        ...
+
+
+def part_of(head: Whole, body: bytes, request: Mapping[bytes, bytes], now: float) -> tuple[int, list[Header], bytes]:
     """Status, fields and body of the answer to a GET with ``Range``, the whole being ``head`` with ``body``."""
     spans = None
     if holds_range(request, validators_of(head.fields, now), now):

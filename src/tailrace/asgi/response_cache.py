@@ -100,6 +100,7 @@ class ResponseCacheMiddleware:
             await self.app(scope, receive, send)
             return
         exchange = exchange_of(scope)
+        exchange.kept_by_policy = True
         exchange.route = resolved.template
         exchange.path_params = resolved.path_params
         identity: str | None = None

@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, str], ...] = (
     ("rate_limit", "refuses who asks too often, before a store, the database or the body is read for it"),
     ("read_your_writes", "decides what may be read from a cache, so it comes before every cache"),
     ("response_cache", "answers a hit before the framework is entered"),
+    ("http_cache", "keeps what the routes without a policy say themselves, as it will be sent, so encoded"),
     ("compression", "encodes what is not kept; what is, the response cache encodes once, so it stands outside"),
     ("request_limits", "bounds what was sent, before anything makes more of it"),
     ("request_decoding", "decompresses a request's body only when nothing else has answered"),

@@ -3,7 +3,8 @@
 What cannot be understood never makes a response live longer: a duplicated directive counts with its most restrictive
 value, a malformed time counts as 0, an unknown directive changes nothing.
 
-**Source:** RFC 9111 sections 5.2 (directives), 4.2.1 (duplicates, invalid values) and 1.2.2 (delta-seconds); RFC 5861.
+**Source:** RFC 9111 sections 5.2 (directives), 4.2.1 (duplicates, invalid values) and 1.2.2 (delta-seconds); RFC 5861;
+RFC 9213.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["CacheControl", "parse_cache_control"]
+import http_sf
+
+__all__ = ["CacheControl", "parse_cache_control", "parse_targeted"]
 
 MAX_DELTA = 2**31
 """Times above this count as this (RFC 9111 section 1.2.2)."""
@@ -123,6 +127,36 @@ def parse_cache_control(values: Iterable[bytes] | bytes | None) -> CacheControl:
     for name, value in _directives(joined.decode("latin-1")):
         _take(found, name.lower(), value)
     return CacheControl(**found)  # type: ignore[arg-type]
+
+
+def parse_targeted(value: bytes | None) -> CacheControl | None:
+    """The directives of a targeted field such as ``CDN-Cache-Control``; None if it is absent, empty or invalid, so that
+    ``Cache-Control`` counts.
+
+    A directive of the wrong type counts as absent; a wrong number of seconds as 0.
+
+    **Source:** RFC 9213 section 2; RFC 9651 section 3.2 (dictionaries).
+
+    >>> parse_targeted(b"max-age=60, no-store=?0") == CacheControl(max_age=60)
+    True
+    """
+    if not value or len(value) > MAX_LENGTH:
+        return None
+    try:
+        members: Any = http_sf.parse(value, tltype="dictionary")
+    except http_sf.StructuredFieldError:
+        return None
+    found: dict[str, object] = {}
+    for name, (item, _) in members.items():
+        if name in _TIMES and type(item) is int:
+            found[name.replace("-", "_")] = min(max(item, 0), MAX_DELTA)
+        elif name == "max-stale" and item is True:
+            found["max_stale"] = -1
+        elif name in _FLAGS and item is True:
+            found[name.replace("-", "_")] = True
+        elif name in _FIELD_LISTS and (item is True or type(item) is str):
+            _take(found, name, None if item is True else item)
+    return CacheControl(**found) if members else None  # type: ignore[arg-type]
 
 
 def _directives(text: str) -> Iterable[tuple[str, str | None]]:

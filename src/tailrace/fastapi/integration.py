@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tailrace.asgi.api_versions import Versions
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.hit_path import HitPath, reporting
+from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, rfc9457
 from tailrace.asgi.rate_limit import RateLimitMiddleware
@@ -107,7 +108,7 @@ class Tailrace:
         self.versions = versions
         self._make_store = store or self._store_of_settings
         self._closed = False
-        self._response_cache: ResponseCacheMiddleware | None = None
+        self._caches: list[ResponseCacheMiddleware | HttpCacheMiddleware] = []
         self._rate_limit: RateLimitMiddleware | None = None
         self._hits: HitPath | None = None
         self._make_parts()
@@ -146,8 +147,8 @@ class Tailrace:
         if self.freshness is not None and self.database is not None:
             self.freshness.attach(self.cache)
             self.database.commits = self.freshness
-        if self._response_cache is not None:
-            self._response_cache.use(self.cache)
+        for layer in self._caches:
+            layer.use(self.cache)
         if self._rate_limit is not None:
             self._rate_limit.use(self.limiter)
 
@@ -219,8 +220,10 @@ class Tailrace:
     def _around(self, app: ASGIApp) -> ASGIApp:
         """The layers around what the framework made."""
         surrounded = surround(app, self, self._routes, self._record_hits)
-        self._response_cache, self._hits = surrounded.response_cache, surrounded.hits
-        self._rate_limit = surrounded.rate_limit
+        self._caches = [surrounded.response_cache]
+        if surrounded.http_cache is not None:
+            self._caches.append(surrounded.http_cache)
+        self._hits, self._rate_limit = surrounded.hits, surrounded.rate_limit
         return surrounded.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -270,8 +273,8 @@ class Tailrace:
             return
         self.started = False
         self._closed = True
-        if self._response_cache is not None:
-            await self._response_cache.drain(self.settings.http.drain)
+        for layer in self._caches:
+            await layer.drain(self.settings.http.drain)
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tailrace.asgi.compression import CompressionMiddleware, Encodes
 from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.hit_path import HitPath, Recording
+from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.load_shedding import LoadSheddingMiddleware
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
 from tailrace.asgi.rate_limit import RateLimitMiddleware
@@ -47,12 +48,14 @@ class Surrounded:
     Attributes:
         app: what is served.
         response_cache: the layer that keeps answers; it is given another cache when the parts are made anew.
+        http_cache: likewise, for what responses say themselves; None if it is turned off.
         rate_limit: the layer that limits; it is given another limiter likewise. None if it is turned off.
         hits: answers plain hits before everything else, and is ``app`` then; None where each response is measured.
     """
 
     app: ASGIApp
     response_cache: ResponseCacheMiddleware
+    http_cache: HttpCacheMiddleware | None
     rate_limit: RateLimitMiddleware | None
     hits: HitPath | None
 
@@ -81,8 +84,14 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         cached.app = inner
         return cached
 
+    by_headers = None
     ids = RequestIds()
     layers = _layers(tailrace, routes, ids) | {"response_cache": cached_around}
+    if http.cache_by_headers:
+        by_headers = HttpCacheMiddleware(
+            app, cache=tailrace.cache, clock=tailrace.clock, max_body=http.cache_max_body, shape=tailrace.error_shape
+        )
+        layers["http_cache"] = by_headers.around
     if encodes is not None:
         layers["compression"] = lambda inner: CompressionMiddleware(inner, encodes=encodes)
     if tailrace.settings.compression.decode_requests:
@@ -94,7 +103,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         layers["rate_limit"] = limits.around
     layered = stack(app, layers)
     if http.server_timing:  # every response is measured by the layers
-        return Surrounded(layered, cached, limits, None)
+        return Surrounded(layered, cached, by_headers, limits, None)
     hits = HitPath(
         layered,
         resolve=routes.resolve,
@@ -105,7 +114,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         clock=tailrace.clock,
         admit=None if limits is None else limits.admit_now,
     )
-    return Surrounded(hits, cached, limits, hits)
+    return Surrounded(hits, cached, by_headers, limits, hits)
 
 
 def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str, Layer]:

@@ -96,3 +96,14 @@ async def test_compression() -> None:
         assert (await ask(names["app"], "/prices", **asked)).content == alone.content
         assert b"content-encoding" not in (await ask(names["app"], "/account", **asked)).headers
         assert (await ask(names["app"], "/prices", **asked)).headers[b"content-encoding"] == b"zstd"
+
+
+async def test_http_cache() -> None:
+    """The catalogue is asked for once, until a write names its group."""
+    names = run("http-cache.md")
+    app, tailrace = names["app"], names["tailrace"]
+    async with tailrace.running():
+        replies = [await ask(app, "/catalogue") for _ in range(2)]
+        assert [b"hit" in reply.cache_status for reply in replies] == [False, True]
+        await ask(app, "/catalogue", method="POST")
+        assert b"hit" not in (await ask(app, "/catalogue")).cache_status

@@ -378,6 +378,7 @@ def test_order_of_layers() -> None:
         "rate_limit",
         "read_your_writes",
         "response_cache",
+        "http_cache",
         "compression",
         "request_limits",
         "request_decoding",

@@ -1,0 +1,317 @@
+"""The shared cache as a layer. Touches: the store, the clock, the application, background tasks.
+
+A response is passed on as it comes, nothing of it held back, and stored when it is complete, before its end is sent:
+the request right behind finds it. Of requests for the same target that come while a response is on its way that will be
+stored, one goes to the application; the others wait for it. What the application or the store cannot do is never worse
+than no cache: the request is passed on, or answered with what was stored where RFC 9111 or RFC 5861 allow it.
+
+**Source:** RFC 9111; RFC 5861; RFC 9110; RFC 9211 (Cache-Status); RFC 9213; RFC 9875.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of
+from tailrace.asgi.headers import read_headers
+from tailrace.asgi.http_cache.forwarding import FlightEnd, Forwarding
+from tailrace.asgi.http_cache.reuse import Reuse, asked_of, may_serve_on_error, reuse
+from tailrace.asgi.http_cache.serving import serve
+from tailrace.asgi.http_cache.shelf import Found, Shelf
+from tailrace.asgi.http_cache.stored import StoredResponse
+from tailrace.asgi.http_cache.update import conditions_for, groups_of, invalidated_targets
+from tailrace.asgi.problem_details import ErrorShape
+from tailrace.asgi.sending import adding, send_timeout
+from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.cache import Cache
+from tailrace.clock import Clock, SystemClock
+from tailrace.core.cache_control import CacheControl
+from tailrace.errors import StoreUnavailableError
+
+__all__ = ["HttpCacheMiddleware"]
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+FOR_THE_ORIGIN = frozenset({b"if-match", b"if-unmodified-since", b"transfer-encoding"})
+"""Fields of requests that only the origin can judge, or that have a body of which nobody can say what it means."""
+
+PRIVATE = frozenset({b"authorization", b"cookie"})
+"""Fields of requests that say who asks: what is stored answers them only if it says that it is for all."""
+
+CLIENTS_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
+
+
+class HttpCacheMiddleware:
+    """Answers from the store what RFC 9111 allows a shared cache to.
+
+    Args:
+        app: the application, or one that asks another server.
+        cache: in whose store responses are kept.
+        clock: wall time.
+        max_body: bytes of a body that is kept; a longer one is passed on and not kept.
+        heuristic: share of its age at arrival (since ``Last-Modified``) for which a response is taken for fresh that
+            says nothing about it; 0: it is not stored.
+        shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        cache: Cache,
+        clock: Clock | None = None,
+        max_body: int = 10 * 1024 * 1024,
+        heuristic: float = 0.0,
+        shape: ErrorShape | None = None,
+    ) -> None:
+        self.app = app
+        self._shelf = Shelf(cache)
+        self._clock = clock or SystemClock()
+        self._max_body = max_body
+        self._heuristic = heuristic
+        self._shape = shape
+        self._flights: dict[tuple[str, str], asyncio.Future[FlightEnd]] = {}
+        self._background: dict[str, asyncio.Task[None]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        if exchange.kept_by_policy:  # whose freshness is the server's to say, not the response's
+            await self.app(scope, receive, send)
+            return
+        method, headers = exchange.method, exchange.headers
+        if method not in SAFE:
+            await self._write(exchange, receive, send)
+            return
+        asked = asked_of(headers)
+        has_body = headers.get(b"content-length", b"0") != b"0" or not FOR_THE_ORIGIN.isdisjoint(headers)
+        if method not in ("GET", "HEAD") or asked.no_store or has_body:
+            why = b"method" if method not in ("GET", "HEAD") else b"request" if asked.no_store else b"bypass"
+            await self._pass(why, exchange, receive, send)
+            return
+        try:
+            found = await self._shelf.find(target_of(exchange), headers)
+        except StoreUnavailableError:
+            await self._pass(b"bypass", exchange, receive, send)
+            return
+        await self._read(exchange, asked, found, receive, send)
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """This layer, around another application than it was made with."""
+        self.app = app
+        return self
+
+    def use(self, cache: Cache) -> None:
+        """Keep responses in another cache from now on."""
+        self._shelf = Shelf(cache)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait ``seconds`` at most for validations behind answers, then end them."""
+        tasks = tuple(self._background.values())
+        if tasks and seconds > 0:
+            await asyncio.wait(tasks, timeout=seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def _read(self, exchange: Exchange, asked: CacheControl, found: Found, receive: Receive, send: Send) -> None:
+        private = not PRIVATE.isdisjoint(exchange.headers)
+        joins = exchange.method == "GET" and not private and not asked.no_cache
+        name = (found.target, exchange.method)
+        collapsed = False
+        while True:
+            stored = next((each for each in found.responses if not private or each.for_all), None)
+            if stored is not None and await self._served(stored, exchange, asked, found, send, collapsed=collapsed):
+                return
+            if asked.only_if_cached:
+                await send_timeout(self._shape, exchange, send)
+                return
+            flight = self._flights.get(name)
+            if flight is None or collapsed or not joins or await asyncio.shield(flight) == "passed":
+                break
+            collapsed = flight.result() == "stored"
+            found = await self._find_again(exchange, found)
+        mine = None
+        if joins and name not in self._flights:
+            mine = self._flights[name] = asyncio.get_running_loop().create_future()
+        try:
+            await self._forward(exchange, asked, found, stored, mine, receive, send)
+        finally:
+            if mine is not None:
+                del self._flights[name]
+                if not mine.done():
+                    mine.set_result("lost")
+
+    async def _served(
+        self,
+        stored: StoredResponse,
+        exchange: Exchange,
+        asked: CacheControl,
+        found: Found,
+        send: Send,
+        *,
+        collapsed: bool,
+    ) -> bool:
+        """Serve ``stored`` if it may be as it is."""
+        now = self._clock.now()
+        held = stored.held(now)
+        use: Reuse = reuse(held, asked)
+        if use == "validate":
+            return False
+        if use == "revalidating":
+            self._validate_behind(exchange, found, stored)
+        status = b"tailrace; fwd=uri-miss; collapsed" if collapsed else b"tailrace; hit; ttl=%d" % held.left
+        await self._serve(stored, exchange, send, status)
+        return True
+
+    async def _forward(
+        self,
+        exchange: Exchange,
+        asked: CacheControl,
+        found: Found,
+        stored: StoredResponse | None,
+        flight: asyncio.Future[FlightEnd] | None,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Ask the application, for the response or for whether ``stored`` still is it."""
+        conditions = [] if stored is None else conditions_for(found.responses, self._clock.now())
+        held = None if stored is None else stored.held(self._clock.now())
+        forwarding = Forwarding(
+            exchange,
+            found,
+            stored if conditions else None,
+            shelf=self._shelf,
+            clock=self._clock,
+            max_body=self._max_body,
+            heuristic=self._heuristic,
+            why=_why(found, stored, asked),
+            survives=lambda unreachable: held is not None and may_serve_on_error(held, asked, unreachable=unreachable),
+            flight=flight,
+            send=send,
+        )
+        scope = exchange.scope if not conditions else _conditional(exchange, conditions)
+        try:
+            await self.app(scope, receive, forwarding.receive_from_app)
+        except Exception:
+            if stored is None or not forwarding.may_stand_in:
+                raise
+            await self._serve(stored, exchange, send, b"tailrace; hit; fwd=stale; detail=origin-failed")
+            return
+        if forwarding.outcome == "confirmed":
+            fresh = await forwarding.confirm()
+            if fresh is None:  # confirmed was something that is not held: ask for all of it
+                await self._forward(exchange, asked, _nothing(found), None, flight, receive, send)
+                return
+            await self._serve(fresh, exchange, send, b"tailrace; fwd=stale; fwd-status=304", validated=True)
+        elif forwarding.outcome == "failed":
+            assert stored is not None
+            detail = b"tailrace; hit; fwd=stale; fwd-status=%d" % forwarding.status
+            await self._serve(stored, exchange, send, detail)
+
+    async def _find_again(self, exchange: Exchange, found: Found) -> Found:
+        try:
+            return await self._shelf.find(found.target, exchange.headers)
+        except StoreUnavailableError:
+            return found
+
+    async def _serve(
+        self, stored: StoredResponse, exchange: Exchange, send: Send, status: bytes, *, validated: bool = False
+    ) -> None:
+        await serve(stored, exchange, send, now=self._clock.now(), status=status, validated=validated)
+
+    def _validate_behind(self, exchange: Exchange, found: Found, stored: StoredResponse) -> None:
+        """Validate once, however many are served meanwhile (RFC 5861 section 3)."""
+        if found.target in self._background:
+            return
+        scope = {**exchange.scope, "method": "GET", "headers": list(exchange.scope["headers"])}
+        scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS]
+        scope.pop(EXCHANGE, None)
+        behind = exchange_of(scope)
+        behind.request_id, behind.begun = exchange.request_id, exchange.begun
+
+        async def validate() -> None:
+            try:
+                await self._forward(behind, CacheControl(), found, stored, None, _no_body(), _to_nobody)
+            finally:
+                del self._background[found.target]
+
+        self._background[found.target] = asyncio.create_task(validate(), name="tailrace validation")
+
+    # --- passing on --------------------------------------------------------------------------------------------------
+
+    async def _pass(self, why: bytes, exchange: Exchange, receive: Receive, send: Send) -> None:
+        exchange.cache = "bypass"
+        await self.app(exchange.scope, receive, adding(send, b"tailrace; fwd=" + why))
+
+    async def _write(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Pass an unsafe request on; what it changed is ended before its client learns that it succeeded."""
+
+        async def send_behind_the_end(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if 200 <= message["status"] < 400:
+                    fields = read_headers([(name.lower(), value) for name, value in message.get("headers", ())])
+                    targets = invalidated_targets(target_of(exchange), fields)
+                    await self._end(targets, groups_of(fields.get(b"cache-group-invalidation")))
+                status = (b"cache-status", b"tailrace; fwd=method")
+                message = {**message, "headers": [*message.get("headers", ()), status]}
+            await send(message)
+
+        await self.app(exchange.scope, receive, send_behind_the_end)
+
+    async def _end(self, targets: list[str], groups: tuple[str, ...]) -> None:
+        try:
+            await self._shelf.end(targets, groups)
+        except StoreUnavailableError:
+            # A store that comes back has another life, and nothing of this one is found again; one that was only slow
+            # may have taken the stamps or not, which is what the RFC asks of a cache: to invalidate what it can.
+            return
+
+
+def target_of(exchange: Exchange) -> str:
+    """The target URI (RFC 9110 section 7.1), without a fragment."""
+    scope = exchange.scope
+    host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+    raw = scope.get("raw_path") or quote(exchange.path, safe="/!$&'()*+,;=:@~%").encode("ascii")
+    query = b"?" + exchange.query if exchange.query else b""
+    version = "" if exchange.key_part is None else f" {exchange.key_part}"
+    return f"{scope.get('scheme', 'http')}://{host}{(raw + query).decode('latin-1')}{version}"
+
+
+def _why(found: Found, stored: StoredResponse | None, asked: CacheControl) -> bytes:
+    """Why the request is passed on, in the words of RFC 9211 section 2.2."""
+    if stored is None:
+        return b"vary-miss" if found.others else b"uri-miss"
+    return b"request" if asked.no_cache or asked.max_age is not None else b"stale"
+
+
+def _conditional(exchange: Exchange, conditions: list[tuple[bytes, bytes]]) -> Scope:
+    """The scope of a validation: the cache's conditions in place of the client's."""
+    scope = dict(exchange.scope)
+    scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS] + conditions
+    return scope
+
+
+def _nothing(found: Found) -> Found:
+    return Found((), found.others, found.target, found.prefix, found.kinds, found.stamps)
+
+
+def _no_body() -> Receive:
+    asked = False
+
+    async def receive() -> Message:
+        nonlocal asked
+        if asked:
+            await asyncio.Event().wait()
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+async def _to_nobody(message: Message) -> None:
+    """Of a validation behind an answer only what is stored is of use."""

@@ -1,0 +1,105 @@
+"""A response as the shared cache keeps it, and its bytes. Pure.
+
+magic "HC1" | status (2) | received (8) | age on arrival (8) | lifetime (8) | bytes of tags (4) | of headers (4)
+tags: names of what may invalidate it, joined with newlines
+headers: for each, name length (4), value length (4), name, value
+body: the rest
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from tailrace.asgi.headers import read_headers
+from tailrace.asgi.http_cache.reuse import Held
+from tailrace.asgi.http_cache.storing import directives_of
+from tailrace.asgi.types import Header
+from tailrace.core.conditions import Validators, validators_of
+
+__all__ = ["StoredResponse"]
+
+_HEAD = struct.Struct("!3sHdddII")
+_FIELD = struct.Struct("!II")
+_MAGIC = b"HC1"
+
+
+@dataclass(frozen=True)
+class StoredResponse:
+    """All that is kept of a response.
+
+    Attributes:
+        headers: as they were received, without what belongs to a connection or one request.
+        received: wall time at which its fields came, or at which it was validated last.
+        initial_age: seconds that it was old then.
+        lifetime: seconds of freshness from when it was made.
+        tags: what may invalidate it.
+    """
+
+    status: int
+    headers: list[Header]
+    body: bytes
+    received: float
+    initial_age: float
+    lifetime: float
+    tags: tuple[str, ...]
+
+    @cached_property
+    def fields(self) -> dict[bytes, bytes]:
+        """The headers by name."""
+        return read_headers(self.headers)
+
+    def age(self, now: float) -> float:
+        """Seconds since it was made, or validated, at its origin (RFC 9111 section 4.2.3)."""
+        return self.initial_age + max(0.0, now - self.received)
+
+    def held(self, now: float) -> Held:
+        """What decides on its use."""
+        return Held(self.age(now), self.lifetime, directives_of(self.fields).control)
+
+    def validators(self, now: float) -> Validators:
+        """What tells it from other versions."""
+        return validators_of(self.fields, now)
+
+    @property
+    def for_all(self) -> bool:
+        """Whether it says itself that it may answer requests that say who asks."""
+        control = directives_of(self.fields).control
+        return control.public or control.s_maxage is not None
+
+    def stale(self) -> StoredResponse:
+        """The same, to be validated before it is used again."""
+        return replace(self, lifetime=0.0)
+
+    def to_bytes(self) -> bytes:
+        """For a store."""
+        tags = "\n".join(self.tags).encode("utf-8", "surrogatepass")
+        block = b"".join([_FIELD.pack(len(name), len(value)) + name + value for name, value in self.headers])
+        times = (self.received, self.initial_age, self.lifetime)
+        return _HEAD.pack(_MAGIC, self.status, *times, len(tags), len(block)) + tags + block + self.body
+
+    @staticmethod
+    def from_bytes(data: bytes) -> StoredResponse | None:
+        """What ``to_bytes`` made; None for anything else."""
+        if len(data) < _HEAD.size:
+            return None
+        magic, status, received, initial_age, lifetime, tags, block = _HEAD.unpack_from(data)
+        start = _HEAD.size + tags
+        if magic != _MAGIC or len(data) < start + block:
+            return None
+        headers, at = [], start
+        while at < start + block:
+            if at + _FIELD.size > start + block:
+                return None
+            name, value = _FIELD.unpack_from(data, at)
+            at += _FIELD.size
+            headers.append((data[at : at + name], data[at + name : at + name + value]))
+            at += name + value
+        if at != start + block:
+            return None
+        names = data[_HEAD.size : start].decode("utf-8", "surrogatepass")
+        body = data[start + block :]
+        return StoredResponse(
+            status, headers, body, received, initial_age, lifetime, tuple(names.split("\n")) if names else ()
+        )
