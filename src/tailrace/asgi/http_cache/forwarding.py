@@ -197,7 +197,7 @@ class Forwarding:
         await self._keep(response)
 
     async def _keep(self, response: StoredResponse) -> None:
-        control = directives_of(response.fields).control
+        control = response.control
         beyond = max(control.stale_while_revalidate or 0, control.stale_if_error or 0, KEPT_STALE)
         ttl = max(0.0, response.lifetime - response.initial_age) + beyond
         groups = groups_of(response.fields.get(b"cache-groups"))

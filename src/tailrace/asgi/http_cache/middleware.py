@@ -92,7 +92,8 @@ class HttpCacheMiddleware:
             await self._pass(why, exchange, receive, send)
             return
         try:
-            found = await self._shelf.find(target_of(exchange), headers)
+            target = target_of(exchange)
+            found = self._shelf.find_now(target, headers) or await self._shelf.find(target, headers)
         except StoreUnavailableError:
             await self._pass(b"bypass", exchange, receive, send)
             return

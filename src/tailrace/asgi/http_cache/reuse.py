@@ -17,6 +17,7 @@ __all__ = ["Held", "Reuse", "asked_of", "may_serve_on_error", "reuse"]
 Reuse = Literal["fresh", "stale", "revalidating", "validate"]
 """Serve it; serve it stale, as the client allows; serve it stale while it is validated behind; validate it first."""
 
+NOTHING = CacheControl()
 NO_CACHE = CacheControl(no_cache=True)
 
 
@@ -51,8 +52,10 @@ def asked_of(headers: Mapping[bytes, bytes]) -> CacheControl:
     """The directives of a request; ``Pragma: no-cache`` counts where there is no ``Cache-Control`` (5.4)."""
     if b"cache-control" in headers:
         return parse_cache_control(headers[b"cache-control"])
-    pragma = headers.get(b"pragma", b"")
-    return NO_CACHE if b"no-cache" in [part.strip().lower() for part in pragma.split(b",")] else CacheControl()
+    pragma = headers.get(b"pragma")
+    if pragma is None:
+        return NOTHING
+    return NO_CACHE if b"no-cache" in [part.strip().lower() for part in pragma.split(b",")] else NOTHING
 
 
 def reuse(held: Held, asked: CacheControl) -> Reuse:

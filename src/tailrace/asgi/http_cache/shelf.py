@@ -30,6 +30,11 @@ MAX_KINDS = 8
 
 ANY_GROUP = "group"
 
+REMEMBERED = 256
+SMALL = 64 * 1024
+"""Most targets and responses, and bytes of one, of which something is remembered beside the store, whose bounds would
+otherwise be none; forgetting costs one decoding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -50,6 +55,18 @@ class Found:
     stamps: bytes
 
 
+@dataclass(slots=True)
+class _Place:
+    """What is remembered of a target. ``names``: of the list of kinds, and of the stamps of target and groups."""
+
+    digest: str
+    prefix: str
+    names: list[str]
+    listed: bytes | None = None
+    kinds: tuple[tuple[bytes, ...], ...] = ()
+    plain: str = ""
+
+
 class Shelf:
     """Finds, keeps and ends stored responses.
 
@@ -61,6 +78,30 @@ class Shelf:
         self._store = cache.store
         self._keyspace = cache.keyspace
         self._longest = cache.stamps.ttl
+        self._places: dict[str, _Place] = {}
+        self._read: dict[str, tuple[bytes, bytes, StoredResponse]] = {}
+
+    def find_now(self, target: str, headers: Mapping[bytes, bytes]) -> Found | None:
+        """What ``find`` gives, if this process holds all of it; else None.
+
+        Cost: 4 microseconds where nothing varies.
+
+        Raises:
+            StoreUnavailableError: the store is not connected.
+        """
+        place = self._place(target)
+        found = self._store.peek(place.names)
+        if found is None or found[1] is None or found[2] is None:
+            return None
+        names = self._names(place, found[0], headers)
+        data = self._store.peek(names) if names else []
+        if data is None:
+            return None
+        entries = self._entries(names, data)
+        if any(len(response.tags) > 1 for _, response in entries):
+            return None  # groups have stamps of their own
+        valid = [response for carried, response in entries if carried == found[1]]
+        return _found(place, valid, found[1] + found[2], target)
 
     async def find(self, target: str, headers: Mapping[bytes, bytes]) -> Found:
         """Look for what a request with these header fields may be answered with.
@@ -70,25 +111,20 @@ class Shelf:
 
         Cost: 2 round trips, 3 where groups are named; none while this process holds all of it.
         """
-        prefix = self._prefix()
-        digest = _digest(target)
-        [listed, *stamps] = await self._get([f"{prefix}v:{digest}", *_stamp_names(prefix, [digest, ANY_GROUP])])
-        kinds = _kinds(listed)
-        known = dict(zip((digest, ANY_GROUP), await self._complete(prefix, (digest, ANY_GROUP), stamps), strict=True))
-        names = [_name(prefix, digest, kind, headers) for kind in kinds]
-        entries = [_split(data) for data in (await self._get(names) if names else [])]
-        wanted = {tag for entry in entries if entry is not None for tag in entry[1].tags} - known.keys()
-        if wanted:
-            ordered = sorted(wanted)
-            held = await self._get(_stamp_names(prefix, ordered))
-            known |= {tag: stamp for tag, stamp in zip(ordered, held, strict=True) if stamp is not None}
+        place = self._place(target)
+        [listed, *stamps] = await self._get(place.names)
+        tags = (place.digest, ANY_GROUP)
+        mine, any_group = await self._complete(place.prefix, tags, stamps)
+        names = self._names(place, listed, headers)
+        entries = self._entries(names, await self._get(names) if names else [])
+        known: dict[str, bytes | None] = {place.digest: mine}
+        groups = sorted({tag for _, response in entries for tag in response.tags} - known.keys())
+        if groups:
+            known |= zip(groups, await self._get(_stamp_names(place.prefix, groups)), strict=True)
         valid = [
-            response
-            for carried, response in (entry for entry in entries if entry is not None)
-            if current(carried, [known.get(tag) for tag in response.tags])
+            response for carried, response in entries if current(carried, [known.get(tag) for tag in response.tags])
         ]
-        valid.sort(key=lambda response: response.received, reverse=True)
-        return Found(tuple(valid), bool(kinds), target, prefix, kinds, known[digest] + known[ANY_GROUP])
+        return _found(place, valid, mine + any_group, target)
 
     async def keep(
         self, found: Found, response: StoredResponse, request: Mapping[bytes, bytes], groups: Sequence[str], ttl: float
@@ -141,6 +177,43 @@ class Shelf:
         stamps = {name: os.urandom(STAMP_BYTES) for name in _stamp_names(prefix, tags)}
         await self._store.set(stamps, self._longest)
 
+    def _place(self, target: str) -> _Place:
+        prefix = self._prefix()
+        place = self._places.get(target)
+        if place is None or place.prefix != prefix:
+            digest = _digest(target)
+            names = [f"{prefix}v:{digest}", *_stamp_names(prefix, [digest, ANY_GROUP])]
+            if len(self._places) >= REMEMBERED:
+                self._places.clear()
+            place = self._places[target] = _Place(digest, prefix, names)
+            place.plain = _name(prefix, digest, (), {})
+        return place
+
+    def _names(self, place: _Place, listed: bytes | None, headers: Mapping[bytes, bytes]) -> list[str]:
+        """The keys of the responses that may match."""
+        if listed != place.listed:
+            place.listed, place.kinds = listed, _kinds(listed)
+        return [_name(place.prefix, place.digest, kind, headers) if kind else place.plain for kind in place.kinds]
+
+    def _entries(self, names: Sequence[str], found: Sequence[bytes | None]) -> list[tuple[bytes, StoredResponse]]:
+        """The stamps carried and the response of each; decoded once while the store gives the same bytes."""
+        entries = []
+        for name, data in zip(names, found, strict=True):
+            if data is None:
+                continue
+            known = self._read.get(name)
+            if known is None or known[0] is not data:
+                split = _split(data)
+                if split is None:
+                    continue
+                known = (data, *split)
+                if len(data) <= SMALL:
+                    if len(self._read) >= REMEMBERED:
+                        self._read.clear()
+                    self._read[name] = known
+            entries.append(known[1:])
+        return entries
+
     def _prefix(self) -> str:
         prefix = self._keyspace.prefix(database=False)
         if prefix is None:
@@ -156,6 +229,12 @@ class Shelf:
             return list(found)  # type: ignore[arg-type]
         names = _stamp_names(prefix, tags)
         return await self._store.add({name: os.urandom(STAMP_BYTES) for name in names}, self._longest)
+
+
+def _found(place: _Place, valid: list[StoredResponse], stamps: bytes, target: str) -> Found:
+    if len(valid) > 1:
+        valid.sort(key=lambda response: response.received, reverse=True)
+    return Found(tuple(valid), bool(place.kinds), target, place.prefix, place.kinds, stamps)
 
 
 def _digest(target: str) -> str:

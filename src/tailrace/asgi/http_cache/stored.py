@@ -11,11 +11,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.reuse import Held
 from tailrace.asgi.http_cache.storing import directives_of
 from tailrace.asgi.types import Header
+from tailrace.core.cache_control import CacheControl
 from tailrace.core.conditions import Validators, validators_of
 
 __all__ = ["StoredResponse"]
@@ -23,6 +25,25 @@ __all__ = ["StoredResponse"]
 _HEAD = struct.Struct("!3sHdddII")
 _FIELD = struct.Struct("!II")
 _MAGIC = b"HC1"
+
+IN_304 = frozenset({b"cache-control", b"cdn-cache-control", b"content-location", b"date", b"etag", b"expires", b"vary"})
+"""RFC 9110 section 15.4.5."""
+
+WITHOUT_CONTENT = frozenset({204, 304})
+
+
+class Served(NamedTuple):
+    """Header fields of a stored response, ready to be sent, but for those that are made anew each time.
+
+    Attributes:
+        whole, not_modified: without the fields that need a validation, for a response that had none.
+        whole_validated, not_modified_validated: all of them.
+    """
+
+    whole: list[Header]
+    whole_validated: list[Header]
+    not_modified: list[Header]
+    not_modified_validated: list[Header]
 
 
 @dataclass(frozen=True)
@@ -54,9 +75,27 @@ class StoredResponse:
         """Seconds since it was made, or validated, at its origin (RFC 9111 section 4.2.3)."""
         return self.initial_age + max(0.0, now - self.received)
 
+    @cached_property
+    def control(self) -> CacheControl:
+        """Its directives for this cache."""
+        return directives_of(self.fields).control
+
+    @cached_property
+    def served(self) -> Served:
+        """Its header fields as they are sent."""
+        named = self.control.no_cache_fields
+        bare = [header for header in self.headers if header[0].decode("latin-1") not in named]
+        sized = [] if self.status in WITHOUT_CONTENT else [(b"content-length", b"%d" % len(self.body))]
+        return Served(
+            [*bare, *sized],
+            [*self.headers, *sized],
+            [header for header in bare if header[0] in IN_304],
+            [header for header in self.headers if header[0] in IN_304],
+        )
+
     def held(self, now: float) -> Held:
         """What decides on its use."""
-        return Held(self.age(now), self.lifetime, directives_of(self.fields).control)
+        return Held(self.age(now), self.lifetime, self.control)
 
     def validators(self, now: float) -> Validators:
         """What tells it from other versions."""
@@ -65,8 +104,7 @@ class StoredResponse:
     @property
     def for_all(self) -> bool:
         """Whether it says itself that it may answer requests that say who asks."""
-        control = directives_of(self.fields).control
-        return control.public or control.s_maxage is not None
+        return self.control.public or self.control.s_maxage is not None
 
     def stale(self) -> StoredResponse:
         """The same, to be validated before it is used again."""
