@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from tailrace.errors import TailraceError
+from tailrace_services.services import SERVICES
 
 if TYPE_CHECKING:
     from click import Context
@@ -25,11 +26,10 @@ COMMANDS = {
     "up": ("tailrace_services.up.commands", "Start everything and serve the services until Ctrl-C."),
     "prove": ("tailrace_services.prove.commands", "Measure baseline and optimised side by side and compare answers."),
     "hunt": ("tailrace_services.hunt.commands", "Hunt for stale answers while parts are killed."),
-    "voice-dashboard": (
-        "tailrace_services.voice_dashboard.commands",
-        "Data of the Voice Dashboard: migrate, load, import.",
-    ),
-    "call-coach": ("tailrace_services.call_coach.commands", "Data of the Call Coach: migrate, load, import."),
+    **{
+        service.name: (f"{service.package}.commands", f"Data of the {service.title}: migrate, generate, import.")
+        for service in SERVICES
+    },
 }
 """Name: the module whose ``app`` (a ``typer.Typer``) is the command, and its line in ``--help``."""
 

@@ -51,4 +51,4 @@ class Service:
         return getattr(importlib.import_module(f"{self.package}.{module}"), name)
 
 
-SERVICES = (Service("voice-dashboard", "Voice Dashboard"),)
+SERVICES = (Service("voice-dashboard", "Voice Dashboard"), Service("call-coach", "Call Coach"))

@@ -30,15 +30,16 @@ def app_from_environment() -> FastAPI:
     return create_app(settings, chat=_chat(services), clock=service_clock(services.fixed_now))
 
 
-def baseline_app_from_environment() -> FastAPI:
-    """The original on its own copy of the data.
+def baseline_app_from_environment(url: str | None = None) -> FastAPI:
+    """The original on its own copy of the data, or on the database at ``url``.
 
     Raises:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    url = database_url(SERVICE, baseline=True)
-    return create_baseline_app(url, chat=_chat(services), clock=service_clock(services.fixed_now))
+    return create_baseline_app(
+        url or database_url(SERVICE, baseline=True), chat=_chat(services), clock=service_clock(services.fixed_now)
+    )
 
 
 def _chat(services: ServicesSettings) -> ChatSettings | None:

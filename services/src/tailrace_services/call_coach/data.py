@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tailrace_services.call_coach.generator import GENERATION
 from tailrace_services.call_coach.migrations import MIGRATIONS
+from tailrace_services.call_coach.optimised.objects import objects
 from tailrace_services.data.service import ServiceData
 
 __all__ = ["DATA"]
@@ -23,5 +24,5 @@ DATA = ServiceData(
     },
     newest="calls.scheduled_at",
     imports="transcript_imports",
-    objects=list,
+    objects=objects,
 )

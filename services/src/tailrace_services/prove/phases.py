@@ -120,7 +120,7 @@ class Proving:
             seconds=self.effort.mix_seconds,
             random=self.random,
         )
-        self.goals += goals.mix_goals(self.mixed, WRITE_SHARE)
+        self.goals += goals.mix_goals(self.mixed, self.subject.hit_ratios, WRITE_SHARE)
         summary = self.mixed.load.total().summary()
         if summary is not None:
             self.notes.append(

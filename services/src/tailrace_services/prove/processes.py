@@ -15,8 +15,8 @@ from tailrace.verify.client import Connections, ExchangeFailedError, Request
 
 __all__ = ["ServerFailedError", "ServerProcess", "clean_up_on_sigterm", "resident_bytes"]
 
-START_TIMEOUT = 60.0
-"""Seconds within which a server must be ready."""
+START_TIMEOUT = 180.0
+"""Seconds within which a server must be ready, on a machine that is busy with much else, too."""
 
 STOP_TIMEOUT = 10.0
 """Seconds a server gets to finish before it is killed."""

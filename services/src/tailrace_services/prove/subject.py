@@ -114,6 +114,7 @@ class Subject:
         ready: a path that answers below 500 once a server is up.
         new_writer: writes of a person through the API; None: there are none, and the mix is written to by SQL.
         shared: one person's rows are part of others' answers, so that nobody may write while anybody is compared.
+        hit_ratios: of the mix, 0 to 1: what its users asked for and what is aimed for; empty where nobody asked.
         variables: what servers find in their environment beside the usual.
         notes: what a reader of the figures should know.
         simulator: what the service calls, if anything.
@@ -130,6 +131,7 @@ class Subject:
     reference_indexes: Mapping[str, str] = field(default_factory=dict)
     new_writer: Callable[[Any], Writer] | None = None
     shared: bool = False
+    hit_ratios: Sequence[float] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     simulator: Simulator | None = None

@@ -1,0 +1,52 @@
+"""Call Coach as a subject of the proof: what is asked of it, by whom, and who writes meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tailrace.verify.client import Request
+from tailrace_services.call_coach.data import DATA
+from tailrace_services.call_coach.proof.people import Manager, load_managers
+from tailrace_services.call_coach.proof.writes import sql_write
+from tailrace_services.prove.subject import Endpoint, Subject
+
+__all__ = ["SUBJECT"]
+
+
+def _tool(
+    name: str, question: Callable[[Manager, int], dict[str, Any]], *, share: float, stores: bool = False
+) -> Endpoint:
+    """A tool, all of which are to answer within 30 ms whatever the caches hold."""
+
+    def request(manager: Manager, number: int) -> Request:
+        body = json.dumps(question(manager, number)).encode()
+        return Request(name, f"/api/v1/tools/{name}", "POST", manager.headers, body)
+
+    return Endpoint(name, request, asked=30, share=share, warm=3, smaller=0.6, stores=stores)
+
+
+def _analyze_call(manager: Manager, number: int) -> dict[str, Any]:
+    return {"call_id": manager.calls[number % len(manager.calls)]}
+
+
+SUBJECT = Subject(
+    data=DATA,
+    endpoints=(_tool("analyze_call", _analyze_call, share=0.20, stores=True),),
+    load_people=load_managers,
+    sql_write=sql_write,
+    reference="tailrace_services.call_coach.proof.reference:create_reference_app",
+    reference_indexes={},
+    ready="/docs",
+    shared=True,
+    variables={
+        "TAILRACE_RATE_LIMIT__ENABLED": "false",
+        "TAILRACE_HTTP__SERVER_TIMING": "true",
+        "TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]',
+    },
+    notes=(
+        "rate limits are off, since one load driver asks for all; a hit is an answer for which the database was not "
+        "asked, by its Server-Timing; writes of the mix are plain SQL, one for 100 requests",
+    ),
+)

@@ -1,0 +1,62 @@
+"""Who asks Call Coach, and about what. Touches: the database, to read what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tailrace_services.data.connection import open_connection
+from tailrace_services.prove.subject import Person
+
+__all__ = ["Manager", "load_managers"]
+
+MANAGERS = 400
+"""How many ask: more than there are representatives at the small scale, so that not everybody asks the same."""
+
+_REPS = """
+SELECT r.email, s.calls, o.opportunities
+FROM reps AS r
+JOIN (SELECT email, (array_agg(call_id ORDER BY call_id DESC))[1:200] AS calls, count(*) AS weight
+      FROM speakers WHERE company_side = 'rep' GROUP BY email) AS s ON s.email = r.email
+JOIN (SELECT owner_email, (array_agg(id ORDER BY id))[1:200] AS opportunities
+      FROM opportunities GROUP BY owner_email) AS o ON o.owner_email = r.email
+ORDER BY s.weight DESC, r.id
+LIMIT $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Manager(Person):
+    """Somebody who coaches a representative, and looks at the representative's calls and opportunities."""
+
+    rep_email: str
+    calls: tuple[int, ...]
+    opportunities: tuple[int, ...]
+
+
+async def load_managers(url: str) -> list[Manager]:
+    """:data:`MANAGERS` of the representatives with the most calls; those who coach the same one look at other calls.
+
+    Cost: a scan of the speakers.
+
+    Raises:
+        DatabaseError: the database cannot be read.
+    """
+    async with open_connection(url) as connection:
+        reps = await connection.fetch(_REPS, MANAGERS)
+    return [
+        Manager(
+            id=number + 1,
+            headers={"Content-Type": "application/json"},
+            weight=MANAGERS - number,
+            rep_email=reps[number % len(reps)]["email"],
+            calls=_from(reps[number % len(reps)]["calls"], number // len(reps)),
+            opportunities=_from(reps[number % len(reps)]["opportunities"], number // len(reps)),
+        )
+        for number in range(MANAGERS if reps else 0)
+    ]
+
+
+def _from(numbers: list[int], first: int) -> tuple[int, ...]:
+    """``numbers`` beginning with another one for each ``first``."""
+    start = first % len(numbers)
+    return (*numbers[start:], *numbers[:start])
