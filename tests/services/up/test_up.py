@@ -18,13 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.services.data.samples import SAMPLES
 
 from tailrace.embedded import free_port, process
 from tailrace_services.settings import database_url
 from tailrace_services.up.ground import ground
 from tailrace_services.up.server_databases import connect_to_server
-from tailrace_services.voice_dashboard.generator import Scale, generate
-from tailrace_services.voice_dashboard.migrations import migrate
 
 PATIENCE = 120.0
 """Seconds that only a broken start takes, on a machine that is busy with other things too."""
@@ -32,16 +31,18 @@ PATIENCE = 120.0
 
 @pytest.fixture(scope="module")
 def home(server_folder: Path) -> Path:
-    """A home whose database holds very few calls, so that starting is quick."""
+    """A home whose databases hold very few calls, so that starting is quick."""
     folder = server_folder / "up"
     with ground(folder, environment={}) as servers:
-        url = database_url("voice_dashboard", environment=servers.environment)
 
         async def load() -> None:
-            async with connect_to_server(servers.database_url) as server:
-                await server.create("tailrace_voice_dashboard")
-            await migrate(url)
-            await generate(url, Scale("tiny", 2000, 40))
+            for sample in SAMPLES:
+                name = sample.data.service
+                async with connect_to_server(servers.database_url) as server:
+                    await server.create(f"tailrace_{name}")
+                url = database_url(name, environment=servers.environment)
+                await sample.data.migrations.migrate(url)
+                await sample.data.generation.generate(url, sample.other)
 
         asyncio.run(load())
     return folder
@@ -118,21 +119,22 @@ def up(home: Path) -> Iterator[Up]:
 def test_printed_commands_work(up: Up) -> None:
     """What is printed can be copied, and answers."""
     commands = [line.strip() for line in up.said.splitlines() if line.startswith("  curl ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
-        header, url = shlex.split(command)[2:]
-        name, _, key = header.partition(": ")
+        _, _, header, *data, url = shlex.split(command)
+        name, _, value = header.partition(": ")
+        method, body = ("POST", data[1]) if data else ("GET", None)
         connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
-        connection.request("GET", url.removeprefix(f"http://127.0.0.1:{up.port}"), headers={name: key})
+        connection.request(method, url.removeprefix(f"http://127.0.0.1:{up.port}"), body, {name: value})
         response = connection.getresponse()
         assert (response.status, response.getheader("content-type")) == (200, "application/json"), command
         connection.close()
 
 
 def test_printed_addresses_answer(up: Up) -> None:
-    """The list of services, both documentations, the metrics, and readiness for whoever watches."""
+    """The list of services, each one's documentations and metrics, and readiness for whoever watches."""
     paths = re.findall(rf"^  (?!curl)\S.* http://127.0.0.1:{up.port}(/\S*)$", up.said, re.MULTILINE)
-    assert len(paths) >= 4
+    assert len(paths) == 7
     assert {path: up.get(path)[0] for path in [*paths, "/livez", "/readyz"]} == dict.fromkeys(
         [*paths, "/livez", "/readyz"], 200
     )

@@ -31,9 +31,22 @@ def _analyze_call(manager: Manager, number: int) -> dict[str, Any]:
     return {"call_id": manager.calls[number % len(manager.calls)]}
 
 
+def _get_rep_insights(manager: Manager, number: int) -> dict[str, Any]:
+    narrower: tuple[dict[str, Any], ...] = ({}, {"product": manager.product})
+    return {"rep_email": manager.rep_email, **narrower[number % 2]}
+
+
+def _analyze_opportunity(manager: Manager, number: int) -> dict[str, Any]:
+    return {"opportunity_id": manager.opportunities[number % len(manager.opportunities)]}
+
+
 SUBJECT = Subject(
     data=DATA,
-    endpoints=(_tool("analyze_call", _analyze_call, share=0.20, stores=True),),
+    endpoints=(
+        _tool("analyze_call", _analyze_call, share=0.20, stores=True),
+        _tool("get_rep_insights", _get_rep_insights, share=0.20),
+        _tool("analyze_opportunity", _analyze_opportunity, share=0.15),
+    ),
     load_people=load_managers,
     sql_write=sql_write,
     reference="tailrace_services.call_coach.proof.reference:create_reference_app",

@@ -13,7 +13,7 @@ MANAGERS = 400
 """How many ask: more than there are representatives at the small scale, so that not everybody asks the same."""
 
 _REPS = """
-SELECT r.email, s.calls, o.opportunities
+SELECT r.email, s.calls, o.opportunities, (SELECT product FROM calls WHERE id = s.calls[1]) AS product
 FROM reps AS r
 JOIN (SELECT email, (array_agg(call_id ORDER BY call_id DESC))[1:200] AS calls, count(*) AS weight
       FROM speakers WHERE company_side = 'rep' GROUP BY email) AS s ON s.email = r.email
@@ -29,6 +29,7 @@ class Manager(Person):
     """Somebody who coaches a representative, and looks at the representative's calls and opportunities."""
 
     rep_email: str
+    product: str | None
     calls: tuple[int, ...]
     opportunities: tuple[int, ...]
 
@@ -49,6 +50,7 @@ async def load_managers(url: str) -> list[Manager]:
             headers={"Content-Type": "application/json"},
             weight=MANAGERS - number,
             rep_email=reps[number % len(reps)]["email"],
+            product=reps[number % len(reps)]["product"],
             calls=_from(reps[number % len(reps)]["calls"], number // len(reps)),
             opportunities=_from(reps[number % len(reps)]["opportunities"], number // len(reps)),
         )
