@@ -45,8 +45,9 @@ def document_errors(app: Any, shape: ErrorShape) -> None:
     def openapi() -> dict[str, Any]:
         document = original()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if shape.name not in schemas:
-            schemas |= {each.name: dict(each.schema) for each in (shape, *shape.others)}
+        missing = {each.name: dict(each.schema) for each in (shape, *shape.others) if each.name not in schemas}
+        if missing:
+            schemas |= missing
             _describe(document, shape)
         return document
 

@@ -52,6 +52,7 @@ __all__ = [
     "Call",
     "CallAnalysis",
     "CallOpportunity",
+    "Caller",
     "CoachingSession",
     "Dataset",
     "Email",
@@ -249,6 +250,19 @@ class AnalysisLease(Base):
     owner: Mapped[str] = mapped_column(Text)
     begun_at: Mapped[datetime] = mapped_column(Moment)
     expires_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Caller(Base):
+    """Who may ask as somebody: a person, known by ``email``, or a program, which has none."""
+
+    __tablename__ = "callers"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    api_key_hash: Mapped[str] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
 
 
 class Dataset(DatasetColumns, Base):

@@ -23,6 +23,7 @@ from tailrace.settings import Settings
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
 from tailrace_services.call_coach.generator import Scale, generate
+from tailrace_services.call_coach.keys import api_key
 from tailrace_services.call_coach.migrations import migrate
 from tailrace_services.call_coach.optimised import objects
 from tailrace_services.call_coach.optimised.application import create_app
@@ -49,9 +50,14 @@ class Service:
     client: httpx2.AsyncClient
     clock: Clock
 
-    async def ask(self, tool: str, *, headers: dict[str, str] | None = None, **question: Any) -> httpx2.Response:
-        """Ask a tool of the first version."""
-        return await self.client.post(f"/api/v1/tools/{tool}", json=question, headers=headers)
+    async def ask(
+        self, tool: str, *, caller: int | None = None, headers: dict[str, str] | None = None, **question: Any
+    ) -> httpx2.Response:
+        """Ask a tool of the first version, as a caller or as nobody in particular."""
+        sent = dict(headers or {})
+        if caller is not None:
+            sent["x-api-key"] = api_key(1, caller)
+        return await self.client.post(f"/api/v1/tools/{tool}", json=question, headers=sent)
 
     async def settled(self) -> None:
         """Return once what was written beside the service is known to it."""
@@ -105,18 +111,18 @@ StartService = Callable[..., AbstractAsyncContextManager[Service]]
 
 @pytest.fixture
 def start_service(new_database: Callable[[str], str]) -> StartService:
-    """Starts an implementation by its name, on a new copy of the data or on ``database``."""
+    """Starts an implementation by its name, on a new copy of the data or on the database ``at``."""
 
     @asynccontextmanager
     async def start(
         name: str,
         *,
         now: datetime = NOW,
-        database: str | None = None,
+        at: str | None = None,
         chat: ChatSettings | None = None,
         **more: Any,
     ) -> AsyncIterator[Service]:
-        url = database or new_database(name)
+        url = at or new_database(name)
         clock = FrozenClock(now)
         if name == "baseline":
             app = create_baseline_app(url, chat=chat, clock=clock)

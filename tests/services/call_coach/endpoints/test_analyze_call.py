@@ -140,7 +140,8 @@ async def test_what_is_stored_is_not_analysed_again_unless_forced(service: Servi
     await service.sql("UPDATE call_analyses SET analysis = jsonb_set(analysis, '{analyst}', '\"marked\"')")
     await service.settled()
     assert (await service.ask("analyze_call", call_id=7)).json()["data"]["analyst"] == "marked"
-    assert (await service.ask("analyze_call", call_id=7, force=True)).json() == first
+    assert (await service.ask("analyze_call", call_id=7, force=True)).status_code == 401
+    assert (await service.ask("analyze_call", call_id=7, force=True, caller=1)).json() == first
     assert (await service.ask("analyze_call", call_id=7)).json() == first
     assert len(await service.sql("SELECT FROM call_analyses WHERE call_id = 7")) == 1
     assert len(await service.sql(SESSIONS, 7, RUBRIC_VERSION)) <= 4
@@ -149,7 +150,7 @@ async def test_what_is_stored_is_not_analysed_again_unless_forced(service: Servi
 async def test_an_unknown_call(service: Service) -> None:
     """What is not there is 404 in the service's shape, forced or not; once it is there it is found, then gone again."""
     for question in ({"call_id": 999}, {"call_id": 2**63 - 1}, {"call_id": 999, "force": True}):
-        reply = await service.ask("analyze_call", **question)
+        reply = await service.ask("analyze_call", caller=1, **question)
         body = reply.json()
         assert (reply.status_code, body["error"]) == (404, "call_not_found")
         assert set(body) == {"error", "message", "details", "request_id"}

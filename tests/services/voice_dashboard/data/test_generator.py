@@ -10,9 +10,10 @@ import asyncpg
 import numpy as np
 import pytest
 
+from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.voice_dashboard.generator import SCALES, Scale, generate
 from tailrace_services.voice_dashboard.generator.population import populate
-from tailrace_services.voice_dashboard.keys import api_key, hash_api_key
+from tailrace_services.voice_dashboard.keys import api_key
 from tailrace_services.voice_dashboard.migrations import migrate
 
 TINY = Scale("tiny", 4000, 60)

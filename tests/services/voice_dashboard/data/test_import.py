@@ -14,6 +14,7 @@ import pytest
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
+from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.voice_dashboard.generator import Scale, generate
 from tailrace_services.voice_dashboard.importer import (
     AlreadyImportedError,
@@ -22,7 +23,6 @@ from tailrace_services.voice_dashboard.importer import (
     import_campaign,
 )
 from tailrace_services.voice_dashboard.importer.campaign import COLUMNS
-from tailrace_services.voice_dashboard.keys import hash_api_key
 from tailrace_services.voice_dashboard.migrations import migrate
 
 HEADER = ";".join(f'"{name}"' for name in COLUMNS)

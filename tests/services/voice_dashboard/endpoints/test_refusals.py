@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.services.voice_dashboard.endpoints.conftest import Service, key_of
 
-from tailrace_services.voice_dashboard.api.tokens import TOKEN_TTL, issue_token
-from tailrace_services.voice_dashboard.keys import hash_api_key
+from tailrace_services.identity.keys import hash_api_key
+from tailrace_services.identity.tokens import TOKEN_TTL
+from tailrace_services.voice_dashboard.keys import TOKENS
 
 READS = (
     "/api/dashboard/overview",
@@ -89,7 +90,7 @@ async def test_a_token_is_good_for_its_user_until_the_key_changes(service: Servi
     refused = await service.client.post("/api/auth/token", headers=with_token)
     assert code_of(refused, 401) == "UNAUTHORIZED"  # or a token would live for ever
     header, claims, signature = token.split(".")
-    forged = issue_token(1, hash_api_key(key_of(1)), b"another secret", service.clock.now())
+    forged = TOKENS.issue(1, hash_api_key(key_of(1)), b"another secret", service.clock.now())
     none = "eyJhbGciOiJub25lIn0"
     for bad in (
         forged,

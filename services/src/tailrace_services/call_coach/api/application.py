@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from tailrace.fastapi import Alias, Deprecated, Version, Versions
 from tailrace_services.body_limit import BodyLimitMiddleware
+from tailrace_services.call_coach.api.callers import Callers
 from tailrace_services.call_coach.api.coach import Coach
 from tailrace_services.call_coach.api.v1 import routes as v1
 
@@ -42,6 +43,6 @@ def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
     return app
 
 
-def serve(app: FastAPI, coach: Coach) -> None:
-    """Let ``app`` answer every version of the tools by ``coach``."""
-    app.include_router(v1.build_routes(coach))
+def serve(app: FastAPI, coach: Coach, callers: Callers) -> None:
+    """Let ``app`` answer every version of the tools by ``coach``, to ``callers`` and to who does not say who it is."""
+    app.include_router(v1.build_routes(coach, callers))

@@ -12,6 +12,7 @@ from tailrace.clock import Clock
 from tailrace.fastapi import install_error_handlers
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.api.application import new_application, serve
+from tailrace_services.call_coach.api.callers import Callers
 from tailrace_services.call_coach.api.errors import SHAPE
 from tailrace_services.call_coach.baseline.coach import BaselineCoach
 
@@ -39,5 +40,5 @@ def create_baseline_app(database_url: str, *, chat: ChatSettings | None = None, 
     install_error_handlers(app, ProblemDetailsMiddleware(app, shape=SHAPE))
     app.add_middleware(ProblemDetailsMiddleware, shape=SHAPE)
     app.add_middleware(RequestContextMiddleware)
-    serve(app, coach)
+    serve(app, coach, Callers(coach.accounts, clock))
     return app

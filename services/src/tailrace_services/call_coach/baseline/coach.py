@@ -10,12 +10,14 @@ from tailrace.clock import Clock
 from tailrace_services.call_coach.analyst import Analyst
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
+from tailrace_services.call_coach.api.callers import find_caller
 from tailrace_services.call_coach.baseline.analyze_call import analyze_call
 from tailrace_services.call_coach.baseline.opportunity import analyze_opportunity
 from tailrace_services.call_coach.baseline.rep_insights import rep_insights
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
+from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 
 __all__ = ["BaselineCoach"]
@@ -28,6 +30,9 @@ class BaselineCoach:
         database_url: of the database.
         chat: where a language model is that analyses, if one is to.
         clock: the service's time.
+
+    Attributes:
+        accounts: of those who may ask.
     """
 
     def __init__(self, database_url: str, *, chat: ChatSettings | None, clock: Clock) -> None:
@@ -35,6 +40,7 @@ class BaselineCoach:
         self._chat = chat
         self._clock = clock
         self._analyst: Analyst | None = None
+        self.accounts = PlainAccounts(self._sessions, find_caller)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from tailrace_services.call_coach.generator.callers import caller_rows
 from tailrace_services.call_coach.generator.calls import Plan, plan_calls
 from tailrace_services.call_coach.generator.coaching import session_lines
 from tailrace_services.call_coach.generator.correspondence import email_lines
@@ -81,7 +82,9 @@ async def fill(
 async def _copy_people(connection: Connection, people: Population, start: datetime) -> None:
     reps = ("id", "email", "name", "team", "created_at")
     offers = ("id", "name", "account", "owner_email", "stage", "amount", "close_date", "health_score", "created_at")
+    callers = ("id", "name", "email", "api_key_hash", "created_at")
     await connection.copy_records_to_table("reps", records=people.rep_rows(start), columns=reps)
+    await connection.copy_records_to_table("callers", records=caller_rows(people, start), columns=callers)
     await connection.copy_records_to_table("opportunities", records=people.opportunity_rows(start), columns=offers)
 
 

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from tailrace.clock import Clock
 from tailrace.events import Observer
-from tailrace.fastapi import Tailrace
+from tailrace.fastapi import Exchange, Tailrace
 from tailrace.settings import Settings
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.api.application import VERSIONS, new_application, serve
+from tailrace_services.call_coach.api.callers import Callers, find_caller
 from tailrace_services.call_coach.api.errors import SHAPE
 from tailrace_services.call_coach.optimised.coach import OptimisedCoach
+from tailrace_services.call_coach.optimised.watches import caller_tags
+from tailrace_services.identity.accounts import CachedAccounts
 
 __all__ = ["create_app", "with_defaults"]
 
-GENERAL_LIMIT = {"general": "100/minute", "general_burst": 150}
-RETRIES = {"retries": 12}
+RETRIES = 12
 """Most of the time that the database is in trouble it is for a moment: then nobody need hear of it."""
 
 
 def with_defaults(settings: Settings) -> Settings:
     """``settings`` with what this service wants where they do not say otherwise."""
-    return settings.model_copy(
-        update={
-            name: room.model_copy(
-                update={key: value for key, value in wanted.items() if key not in room.model_fields_set}
-            )
-            for name, room, wanted in (
-                ("rate_limit", settings.rate_limit, GENERAL_LIMIT),
-                ("database", settings.database, RETRIES),
-            )
-        }
-    )
+    limits, database = settings.rate_limit, settings.database
+    if "general" not in limits.model_fields_set:
+        limits = limits.model_copy(update={"general": "100/minute", "general_burst": 150})
+    if "retries" not in database.model_fields_set:
+        database = database.model_copy(update={"retries": RETRIES})
+    return settings.model_copy(update={"rate_limit": limits, "database": database})
 
 
 def create_app(
@@ -55,8 +52,19 @@ def create_app(
         async with coach.running():
             yield
 
+    def bucket(exchange: Exchange) -> str | Awaitable[str | None] | None:
+        return callers.bucket(exchange)
+
     app = new_application("Call Coach", lifespan)
-    tailrace = Tailrace(app, with_defaults(settings), error_shape=SHAPE, versions=VERSIONS, observer=observer)
+    tailrace = Tailrace(
+        app,
+        with_defaults(settings),
+        error_shape=SHAPE,
+        versions=VERSIONS,
+        observer=observer,
+        caller=bucket,
+    )
+    callers = Callers(CachedAccounts(tailrace, "call-coach", find_caller, caller_tags), clock)
     coach = OptimisedCoach(tailrace, chat=chat, clock=clock)
-    serve(app, coach)
+    serve(app, coach, callers)
     return app

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tailrace.cache import tag
 from tailrace.schema import Watch
 from tailrace_services.call_coach.model import (
     Call,
     CallAnalysis,
+    Caller,
     CallOpportunity,
     CoachingSession,
     Email,
@@ -15,7 +17,7 @@ from tailrace_services.call_coach.model import (
     Turn,
 )
 
-__all__ = ["WATCHES"]
+__all__ = ["WATCHES", "caller_tags"]
 
 WATCHES = (
     Watch(Call, key="id"),
@@ -27,4 +29,10 @@ WATCHES = (
     Watch(CallOpportunity, key="opportunity_id"),
     Watch(Email, key="opportunity_id"),
     Watch(CoachingSession, key="call_id"),
+    Watch(Caller, key="id"),
 )
+
+
+def caller_tags(caller_id: int) -> tuple[str, ...]:
+    """What it depends on who may ask."""
+    return (tag("callers", "id", caller_id),)

@@ -9,12 +9,13 @@ from fastapi import FastAPI
 
 from tailrace.clock import Clock
 from tailrace_services.body_limit import BodyLimitMiddleware
-from tailrace_services.voice_dashboard.api.authentication import Authenticator
+from tailrace_services.identity.authentication import Authenticator
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard
 from tailrace_services.voice_dashboard.api.errors import install_error_handlers
 from tailrace_services.voice_dashboard.api.routes import Mark, build_routes, unmarked
+from tailrace_services.voice_dashboard.keys import KEYS, TOKENS
 
-__all__ = ["MAX_BODY_BYTES", "new_application", "serve"]
+__all__ = ["MAX_BODY_BYTES", "authenticator_of", "new_application", "serve"]
 
 MAX_BODY_BYTES = 64 * 1024
 """Largest request body."""
@@ -36,6 +37,11 @@ def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
     return app
 
 
+def authenticator_of(dashboard: Dashboard, clock: Clock) -> Authenticator:
+    """Decides which of the dashboard's users a request comes from."""
+    return Authenticator(dashboard.accounts, KEYS, TOKENS, clock)
+
+
 def serve(
     app: FastAPI,
     dashboard: Dashboard,
@@ -45,4 +51,4 @@ def serve(
     mark: Mark = unmarked,
 ) -> None:
     """Let ``app`` answer ``/api/...`` by ``dashboard`` at ``clock``'s time; the rest as ``build_routes``."""
-    app.include_router(build_routes(dashboard, clock, authenticator, mark))
+    app.include_router(build_routes(dashboard, clock, authenticator or authenticator_of(dashboard, clock), mark))

@@ -7,19 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from tailrace.errors import RequestError, TailraceError
+from tailrace_services.identity.accounts import Accounts
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.schemas import AgentRow, CallRow, CreditBalance, LeadRow
 
-__all__ = ["Account", "Dashboard", "NoAnswerError", "Reply", "agent_not_found", "call_not_found"]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who may ask. ``key_hash`` is the SHA-256 of the API key, 64 hex characters."""
-
-    user_id: int
-    key_hash: str
-    is_active: bool
+__all__ = ["Dashboard", "NoAnswerError", "Reply", "agent_not_found", "call_not_found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +48,9 @@ class Dashboard(Protocol):
     takes an id raises ``RequestError`` (404) for it. Database trouble is raised as ``TailraceError``.
     """
 
-    def known_account(self, user_id: int) -> Account | None:
-        """The user, if that is known without waiting; None says nothing."""
-        ...
-
-    async def account(self, user_id: int) -> Account | None:
-        """The user, or None."""
-        ...
-
-    async def token_secret(self) -> bytes:
-        """What bearer tokens are signed with; the same in every process that serves this database."""
+    @property
+    def accounts(self) -> Accounts:
+        """The users."""
         ...
 
     async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Executable, func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.errors import RequestError
-from tailrace_services.voice_dashboard.api.dashboard import Account, agent_not_found, call_not_found
+from tailrace_services.voice_dashboard.api.dashboard import agent_not_found, call_not_found
 from tailrace_services.voice_dashboard.api.figures import money, utc
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead, call_moment
 from tailrace_services.voice_dashboard.api.schemas import AgentRow, CallRow, CreditBalance, LeadRow
@@ -24,18 +24,16 @@ __all__ = [
     "change_agent",
     "create_agent",
     "delete_agent",
-    "read_account",
+    "find_account",
     "read_credits",
     "record_call",
     "record_lead",
 ]
 
 
-async def read_account(session: AsyncSession, user_id: int) -> Account | None:
-    """The user's key hash and standing. Cost: 1 round trip."""
-    statement = select(User.api_key_hash, User.is_active).where(User.id == user_id)
-    found = (await session.execute(statement)).one_or_none()
-    return None if found is None else Account(user_id, found.api_key_hash, found.is_active)
+def find_account(user_id: int) -> Executable:
+    """The statement for the user's key hash and standing; the id alone says whose requests they are."""
+    return select(User.api_key_hash, User.is_active, null()).where(User.id == user_id)
 
 
 async def read_credits(session: AsyncSession, user_id: int) -> CreditBalance:

@@ -15,13 +15,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
 from starlette.exceptions import HTTPException
 
 from tailrace.clock import Clock
+from tailrace_services.identity.authentication import Authenticator, security_schemes
+from tailrace_services.identity.tokens import TOKEN_TTL
 from tailrace_services.voice_dashboard.api import schemas
-from tailrace_services.voice_dashboard.api.authentication import SCHEMES, Authenticator
 from tailrace_services.voice_dashboard.api.body import ErrorBody
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard, Reply
 from tailrace_services.voice_dashboard.api.requests import LARGEST_ID, AgentChange, NewAgent, NewCall, NewLead
-from tailrace_services.voice_dashboard.api.tokens import TOKEN_TTL
 from tailrace_services.voice_dashboard.api.windows import MAX_DAYS
+from tailrace_services.voice_dashboard.keys import KEYS
 
 __all__ = ["Mark", "build_routes"]
 
@@ -80,22 +81,23 @@ def unmarked(_name: str, endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-def build_routes(
-    dashboard: Dashboard, clock: Clock, authenticator: Authenticator | None = None, mark: Mark = unmarked
-) -> APIRouter:
+def build_routes(dashboard: Dashboard, clock: Clock, authenticator: Authenticator, mark: Mark = unmarked) -> APIRouter:
     """All of the service's routes, answered by ``dashboard`` at ``clock``'s time.
 
     Args:
-        authenticator: in place of a new one.
+        authenticator: knows the dashboard's users.
         mark: called for each read's endpoint.
     """
-    authenticator = authenticator or Authenticator(dashboard, clock)
 
     def now() -> datetime:
         return datetime.fromtimestamp(clock.now(), UTC)
 
-    router = APIRouter(prefix="/api", dependencies=[Security(scheme) for scheme in SCHEMES])
-    caller = Depends(authenticator)
+    async def user(request: Request) -> int:
+        return (await authenticator.account(request.scope["headers"])).holder_id
+
+    schemes = security_schemes(KEYS, "/api/auth/token")
+    router = APIRouter(prefix="/api", dependencies=[Security(scheme) for scheme in schemes])
+    caller = Depends(user)
     _add_dashboard(router, dashboard, caller, now, mark)
     _add_agents(router, dashboard, caller, now, mark)
     _add_agent_writes(router, dashboard, caller, now)
@@ -217,5 +219,7 @@ def _add_account(
     @router.post("/auth/token", response_model=schemas.Token, responses=_failures(), tags=["account"])
     async def token(request: Request) -> Response:
         """Exchange the API key for a token that is good for a quarter of an hour."""
-        access = schemas.Token(access_token=await authenticator.exchange(request), expires_in=TOKEN_TTL)
+        access = schemas.Token(
+            access_token=await authenticator.exchange(request.scope["headers"]), expires_in=TOKEN_TTL
+        )
         return Response(access.json_bytes(), headers={"cache-control": "no-store"}, media_type="application/json")

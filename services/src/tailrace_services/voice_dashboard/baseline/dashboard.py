@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 
 from tailrace.clock import Clock
 from tailrace.errors import RequestError
+from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.voice_dashboard.api import records
-from tailrace_services.voice_dashboard.api.dashboard import Account, Reply
+from tailrace_services.voice_dashboard.api.dashboard import Reply
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.schemas import AgentRow, CallRow, CreditBalance, LeadRow
 from tailrace_services.voice_dashboard.baseline.agents import (
@@ -38,20 +38,7 @@ class BaselineDashboard:
         self._sessions = Sessions(database_url)
         self._provider = ProviderCalls(provider_url, provider_key)
         self._cache = KpiCache(clock)
-        self._secret = secrets.token_bytes(32)
-
-    def known_account(self, user_id: int) -> Account | None:
-        """Nothing is known without asking the database."""
-        return None
-
-    async def account(self, user_id: int) -> Account | None:
-        """Reads the user's row every time."""
-        async with self._sessions.begin() as session:
-            return await records.read_account(session, user_id)
-
-    async def token_secret(self) -> bytes:
-        """Made at the start: tokens are good in this process only."""
-        return self._secret
+        self.accounts = PlainAccounts(self._sessions, records.find_account)
 
     async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:
         """Calculated every time."""

@@ -18,8 +18,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.voice_dashboard.generator.scale import LARGEST_AGENTS, LARGEST_SHARE_PERCENT, Scale
-from tailrace_services.voice_dashboard.keys import api_key, hash_api_key
+from tailrace_services.voice_dashboard.keys import api_key
 
 __all__ = ["Population", "populate"]
 

@@ -21,11 +21,12 @@ import asyncpg
 
 from tailrace.errors import DatabaseError, RequestError
 from tailrace_services.data.connection import open_connection
+from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.voice_dashboard.importer import statements as sql
 from tailrace_services.voice_dashboard.importer.campaign import CampaignCall, Rejection
 from tailrace_services.voice_dashboard.importer.reader import CampaignReader
 from tailrace_services.voice_dashboard.importer.source import MAX_BYTES, CampaignFile
-from tailrace_services.voice_dashboard.keys import hash_api_key, new_api_key
+from tailrace_services.voice_dashboard.keys import new_api_key
 
 __all__ = ["AlreadyImportedError", "ImportReport", "RowsRejectedError", "import_campaign"]
 

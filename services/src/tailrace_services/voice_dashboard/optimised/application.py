@@ -13,8 +13,8 @@ from tailrace.errors import TailraceError
 from tailrace.events import Observer
 from tailrace.fastapi import Exchange, Finish, RoutePolicy, Tailrace, cached
 from tailrace.settings import Settings
-from tailrace_services.voice_dashboard.api.application import new_application, serve
-from tailrace_services.voice_dashboard.api.authentication import Authenticator
+from tailrace_services.identity.authentication import Authenticator
+from tailrace_services.voice_dashboard.api.application import authenticator_of, new_application, serve
 from tailrace_services.voice_dashboard.api.errors import SHAPE
 from tailrace_services.voice_dashboard.optimised.answers import LIFE
 from tailrace_services.voice_dashboard.optimised.cache_info import renew_cache_info
@@ -53,7 +53,7 @@ def create_app(
     app = new_application("Voice Dashboard", lifespan)
     tailrace = Tailrace(app, settings, error_shape=SHAPE, observer=observer)
     dashboard = OptimisedDashboard(tailrace, provider, clock)
-    authenticator = Authenticator(dashboard, clock)
+    authenticator = authenticator_of(dashboard, clock)
     policies = _policies(authenticator)
 
     def mark(name: str, endpoint: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,7 +77,7 @@ class _Asked:
 
     async def _ask(self) -> str | None:
         try:
-            return str((await self._authenticator.account(self._exchange.scope["headers"])).user_id)
+            return str((await self._authenticator.account(self._exchange.scope["headers"])).holder_id)
         except TailraceError:
             return None  # not answered from the cache; the endpoint says what is wrong
 
@@ -87,7 +87,7 @@ def _policies(authenticator: Authenticator) -> dict[str, RoutePolicy]:
 
     def identity(exchange: Exchange) -> str | Awaitable[str | None]:
         known = authenticator.known(exchange.scope["headers"])
-        return _Asked(authenticator, exchange) if known is None else str(known)
+        return _Asked(authenticator, exchange) if known is None else str(known.holder_id)
 
     def policy(
         name: str, tags: Callable[[int], tuple[str, ...]], *, query: tuple[str, ...] = (), finish: Finish | None = None

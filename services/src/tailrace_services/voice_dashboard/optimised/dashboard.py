@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.cache import Answer
@@ -18,8 +16,9 @@ from tailrace.clock import Clock
 from tailrace.db import Database
 from tailrace.errors import RequestError
 from tailrace.fastapi import Tailrace
+from tailrace_services.identity.accounts import CachedAccounts
 from tailrace_services.voice_dashboard.api import figures, records
-from tailrace_services.voice_dashboard.api.dashboard import Account, NoAnswerError, Reply
+from tailrace_services.voice_dashboard.api.dashboard import NoAnswerError, Reply
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead
 from tailrace_services.voice_dashboard.api.schemas import (
     AgentRow,
@@ -28,13 +27,13 @@ from tailrace_services.voice_dashboard.api.schemas import (
     LeadRow,
 )
 from tailrace_services.voice_dashboard.model import User
-from tailrace_services.voice_dashboard.optimised.accounts import Accounts
 from tailrace_services.voice_dashboard.optimised.agents import AgentReader
 from tailrace_services.voice_dashboard.optimised.analytics import DATASETS, read_analytics
 from tailrace_services.voice_dashboard.optimised.answers import LIFE, Answers, Kind
 from tailrace_services.voice_dashboard.optimised.archive import DatabaseArchive
 from tailrace_services.voice_dashboard.optimised.cache_info import calculated_at, renew_cache_info, with_cache_info
 from tailrace_services.voice_dashboard.optimised.overview import read_overview
+from tailrace_services.voice_dashboard.optimised.rollups import account_tags
 from tailrace_services.voice_dashboard.provider.client import VoiceProvider
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
@@ -49,8 +48,6 @@ OVERVIEW = Kind("overview", timeout=5.0)
 ANALYTICS = Kind("analytics", timeout=10.0)
 AGENTS = Kind("agents", timeout=5.0)
 AGENT = Kind("agent", timeout=5.0)
-
-SECRET = text("SELECT secret FROM tailrace.installation")
 
 
 class OptimisedDashboard:
@@ -69,7 +66,7 @@ class OptimisedDashboard:
         self._provider_settings = provider
         self._clock = clock
         self._answers = Answers()
-        self._accounts = Accounts(tailrace)
+        self.accounts = CachedAccounts(tailrace, "voice-dashboard", records.find_account, account_tags)
         # Analytics take a connection for each data set, an overview takes one. Neither is ever given more than half of
         # the pool, and time limits do not run while a request queues here.
         pool = tailrace.settings.database
@@ -77,7 +74,6 @@ class OptimisedDashboard:
         self._analysing = asyncio.Semaphore(max(1, half // len(DATASETS)))
         self._summarising = asyncio.Semaphore(max(1, half))
         self._agents: AgentReader | None = None
-        self._secret: bytes | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -110,23 +106,6 @@ class OptimisedDashboard:
     def _now(self) -> datetime:
         """The moment to calculate for: an answer may be calculated in the background, long after a request came."""
         return datetime.fromtimestamp(self._clock.now(), UTC)
-
-    # --- who asks ----------------------------------------------------------------------------------------------------
-
-    def known_account(self, user_id: int) -> Account | None:
-        """From the cache, if this process holds the answer."""
-        return self._accounts.known(user_id)
-
-    async def account(self, user_id: int) -> Account | None:
-        """From the cache; a change of the user's row is known at once."""
-        return await self._accounts.read(user_id)
-
-    async def token_secret(self) -> bytes:
-        """Made from the database's own: the same in every process, another one for every installation."""
-        if self._secret is None:
-            (row,) = await self._database.fetch(SECRET)
-            self._secret = hmac.digest(bytes(row.secret), b"voice-dashboard bearer tokens", hashlib.sha256)
-        return self._secret
 
     # --- reads -------------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tailrace_services.data.connection import open_connection
+from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.prove.subject import Person
 from tailrace_services.settings import DEFAULT_SEED
-from tailrace_services.voice_dashboard.keys import api_key, hash_api_key
+from tailrace_services.voice_dashboard.keys import api_key
 
 __all__ = ["Customer", "load_customers"]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response, Security
 
 from tailrace.fastapi import limited
+from tailrace_services.call_coach.api.callers import Callers
 from tailrace_services.call_coach.api.coach import Coach
 from tailrace_services.call_coach.api.errors import SHAPE, ErrorBody
 from tailrace_services.call_coach.api.v1.schemas.analyze_call import AnalyzeCallRequest, AnalyzeCallResponse
@@ -19,6 +20,10 @@ from tailrace_services.call_coach.api.v1.schemas.analyze_opportunity import (
     AnalyzeOpportunityResponse,
 )
 from tailrace_services.call_coach.api.v1.schemas.get_rep_insights import GetRepInsightsRequest, GetRepInsightsResponse
+from tailrace_services.call_coach.api.v1.schemas.token import TokenResponse
+from tailrace_services.call_coach.keys import KEYS
+from tailrace_services.identity.accounts import Account
+from tailrace_services.identity.authentication import UnauthorizedError, security_schemes
 
 __all__ = ["PREFIX", "build_routes"]
 
@@ -29,12 +34,13 @@ expensive = limited("20/minute", burst=30, name="expensive")
 
 DESCRIPTIONS = {
     401: "A credential that is not valid, or none where one is needed.",
+    403: "The caller is switched off.",
     404: "There is no such thing.",
     422: "A value is missing, unknown or out of range.",
     500: "Something unexpected.",
     503: "Not now; `Retry-After` says when.",
 }
-ALWAYS = (401, 422, 500, 503)
+ALWAYS = (401, 403, 422, 500, 503)
 
 
 def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -50,20 +56,32 @@ def _json(body: bytes) -> Response:
     return Response(body, headers={"cache-control": "no-store"}, media_type="application/json")
 
 
-def build_routes(coach: Coach) -> APIRouter:
-    """All routes of this version, answered by ``coach``."""
-    router = APIRouter(prefix=PREFIX, tags=["tools"])
-    _add_analyze_call(router, coach)
+def build_routes(coach: Coach, callers: Callers) -> APIRouter:
+    """All routes of this version, answered by ``coach``; everybody may ask whom ``callers`` do not refuse."""
+    ways_in = security_schemes(KEYS, f"{PREFIX}/auth/token")
+    caller = Depends(callers.anybody)
+    router = APIRouter(prefix=PREFIX, dependencies=[caller, *(Security(scheme) for scheme in ways_in)], tags=["tools"])
+    _add_token(router, callers)
+    _add_analyze_call(router, coach, caller)
     _add_get_rep_insights(router, coach)
     _add_analyze_opportunity(router, coach)
     return router
 
 
-def _add_analyze_call(router: APIRouter, coach: Coach) -> None:
+def _add_token(router: APIRouter, callers: Callers) -> None:
+    @router.post("/auth/token", response_model=TokenResponse, responses=_failures())
+    async def exchange(request: Request) -> Response:
+        """Exchange the API key for a token that is good for a quarter of an hour."""
+        return _json(TokenResponse.of(await callers.exchange(request.scope["headers"])).json_bytes())
+
+
+def _add_analyze_call(router: APIRouter, coach: Coach, caller: Any) -> None:
     @router.post("/tools/analyze_call", response_model=AnalyzeCallResponse, responses=_failures(404))
     @expensive
-    async def analyze_call(request: AnalyzeCallRequest) -> Response:
+    async def analyze_call(request: AnalyzeCallRequest, account: Account | None = caller) -> Response:
         """How the representatives did in a call: scores, remarks, evidence and figures of the conversation."""
+        if request.force and account is None:
+            raise UnauthorizedError  # it changes what everybody reads
         found = await coach.analyze_call(request.question())
         return _json(AnalyzeCallResponse.of(found).json_bytes())
 

@@ -1,0 +1,77 @@
+"""Who asks, and whose requests a limit counts together. Touches: the caller's row.
+
+Nobody need say who they are: who does not is limited by address. A credential that is sent must be right, and only one
+that was found right decides whose bucket a request takes from: the caller's email, so that a person's keys share one,
+or the key's, where it is a program's. A wrong one is refused, and counts for its address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from typing import Any
+
+from fastapi import Request
+from sqlalchemy import Executable, select
+
+from tailrace.clock import Clock
+from tailrace.errors import TailraceError
+from tailrace.fastapi import Exchange
+from tailrace_services.call_coach.keys import KEYS, TOKENS
+from tailrace_services.call_coach.model import Caller
+from tailrace_services.identity.accounts import Account, Accounts
+from tailrace_services.identity.authentication import Authenticator
+
+__all__ = ["Callers", "find_caller"]
+
+
+def find_caller(caller_id: int) -> Executable:
+    """The statement for a caller's key hash, standing and email."""
+    return select(Caller.api_key_hash, Caller.is_active, Caller.email).where(Caller.id == caller_id)
+
+
+class Callers(Authenticator):
+    """The service's callers.
+
+    Args:
+        accounts: knows them.
+        clock: says when tokens expire.
+    """
+
+    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+        super().__init__(accounts, KEYS, TOKENS, clock)
+
+    async def anybody(self, request: Request) -> Account | None:
+        """The caller who sent ``request``, None for who does not say; a wrong credential is 401."""
+        headers = request.scope["headers"]
+        return None if self.is_anonymous(headers) else await self.account(headers)
+
+    def bucket(self, exchange: Exchange) -> str | Awaitable[str | None] | None:
+        """Whose bucket a request takes from, None for its address's; awaited where the caller's row must be read."""
+        headers = exchange.scope["headers"]
+        if self.is_anonymous(headers):
+            return None
+        known = self.known(headers)
+        return _Asked(self, exchange) if known is None else _bucket(known)
+
+
+class _Asked:
+    """Finds out whose request it is where that takes waiting; asked only when it is awaited."""
+
+    __slots__ = ("_callers", "_exchange")
+
+    def __init__(self, callers: Callers, exchange: Exchange) -> None:
+        self._callers = callers
+        self._exchange = exchange
+
+    def __await__(self) -> Generator[Any, None, str | None]:
+        return self._ask().__await__()
+
+    async def _ask(self) -> str | None:
+        try:
+            return _bucket(await self._callers.account(self._exchange.scope["headers"]))
+        except TailraceError:
+            return None  # the endpoint says what is wrong
+
+
+def _bucket(account: Account) -> str:
+    return f"key:{account.holder_id}" if account.email is None else f"email:{account.email.lower()}"

@@ -1,0 +1,180 @@
+"""The rows that say who may ask. Touches: the database, and the cache.
+
+Every request asks, so what is asked of the cache for each holder is prepared once, and what an entry says is read once.
+Whether an entry may be used is decided anew each time: a change of the holder's row is known at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Executable, text
+
+from tailrace.cache import Cache, CachePolicy, Uncacheable
+from tailrace.cache.lookup import Lookup
+from tailrace.db import Database
+from tailrace.events import CacheLookedUp
+from tailrace.fastapi import Tailrace
+from tailrace_services.plain_sessions import Sessions
+
+__all__ = ["Account", "Accounts", "CachedAccounts", "PlainAccounts"]
+
+POLICY = CachePolicy("account", ttl=600.0)
+MOST = 4096
+"""Holders for whom a look-up is kept prepared."""
+
+HIT = CacheLookedUp(POLICY.name, "hit", 0.0)
+SECRET = text("SELECT secret FROM tailrace.installation")
+
+Find = Callable[[int], Executable]
+"""Given a holder's id, the statement for the hash of its key, whether it is active, and its email or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who may ask. ``key_hash`` is the SHA-256 of the API key, 64 hex characters; ``email`` is None for a program."""
+
+    holder_id: int
+    key_hash: str
+    is_active: bool
+    email: str | None
+
+
+class Accounts(Protocol):
+    """Accounts by their holder's id, and what tokens are signed with."""
+
+    def known(self, holder_id: int) -> Account | None:
+        """The account, if that is known without waiting; None says nothing."""
+        ...
+
+    async def read(self, holder_id: int) -> Account | None:
+        """The account, or None if there is none; ``DatabaseError`` where the database is in trouble."""
+        ...
+
+    async def secret(self) -> bytes:
+        """What bearer tokens are signed with."""
+        ...
+
+
+class PlainAccounts:
+    """``Accounts`` read every time.
+
+    Args:
+        find: see :data:`Find`.
+    """
+
+    def __init__(self, sessions: Sessions, find: Find) -> None:
+        self._sessions = sessions
+        self._find = find
+        self._secret = secrets.token_bytes(32)
+
+    def known(self, holder_id: int) -> Account | None:
+        """Nothing is known without asking the database."""
+        return None
+
+    async def read(self, holder_id: int) -> Account | None:
+        """One row by primary key."""
+        async with self._sessions.begin() as session:
+            row = (await session.execute(self._find(holder_id))).one_or_none()
+            return None if row is None else Account(holder_id, *tuple(row))
+
+    async def secret(self) -> bytes:
+        """Made at the start: tokens are good in this process only."""
+        return self._secret
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """One holder's look-up, and what its entry last said."""
+
+    lookup: Lookup
+    data: bytes = b""
+    account: Account | None = None
+
+
+class CachedAccounts:
+    """``Accounts`` from the cache.
+
+    Args:
+        tailrace: its cache keeps them, its database has them.
+        service: part of the cache's keys, and of what the secret is made from.
+        find: see :data:`Find`.
+        tags: given a holder's id, what the account depends on.
+    """
+
+    def __init__(self, tailrace: Tailrace, service: str, find: Find, tags: Callable[[int], tuple[str, ...]]) -> None:
+        self._tailrace = tailrace
+        self._service = service
+        self._find = find
+        self._tags = tags
+        self._prepared: dict[int, _Prepared] = {}
+        self._of: Cache | None = None
+        self._secret: bytes | None = None
+
+    def known(self, holder_id: int) -> Account | None:
+        """The account, if this process holds the answer. Never waits. Cost: about 3 microseconds."""
+        prepared = self._prepare(holder_id)
+        data = prepared.lookup.peek()
+        if data is None:
+            return None
+        if self._tailrace.observer is not None:
+            self._tailrace.observer(HIT)
+        if data != prepared.data:
+            prepared.account = _read(holder_id, prepared.lookup.answer(data).value)
+            prepared.data = data
+        return prepared.account
+
+    async def read(self, holder_id: int) -> Account | None:
+        """From the cache; a change of the holder's row is known at once."""
+        known = self.known(holder_id)
+        if known is not None:
+            return known
+        lookup = self._prepare(holder_id).lookup
+        answer = await self._tailrace.cache.read_through(
+            lookup.key, lambda: self._fetch(holder_id), policy=POLICY, depends_on=self._tags(holder_id)
+        )
+        return _read(holder_id, answer.value)
+
+    async def secret(self) -> bytes:
+        """Made from the database's own: the same in every process, another one for every installation."""
+        if self._secret is None:
+            (row,) = await self._database.fetch(SECRET)
+            self._secret = hmac.digest(bytes(row.secret), f"{self._service} bearer tokens".encode(), hashlib.sha256)
+        return self._secret
+
+    async def _fetch(self, holder_id: int) -> bytes | Uncacheable:
+        rows = await self._database.fetch(self._find(holder_id))
+        if not rows:
+            return Uncacheable(b"")  # or anybody could fill the cache with holders that do not exist
+        return json.dumps(list(rows[0])).encode()
+
+    @property
+    def _database(self) -> Database:
+        database = self._tailrace.database
+        assert database is not None
+        return database
+
+    def _prepare(self, holder_id: int) -> _Prepared:
+        cache = self._tailrace.cache
+        if cache is not self._of or len(self._prepared) > MOST:  # another one after a restart
+            self._of = cache
+            self._prepared.clear()
+        prepared = self._prepared.get(holder_id)
+        if prepared is None:
+            key = f"{self._service}:account:{holder_id}"
+            lookup = cache.prepare(key, policy=POLICY, depends_on=self._tags(holder_id))
+            prepared = self._prepared[holder_id] = _Prepared(lookup)
+        return prepared
+
+
+def _read(holder_id: int, value: bytes) -> Account | None:
+    if not value:
+        return None
+    row: list[Any] = json.loads(value)
+    return Account(holder_id, *row)
