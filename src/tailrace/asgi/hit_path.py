@@ -37,6 +37,7 @@ FOR_THE_LAYERS = frozenset(
         b"if-match",
         b"if-unmodified-since",
         b"range",
+        b"tailrace-explain",
         b"tailrace-fresh",
         b"transfer-encoding",
         TIMING_HEADER,

@@ -20,6 +20,7 @@ from tailrace.asgi.cached_request import CachedRequest
 from tailrace.asgi.compression import Encodes
 from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.asgi.explaining import EXPLAIN, MayExplain, explanation_by_policy, nobody, send_explanation
 from tailrace.asgi.prepared import Prepared, PreparedRequests
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.recording import ResponseFailed
@@ -64,6 +65,7 @@ class ResponseCacheMiddleware:
         clock: wall time and monotonic time.
         shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
         encodes: compresses what is kept and what is passed on; None: nothing is compressed here.
+        may_explain: who is told what would be done with a request, and why, in place of an answer.
 
     Cost of a hit that this process holds: about 10 microseconds, no waiting; ``HitPath`` before the layers spares most
     requests even that.
@@ -79,8 +81,10 @@ class ResponseCacheMiddleware:
         clock: Clock | None = None,
         shape: ErrorShape | None = None,
         encodes: Encodes | None = None,
+        may_explain: MayExplain = nobody,
     ) -> None:
         self.app = app
+        self._may_explain = may_explain
         self._shape = shape
         self.requests = PreparedRequests(cache)
         self.variants = Variants(encodes or Encodes(Compressor(codecs={})), cache)
@@ -111,6 +115,13 @@ class ResponseCacheMiddleware:
         headers = exchange.headers
         asked = parse_cache_control(headers[b"cache-control"]) if b"cache-control" in headers else NOTHING_ASKED
         refused = self._passes_by(resolved.policy, identity, asked, headers)
+        if EXPLAIN in headers and self._may_explain(exchange):
+            prepared = self.requests.prepare(exchange, resolved, identity)
+            explained = await prepared.lookup.explain()
+            await send_explanation(
+                explanation_by_policy(prepared, explained, exchange, passes_by=refused), exchange, send
+            )
+            return
         if refused is not None:
             await self._pass(refused, scope, receive, send)
             return

@@ -1,5 +1,6 @@
 """Answers kept and never stale: read-through, single flight, tags and stamps, early refresh, warming."""
 
+from tailrace.cache.explain import Explanation
 from tailrace.cache.keyspace import Freshness
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
 from tailrace.cache.read_through import Cache, Compute
@@ -13,6 +14,7 @@ __all__ = [
     "CachePolicy",
     "Compute",
     "Computed",
+    "Explanation",
     "Freshness",
     "Recipe",
     "SingleFlight",

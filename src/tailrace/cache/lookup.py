@@ -8,15 +8,18 @@ here: the store's bounds are the bounds.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import LONGEST_DRAW, Phase, phase
 from tailrace.cache.entry import decode
+from tailrace.cache.explain import Explanation, explain
 from tailrace.cache.keyspace import Keyspace
 from tailrace.cache.policy import Answer, CachePolicy
 from tailrace.clock import Clock
 from tailrace.core.freshness import STAMP_BYTES
+from tailrace.errors import StoreUnavailableError
 from tailrace.stores import Store
 
 __all__ = ["Lookup"]
@@ -117,6 +120,24 @@ class Lookup:
     def answer(self, data: bytes) -> Answer:
         """What ``peek`` gave just now, as an answer."""
         return Answer(data[self.start :], "hit", self.created_at, self.age, self.ttl)
+
+    async def explain(self) -> Explanation:
+        """What a look-up would find now, and why. One round trip at most; nothing is computed or changed."""
+        refusal = self._refusal(current_reads.get(), self.tags) if self.tags else None
+        prefix = self._keyspace.prefix(database=bool(self.tags))
+        found: Sequence[bytes | None] | None = None
+        held_here = False
+        if prefix is None:
+            refusal = refusal or "epoch"
+        else:
+            names = [f"{prefix}e:{self.key}", *[f"{prefix}s:{tag}" for tag in self.tags]]
+            held = self._store.peek(names)
+            held_here = held is not None and held[0] is not None
+            with suppress(StoreUnavailableError):
+                found = held or await self._store.get(names)
+        return explain(
+            self.key, self.policy, self.tags, found, refusal=refusal, held_here=held_here, now=self._clock.now()
+        )
 
     def _read(self, data: bytes) -> bool:
         """Take over what is fixed in an entry; False if it is none."""

@@ -312,13 +312,19 @@ class Cache:
         if prefixes:
             await self.store.delete([f"{prefix}e:{key}" for prefix in prefixes])
 
-    async def clear(self) -> int:
-        """Remove everything of this namespace, in any epoch; returns how many keys.
+    async def clear(self, prefix: str = "") -> int:
+        """Remove the answers whose keys begin so; without a prefix everything of this namespace, in any epoch.
+
+        Returns:
+            How many keys.
 
         Raises:
             StoreUnavailableError: the store is down or slow.
         """
-        return await self.store.clear(self.keyspace.root)
+        if not prefix:
+            return await self.store.clear(self.keyspace.root)
+        roots = {self.keyspace.prefix(database=database) for database in (True, False)} - {None}
+        return sum([await self.store.clear(f"{root}e:{prefix}") for root in roots])
 
     async def aclose(self) -> None:
         """End what runs in the background; give back the leases it holds. The store is its maker's to close."""

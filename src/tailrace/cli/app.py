@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from tailrace.cli.cache import cache
 from tailrace.cli.database import db
 from tailrace.cli.probe import probe
 from tailrace.cli.schema import schema
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(schema, name="schema")
 app.add_typer(db, name="db")
+app.add_typer(cache, name="cache")
 app.command()(probe)
 
 

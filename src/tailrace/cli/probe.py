@@ -18,7 +18,12 @@ from tailrace.errors import SettingsError, TailraceError
 if TYPE_CHECKING:
     from tailrace.verify.probe import Report
 
-__all__ = ["probe"]
+__all__ = ["HeaderOption", "probe", "read_headers"]
+
+HeaderOption = Annotated[
+    list[str] | None,
+    typer.Option("--header", "-H", help='Sent with every request: "Name: value". Never shown.', show_default=False),
+]
 
 MARKS = {"good": "ok   ", "note": "note ", "short": "SHORT"}
 COLOURS = {"good": "green", "note": "yellow", "short": "red"}
@@ -26,10 +31,7 @@ COLOURS = {"good": "green", "note": "yellow", "short": "red"}
 
 def probe(
     url: Annotated[str, typer.Argument(help="An address of the service that answers 200 to GET.")],
-    header: Annotated[
-        list[str] | None,
-        typer.Option("--header", "-H", help='Sent with every request: "Name: value". Never shown.', show_default=False),
-    ] = None,
+    header: HeaderOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="One of the checks: compression, caching, ids, errors, pagination, limits; may be repeated."),
@@ -51,7 +53,7 @@ def probe(
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: the checks are {', '.join(CHECKS)}", param_hint="--only")
     try:
-        work = look(url, headers=_headers(header or []), timeout=timeout, burst=burst, only=only or CHECKS)
+        work = look(url, headers=read_headers(header), timeout=timeout, burst=burst, only=only or CHECKS)
         report = asyncio.run(work)
     except SettingsError as error:
         raise typer.BadParameter(str(error), param_hint="URL") from error
@@ -63,9 +65,14 @@ def probe(
         raise typer.Exit(LEFT_TO_DO)
 
 
-def _headers(given: list[str]) -> dict[str, str]:
+def read_headers(given: list[str] | None) -> dict[str, str]:
+    """The headers of a ``HeaderOption``.
+
+    Raises:
+        BadParameter: one of them is none.
+    """
     found = {}
-    for line in given:
+    for line in given or ():
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or any(c in line for c in "\r\n"):
             raise typer.BadParameter('a header is written "Name: value"', param_hint="--header")

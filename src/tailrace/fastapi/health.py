@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.asgi.exchange import Exchange
 from tailrace.errors import TailraceError
+from tailrace.fastapi.cache_figures import CacheFigures
 from tailrace.fastapi.figures import MonitoringFigures
 from tailrace.fastapi.monitoring import Answer, Answering, as_json, as_metrics
 from tailrace.observe import exposition
@@ -41,8 +42,17 @@ class Health:
         paths: dict[str, Answering] = {"/livez": self.livez, "/readyz": self.readyz, "/monitoring/health": self.readyz}
         if self._tailrace.settings.http.metrics:
             paths |= {"/metrics": self.metrics, **MonitoringFigures(self._tailrace).paths()}
+            paths |= CacheFigures(self._tailrace).paths()
         own = set(taken)
         return {path: answering for path, answering in paths.items() if path not in own}
+
+    def changing(self, taken: Iterable[str]) -> dict[str, Answering]:
+        """The same for paths that change something."""
+        if not self._tailrace.settings.http.metrics:
+            return {}
+        own = set(taken)
+        changing = CacheFigures(self._tailrace).changing()
+        return {path: answering for path, answering in changing.items() if path not in own}
 
     async def livez(self, _: Exchange) -> Answer:
         """200 while the process answers at all."""

@@ -29,7 +29,7 @@ from tailrace.asgi.versioning import VersioningMiddleware
 from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import OPEN, Health
 from tailrace.fastapi.limits import rate_limit
-from tailrace.fastapi.monitoring import MonitoringMiddleware
+from tailrace.fastapi.monitoring import MonitoringMiddleware, is_operator
 from tailrace.fastapi.routes import RouteTable
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         clock=tailrace.clock,
         shape=tailrace.error_shape,
         encodes=encodes,
+        may_explain=lambda exchange: is_operator(exchange, http),
     )
 
     def cached_around(inner: ASGIApp) -> ASGIApp:
@@ -89,7 +90,12 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
     layers = _layers(tailrace, routes, ids) | {"response_cache": cached_around}
     if http.cache_by_headers:
         by_headers = HttpCacheMiddleware(
-            app, cache=tailrace.cache, clock=tailrace.clock, max_body=http.cache_max_body, shape=tailrace.error_shape
+            app,
+            cache=tailrace.cache,
+            clock=tailrace.clock,
+            max_body=http.cache_max_body,
+            shape=tailrace.error_shape,
+            may_explain=lambda exchange: is_operator(exchange, http),
         )
         layers["http_cache"] = by_headers.around
     if encodes is not None:
@@ -140,6 +146,7 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
             closed=frozenset(paths) - OPEN,
             settings=http,
             mark={"tailrace": tailrace},
+            changing=health.changing(routes.paths()),
         ),
     }
     if tailrace.settings.shedding.enabled:

@@ -27,11 +27,14 @@ Answer = tuple[int, bytes, bytes]
 """Status, media type and body."""
 Answering = Callable[[Exchange], Awaitable[Answer]]
 
+OPERATOR = b"tailrace-operator"
+"""The field of operators. A browser sends it to no other origin without asking, so no page can act in their name."""
+
 FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 
 
 class MonitoringMiddleware:
-    """Answers GET and HEAD of its paths; everything else goes on.
+    """Answers GET and HEAD of its paths, and POST of those that change something; everything else goes on.
 
     Args:
         app: the application.
@@ -39,6 +42,8 @@ class MonitoringMiddleware:
         closed: those of them that are for operators only.
         settings: the admin token.
         mark: put into the scope of every request, under these keys.
+        changing: those paths that are asked with POST instead; all of them are for operators only, who must send
+            ``Tailrace-Operator``.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class MonitoringMiddleware:
         closed: frozenset[str],
         settings: HttpSettings,
         mark: Mapping[str, object] | None = None,
+        changing: Mapping[str, Answering] | None = None,
     ) -> None:
         self.app = app
         self._paths = {path: answering for path, answering in paths.items() if not path.endswith("*")}
@@ -56,6 +62,7 @@ class MonitoringMiddleware:
         self._closed = closed
         self._settings = settings
         self._mark = dict(mark or {})
+        self._changing = changing or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -71,11 +78,16 @@ class MonitoringMiddleware:
             for start, below, found in self._below:
                 if path.startswith(start):
                     answering, name = found, below
-        if answering is None or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        changes = scope["type"] == "http" and scope["method"] == "POST" and path in self._changing
+        if changes:
+            answering, name = self._changing[path], path
+        if answering is None or scope["type"] != "http" or not (changes or scope["method"] in ("GET", "HEAD")):
             await self.app(scope, receive, send)
             return
         exchange = exchange_of(scope)
-        if name in self._closed and not is_operator(exchange, self._settings):
+        if (changes and OPERATOR not in exchange.headers) or (
+            (changes or name in self._closed) and not is_operator(exchange, self._settings)
+        ):
             await self.app(scope, receive, send)  # as if it did not exist
             return
         exchange.route = name
@@ -90,11 +102,16 @@ class MonitoringMiddleware:
 
 
 def is_operator(exchange: Exchange, settings: HttpSettings) -> bool:
-    """True for who shows the admin token, and for clients on this machine that no proxy speaks for."""
+    """True for who shows the admin token, and for clients on this machine that no proxy speaks for.
+
+    The token comes as ``Authorization: Bearer``, or in ``Tailrace-Operator`` where that field says whose request it is.
+    """
     headers = exchange.headers
     if settings.admin_token is not None:
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         expected = settings.admin_token.get_secret_value().encode()
+        if OPERATOR in headers:
+            return hmac.compare_digest(headers[OPERATOR], expected)
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), expected)
     client = exchange.scope.get("client")
     if client is None or not FORWARDED.isdisjoint(headers):

@@ -14,7 +14,9 @@ import asyncio
 from urllib.parse import quote
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of
+from tailrace.asgi.explaining import EXPLAIN, MayExplain, nobody, send_explanation
 from tailrace.asgi.headers import read_headers
+from tailrace.asgi.http_cache.explanation import explanation_by_headers
 from tailrace.asgi.http_cache.forwarding import FlightEnd, Forwarding
 from tailrace.asgi.http_cache.reuse import Reuse, asked_of, may_serve_on_error, reuse
 from tailrace.asgi.http_cache.serving import serve
@@ -52,6 +54,7 @@ class HttpCacheMiddleware:
         heuristic: share of its age at arrival (since ``Last-Modified``) for which a response is taken for fresh that
             says nothing about it; 0: it is not stored.
         shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
+        may_explain: who is told what would be done with a request, and why, in place of an answer.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class HttpCacheMiddleware:
         max_body: int = 10 * 1024 * 1024,
         heuristic: float = 0.0,
         shape: ErrorShape | None = None,
+        may_explain: MayExplain = nobody,
     ) -> None:
         self.app = app
+        self._may_explain = may_explain
         self._shelf = Shelf(cache)
         self._clock = clock or SystemClock()
         self._max_body = max_body
@@ -96,6 +101,9 @@ class HttpCacheMiddleware:
             found = self._shelf.find_now(target, headers) or await self._shelf.find(target, headers)
         except StoreUnavailableError:
             await self._pass(b"bypass", exchange, receive, send)
+            return
+        if EXPLAIN in headers and self._may_explain(exchange):
+            await send_explanation(explanation_by_headers(found, exchange, self._clock.now()), exchange, send)
             return
         await self._read(exchange, asked, found, receive, send)
 
