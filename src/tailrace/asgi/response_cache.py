@@ -267,6 +267,11 @@ class ResponseCacheMiddleware:
         exchange_of(scope).cache = "bypass"
         await self.app(scope, receive, adding(send, b"tailrace; fwd=" + why.encode("ascii")))
 
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """This layer, around another application than it was made with."""
+        self.app = app
+        return self
+
     def use(self, cache: Cache) -> None:
         """Keep responses in another cache from now on."""
         self._cache = cache

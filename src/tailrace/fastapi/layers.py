@@ -70,33 +70,11 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
     """
     http = tailrace.settings.http
     encodes = _encodes(tailrace)
-    cached = ResponseCacheMiddleware(
-        app,
-        cache=tailrace.cache,
-        resolve=routes.resolve,
-        max_body=http.cache_max_body,
-        clock=tailrace.clock,
-        shape=tailrace.error_shape,
-        encodes=encodes,
-        may_explain=lambda exchange: is_operator(exchange, http),
-    )
-
-    def cached_around(inner: ASGIApp) -> ASGIApp:
-        cached.app = inner
-        return cached
-
-    by_headers = None
+    cached = _response_cache(app, tailrace, routes, encodes)
+    by_headers = _http_cache(app, tailrace) if http.cache_by_headers else None
     ids = RequestIds()
-    layers = _layers(tailrace, routes, ids) | {"response_cache": cached_around}
-    if http.cache_by_headers:
-        by_headers = HttpCacheMiddleware(
-            app,
-            cache=tailrace.cache,
-            clock=tailrace.clock,
-            max_body=http.cache_max_body,
-            shape=tailrace.error_shape,
-            may_explain=lambda exchange: is_operator(exchange, http),
-        )
+    layers = _layers(tailrace, routes, ids) | {"response_cache": cached.around}
+    if by_headers is not None:
         layers["http_cache"] = by_headers.around
     if encodes is not None:
         layers["compression"] = lambda inner: CompressionMiddleware(inner, encodes=encodes)
@@ -121,6 +99,34 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         admit=None if limits is None else limits.admit_now,
     )
     return Surrounded(hits, cached, by_headers, limits, hits)
+
+
+def _response_cache(
+    app: ASGIApp, tailrace: Tailrace, routes: RouteTable, encodes: Encodes | None
+) -> ResponseCacheMiddleware:
+    http = tailrace.settings.http
+    return ResponseCacheMiddleware(
+        app,
+        cache=tailrace.cache,
+        resolve=routes.resolve,
+        max_body=http.cache_max_body,
+        clock=tailrace.clock,
+        shape=tailrace.error_shape,
+        encodes=encodes,
+        may_explain=lambda exchange: is_operator(exchange, http),
+    )
+
+
+def _http_cache(app: ASGIApp, tailrace: Tailrace) -> HttpCacheMiddleware:
+    http = tailrace.settings.http
+    return HttpCacheMiddleware(
+        app,
+        cache=tailrace.cache,
+        clock=tailrace.clock,
+        max_body=http.cache_max_body,
+        shape=tailrace.error_shape,
+        may_explain=lambda exchange: is_operator(exchange, http),
+    )
 
 
 def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str, Layer]:
