@@ -6,14 +6,17 @@ so one that was on its way while its target was changed is invalid from birth, o
 (``docs/explanation/freshness.md``). A group is not known before the response names it, so of groups there is one stamp
 more, for all: if that changed meanwhile, the response is not kept.
 
-**Source:** RFC 9111 sections 2 and 4 (keys), 4.1 (Vary), 4.4 (invalidation); RFC 9875 (groups).
+What ``No-Vary-Search`` says of a response holds for its path: the rules are noted there, and what a rule makes
+equivalent has one place more, whose responses carry the path's stamp.
+
+**Source:** RFC 9111 sections 2 and 4 (keys), 4.1 (Vary), 4.4 (invalidation); RFC 9875 (groups); No-Vary-Search.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from tailrace.asgi.cache_key import vary_digest
@@ -21,9 +24,13 @@ from tailrace.asgi.headers import token_list
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.cache import Cache
 from tailrace.core.freshness import STAMP_BYTES, current
+from tailrace.core.no_vary_search import SearchVariation, parse_no_vary_search
 from tailrace.errors import StoreUnavailableError
 
 __all__ = ["Found", "Shelf"]
+
+Kind = tuple[bytes, ...]
+"""The names that a response's ``Vary`` has, sorted."""
 
 MAX_KINDS = 8
 """Different ``Vary`` of one target that are remembered; the newest go first."""
@@ -36,6 +43,19 @@ SMALL = 64 * 1024
 otherwise be none; forgetting costs one decoding."""
 
 
+MAX_RULES = 4
+"""Different ``No-Vary-Search`` of one path that are remembered; the newest go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Those of a target, of all that has its path, and of any group, before anything was asked for."""
+
+    target: bytes
+    path: bytes
+    group: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What lies on the shelf for a request.
@@ -44,27 +64,35 @@ class Found:
         responses: those that match it, the newest first.
         others: there are some for other requests to the same target.
         target, prefix, kinds: where it was looked for.
-        stamps: of the target and of any group, joined, before anything was asked for.
+        stamps: as they were.
     """
 
     responses: tuple[StoredResponse, ...]
     others: bool
     target: str
     prefix: str
-    kinds: tuple[tuple[bytes, ...], ...]
-    stamps: bytes
+    kinds: tuple[Kind, ...]
+    stamps: Stamps
 
 
 @dataclass(slots=True)
 class _Place:
-    """What is remembered of a target. ``names``: of the list of kinds, and of the stamps of target and groups."""
+    """What is remembered of a target.
 
+    ``names``: of the list of kinds, of the rules for the path's queries, and of the stamps of target, path and groups.
+    ``others``: the places of what a rule makes equivalent.
+    """
+
+    target: str
     digest: str
+    path: str
     prefix: str
     names: list[str]
+    plain: str
     listed: bytes | None = None
-    kinds: tuple[tuple[bytes, ...], ...] = ()
-    plain: str = ""
+    kinds: tuple[Kind, ...] = ()
+    ruled: bytes | None = None
+    others: tuple[_Place, ...] = ()
 
 
 class Shelf:
@@ -91,17 +119,28 @@ class Shelf:
         """
         place = self._place(target)
         found = self._store.peek(place.names)
-        if found is None or found[1] is None or found[2] is None:
+        if found is None or None in found[2:]:
             return None
         names = self._names(place, found[0], headers)
+        others = self._others(place, found[1])
+        if others:
+            lists = self._store.peek([other.names[0] for other in others])
+            if lists is None:
+                return None
+            names += [
+                name
+                for other, listed in zip(others, lists, strict=True)
+                for name in self._names(other, listed, headers)
+            ]
         data = self._store.peek(names) if names else []
         if data is None:
             return None
         entries = self._entries(names, data)
         if any(len(response.tags) > 1 for _, response in entries):
             return None  # groups have stamps of their own
-        valid = [response for carried, response in entries if carried == found[1]]
-        return _found(place, valid, found[1] + found[2], target)
+        stamps = Stamps(*found[2:])  # type: ignore[arg-type]
+        now = {place.digest: stamps.target, place.path: stamps.path}
+        return _found(place, [response for carried, response in entries if carried == now[response.tags[0]]], stamps)
 
     async def find(self, target: str, headers: Mapping[bytes, bytes]) -> Found:
         """Look for what a request with these header fields may be answered with.
@@ -109,22 +148,27 @@ class Shelf:
         Raises:
             StoreUnavailableError: the store is down or slow.
 
-        Cost: 2 round trips, 3 where groups are named; none while this process holds all of it.
+        Cost: 2 round trips, one more each where groups are named and where ``No-Vary-Search`` is; none while this
+        process holds all of it.
         """
         place = self._place(target)
-        [listed, *stamps] = await self._get(place.names)
-        tags = (place.digest, ANY_GROUP)
-        mine, any_group = await self._complete(place.prefix, tags, stamps)
+        [listed, ruled, *held] = await self._get(place.names)
+        stamps = Stamps(*await self._complete(place.prefix, (place.digest, place.path, ANY_GROUP), held))
         names = self._names(place, listed, headers)
+        others = self._others(place, ruled)
+        if others:
+            lists = await self._get([other.names[0] for other in others])
+            for other, its in zip(others, lists, strict=True):
+                names += self._names(other, its, headers)
         entries = self._entries(names, await self._get(names) if names else [])
-        known: dict[str, bytes | None] = {place.digest: mine}
+        known: dict[str, bytes | None] = {place.digest: stamps.target, place.path: stamps.path}
         groups = sorted({tag for _, response in entries for tag in response.tags} - known.keys())
         if groups:
             known |= zip(groups, await self._get(_stamp_names(place.prefix, groups)), strict=True)
         valid = [
             response for carried, response in entries if current(carried, [known.get(tag) for tag in response.tags])
         ]
-        return _found(place, valid, mine + any_group, target)
+        return _found(place, valid, stamps)
 
     async def keep(
         self, found: Found, response: StoredResponse, request: Mapping[bytes, bytes], groups: Sequence[str], ttl: float
@@ -145,23 +189,26 @@ class Shelf:
         prefix = self._prefix()
         if prefix != found.prefix:
             return False
-        digest = _digest(found.target)
-        tags = (digest, *dict.fromkeys(_group(found.target, name) for name in groups))
-        now = await self._complete(
-            prefix, (ANY_GROUP, *tags[1:]), await self._get(_stamp_names(prefix, [ANY_GROUP, *tags[1:]]))
+        tags = tuple(dict.fromkeys(_group(found.target, name) for name in groups))
+        [any_group, *of_groups] = await self._complete(
+            prefix, (ANY_GROUP, *tags), await self._get(_stamp_names(prefix, [ANY_GROUP, *tags]))
         )
-        target_stamp, any_group = found.stamps[:STAMP_BYTES], found.stamps[STAMP_BYTES:]
-        if now[0] != any_group:
+        if any_group != found.stamps.group:
             return False
+        place, kinds, stamp = self._place(found.target), found.kinds, found.stamps.target
+        tag = place.digest
+        rule = parse_no_vary_search(response.fields.get(b"no-vary-search"))
+        if rule is not None:
+            stamp, tag = found.stamps.path, place.path
+            place = await self._rule(place, rule)
+            kinds = _kinds((await self._get(place.names[:1]))[0])
         kind = tuple(sorted(set(token_list(response.fields.get(b"vary")))))
-        carried = target_stamp + b"".join(now[1:])
-        data = len(tags).to_bytes(2, "big") + carried + _tagged(response, tags).to_bytes()
-        kinds = (kind, *[each for each in found.kinds if each != kind])[:MAX_KINDS]
-        listed = b"\n".join([b",".join(each) or b"-" for each in kinds])
-        seconds = min(ttl, self._longest)
-        await self._store.set({_name(prefix, digest, kind, request): data}, seconds)
-        if kinds != found.kinds:
-            await self._store.set({f"{prefix}v:{digest}": listed}, self._longest)
+        carried = (1 + len(tags)).to_bytes(2, "big") + stamp + b"".join(of_groups)
+        data = carried + replace(response, tags=(tag, *tags)).to_bytes()
+        await self._store.set({_name(prefix, place.digest, kind, request): data}, min(ttl, self._longest))
+        if not kinds or kinds[0] != kind:
+            kinds = (kind, *[each for each in kinds if each != kind])[:MAX_KINDS]
+            await self._store.set({place.names[0]: b"\n".join([b",".join(e) or b"-" for e in kinds])}, self._longest)
         return True
 
     async def end(self, targets: Sequence[str], groups: Sequence[str] = ()) -> None:
@@ -171,22 +218,40 @@ class Shelf:
             StoreUnavailableError: the store is down or slow; what it holds may still be served.
         """
         prefix = self._prefix()
-        tags = [_digest(target) for target in targets]
+        tags = [tag for target in targets for tag in (_digest(target), _path_digest(target))]
         if groups:
             tags += [*[_group(targets[0], name) for name in groups], ANY_GROUP]
         stamps = {name: os.urandom(STAMP_BYTES) for name in _stamp_names(prefix, tags)}
         await self._store.set(stamps, self._longest)
 
+    async def _rule(self, place: _Place, rule: SearchVariation) -> _Place:
+        """The place of what ``rule`` makes equivalent to ``place``, after noting the rule for the path."""
+        [ruled] = await self._get(place.names[1:2])
+        text = str(rule).encode("ascii")
+        rules = [each for each in (ruled or b"").split(b"\n") if each]
+        if not rules or rules[0] != text:
+            rules = [text, *[each for each in rules if each != text]][:MAX_RULES]
+            await self._store.set({place.names[1]: b"\n".join(rules)}, self._longest)
+        return self._place(_ruled_target(place.target, rule))
+
+    def _others(self, place: _Place, ruled: bytes | None) -> tuple[_Place, ...]:
+        """The places of what the path's rules make equivalent."""
+        if ruled != place.ruled:
+            rules = [parse_no_vary_search(text) for text in (ruled or b"").split(b"\n")]
+            place.ruled = ruled
+            place.others = tuple(self._place(_ruled_target(place.target, rule)) for rule in rules if rule is not None)
+        return place.others
+
     def _place(self, target: str) -> _Place:
         prefix = self._prefix()
         place = self._places.get(target)
         if place is None or place.prefix != prefix:
-            digest = _digest(target)
-            names = [f"{prefix}v:{digest}", *_stamp_names(prefix, [digest, ANY_GROUP])]
+            digest, path = _digest(target), _path_digest(target)
+            names = [f"{prefix}v:{digest}", f"{prefix}n:{path}", *_stamp_names(prefix, [digest, path, ANY_GROUP])]
             if len(self._places) >= REMEMBERED:
                 self._places.clear()
-            place = self._places[target] = _Place(digest, prefix, names)
-            place.plain = _name(prefix, digest, (), {})
+            plain = _name(prefix, digest, (), {})
+            place = self._places[target] = _Place(target, digest, path, prefix, names, plain)
         return place
 
     def _names(self, place: _Place, listed: bytes | None, headers: Mapping[bytes, bytes]) -> list[str]:
@@ -231,10 +296,21 @@ class Shelf:
         return await self._store.add({name: os.urandom(STAMP_BYTES) for name in names}, self._longest)
 
 
-def _found(place: _Place, valid: list[StoredResponse], stamps: bytes, target: str) -> Found:
+def _found(place: _Place, valid: list[StoredResponse], stamps: Stamps) -> Found:
     if len(valid) > 1:
         valid.sort(key=lambda response: response.received, reverse=True)
-    return Found(tuple(valid), bool(place.kinds), target, place.prefix, place.kinds, stamps)
+    return Found(tuple(valid), bool(place.kinds), place.target, place.prefix, place.kinds, stamps)
+
+
+def _ruled_target(target: str, rule: SearchVariation) -> str:
+    """One name for all targets that ``rule`` makes equivalent; no URI has a blank in it."""
+    path, _, query = target.partition("?")
+    return f"{path}?{rule.normal(query)} {rule}"
+
+
+def _path_digest(target: str) -> str:
+    """A tag of everything that has the target's path, whatever its query."""
+    return _digest(target.partition("?")[0] + "?")
 
 
 def _digest(target: str) -> str:
@@ -251,7 +327,7 @@ def _stamp_names(prefix: str, tags: Sequence[str]) -> list[str]:
     return [f"{prefix}s:{tag}" for tag in tags]
 
 
-def _name(prefix: str, digest: str, kind: tuple[bytes, ...], headers: Mapping[bytes, bytes]) -> str:
+def _name(prefix: str, digest: str, kind: Kind, headers: Mapping[bytes, bytes]) -> str:
     """The key of the response to a request that sent these values in the fields that ``kind`` names."""
     normal = {name: _normal(headers[name]) for name in kind if name in headers}
     values = blake2b(b",".join(kind) + b"\n" + vary_digest(normal, kind), digest_size=16).hexdigest()
@@ -263,7 +339,7 @@ def _normal(value: bytes) -> bytes:
     return b",".join([part.strip(b" \t") for part in value.split(b",")])
 
 
-def _kinds(listed: bytes | None) -> tuple[tuple[bytes, ...], ...]:
+def _kinds(listed: bytes | None) -> tuple[Kind, ...]:
     if not listed:
         return ()
     return tuple(() if line == b"-" else tuple(line.split(b",")) for line in listed.split(b"\n"))
@@ -276,15 +352,3 @@ def _split(data: bytes | None) -> tuple[bytes, StoredResponse] | None:
     end = 2 + int.from_bytes(data[:2], "big") * STAMP_BYTES
     response = StoredResponse.from_bytes(data[end:])
     return None if response is None else (data[2:end], response)
-
-
-def _tagged(response: StoredResponse, tags: tuple[str, ...]) -> StoredResponse:
-    return StoredResponse(
-        response.status,
-        response.headers,
-        response.body,
-        response.received,
-        response.initial_age,
-        response.lifetime,
-        tags,
-    )

@@ -198,3 +198,41 @@ async def test_what_only_the_origin_can_judge(fields: dict[str, str]) -> None:
     await site.get()
     assert (await site.get(**fields)).body == b"body 2"
     assert (await site.get()).body == b"body 1"
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "second", "same"),
+    [
+        ('params=("utm")', "/?a=1&utm=x", "/?a=1", True),
+        ('params=("utm")', "/?a=1&utm=x", "/?utm=y&a=1", True),
+        ('params=("utm")', "/?a=1&utm=x", "/?a=2&utm=x", False),
+        ('params=("utm")', "/?a=1&b=2", "/?b=2&a=1", False),
+        ("key-order", "/?a=1&b=2", "/?b=2&a=1", True),
+        ("key-order", "/?a=1&a=2", "/?a=2&a=1", False),
+        ("params", "/?a=1", "/", True),
+        ('params, except=("id")', "/?id=1&a=1", "/?id=1&b=2", True),
+        ('params, except=("id")', "/?id=1", "/?id=2", False),
+        ('params=("a b")', "/?a+b=1", "/?a%20b=2", True),
+        ('params=("utm")', "/x?utm=1", "/y?utm=1", False),
+        ('except=("id")', "/?id=1&a=1", "/?id=1&b=2", False),
+        ("params=utm", "/?utm=1", "/?utm=2", False),
+        ("(nonsense", "/?a=1", "/?a=2", False),
+    ],
+)
+async def test_no_vary_search(said: str, first: str, second: str, same: bool) -> None:
+    """Targets that differ in what a response does not depend on share it; what is malformed changes nothing."""
+    site = Site({"cache-control": "max-age=60", "no-vary-search": said})
+    await site.get(first)
+    assert (await site.get(second)).body == (b"body 1" if same else b"body 2")
+    assert (await site.get(first)).body == b"body 1"
+
+
+async def test_no_vary_search_is_ended_with_its_path() -> None:
+    """A write to any target of the path ends what its rules make equivalent; ``Vary`` holds there as well."""
+    fields: dict[str, Any] = {"cache-control": "max-age=60", "no-vary-search": "params", "vary": "x"}
+    site = Site(fields)
+    await site.get("/a?1", x="1")
+    assert (await site.get("/a?2", x="2")).body == b"body 2"
+    assert (await site.get("/a?3", x="1")).body == b"body 1"
+    await site.get("/a?4", method="POST")
+    assert (await site.get("/a?5", x="1")).body == b"body 4"
