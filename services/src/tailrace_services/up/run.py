@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,7 @@ class _Up:
         listener = stack.enter_context(_listen(self._options.port))
         port = int(listener.getsockname()[1])
         with self._terminal:
-            self._terminal.say("starting PostgreSQL and Valkey")
+            self._terminal.say(_servers_meant(os.environ))
             self._ground = stack.enter_context(ground(self._options.home))
             self._keep_servers(self._ground)
             provider_url = self._start_provider(stack)
@@ -211,6 +212,19 @@ class _Up:
             served.append(Served(service.title, f"/{service.name}", str(dataset or "imported rows"), commands))
         seconds = time.monotonic() - self._began
         return announcement(address, served, provider_url=self._state.provider_url, seconds=seconds)
+
+
+def _servers_meant(environment: Mapping[str, str]) -> str:
+    """Which servers are started, and which are there already.
+
+    >>> _servers_meant({"TAILRACE_VALKEY_URL": "redis://cache"})
+    'starting PostgreSQL, using the Valkey of TAILRACE_VALKEY_URL'
+    """
+    named = {"PostgreSQL": "TAILRACE_DATABASE_URL", "Valkey": "TAILRACE_VALKEY_URL"}
+    started = [server for server, variable in named.items() if not environment.get(variable)]
+    used = [f"the {server} of {variable}" for server, variable in named.items() if environment.get(variable)]
+    parts = [f"starting {' and '.join(started)}"] if started else []
+    return ", ".join([*parts, f"using {' and '.join(used)}"] if used else parts)
 
 
 def _listen(port: int) -> socket.socket:
