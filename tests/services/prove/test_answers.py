@@ -93,3 +93,18 @@ def test_an_answer_may_say_itself_whence_it_came() -> None:
     """Without Cache-Status, cacheInfo tells."""
     body = b'{"kpis":{},"cacheInfo":{"status":"miss","age":0.0}}'
     assert cache_outcome(Response(200, b"HTTP/1.1 200 OK", body)) == "miss"
+
+
+@pytest.mark.parametrize(
+    ("timing", "outcome"),
+    [
+        (b"cache;dur=0.1, total;dur=0.4", "hit"),
+        (b"pool;dur=0.1, db;dur=3.0, total;dur=4.0", "computed"),
+        (b"cache;dur=0.1, db;dur=3.0, total;dur=4.0", "computed"),
+        (b"cache;dur=0.1, upstream;dur=200.0, total;dur=201.0", "computed"),
+    ],
+)
+def test_time_spent_tells_whence_an_answer_came(timing: bytes, outcome: str) -> None:
+    """With nothing else to tell, a hit is what took time in the cache and none in the database or elsewhere."""
+    head = b"HTTP/1.1 200 OK\r\nserver-timing: " + timing
+    assert cache_outcome(Response(200, head, b"{}")) == outcome

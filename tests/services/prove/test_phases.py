@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -19,6 +20,7 @@ from tailrace.verify.client import Connections
 from tailrace_services.prove.comparison import Verdicts, compare_at_rest, compare_under_writes
 from tailrace_services.prove.load import mix, throughput
 from tailrace_services.prove.site import Site
+from tailrace_services.prove.subject import Subject
 from tailrace_services.prove.timing import Budget, time_endpoint
 from tailrace_services.voice_dashboard.proof import SUBJECT
 from tailrace_services.voice_dashboard.proof.customers import Customer
@@ -31,10 +33,14 @@ ENDPOINTS = SUBJECT.endpoints
 
 
 class Rows:
-    """What two services share: how often each user was written to."""
+    """What two services share: how often each user was written to; with ``shared``, everybody's answer counts all."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
         self.written: dict[int, int] = {}
+        self.shared = shared
+
+    def count(self, user: int) -> int:
+        return sum(self.written.values()) if self.shared else self.written.get(user, 0)
 
     def write(self, user: int) -> int:
         self.written[user] = self.written.get(user, 0) + 1
@@ -50,7 +56,7 @@ class Service:
 
     def body(self, path: str, user: int) -> bytes:
         shown = 1 if self.fault == "foreign" and user == 3 else user
-        count = self.rows.written.get(shown, 0)
+        count = self.rows.count(shown)
         return json.dumps({"user": shown, "path": path, "count": count, "calculatedAt": id(object())}).encode()
 
     async def __call__(
@@ -82,7 +88,7 @@ class Service:
     def forget(self, user: int) -> None:
         """Invalidate what was kept for ``user``."""
         assert self.kept is not None
-        for key in [key for key in self.kept if key[1] == user]:
+        for key in [key for key in self.kept if self.rows.shared or key[1] == user]:
             del self.kept[key]
 
 
@@ -102,9 +108,9 @@ async def serving(app: Any) -> AsyncIterator[Connections]:
 
 @asynccontextmanager
 async def site_of(
-    fault: str = "", *, baseline_delay: float = 0.0, sql_shows_after: float = 0.0
+    fault: str = "", *, baseline_delay: float = 0.0, sql_shows_after: float = 0.0, subject: Subject = SUBJECT
 ) -> AsyncIterator[tuple[Site, Service, list[str]]]:
-    rows, restarts = Rows(), list[str]()
+    rows, restarts = Rows(shared=subject.shared), list[str]()
     optimised = Service(rows, cache=True, fault=fault)
     loop, later = asyncio.get_running_loop(), set[asyncio.TimerHandle]()
 
@@ -127,7 +133,7 @@ async def site_of(
         serving(optimised) as fast,
     ):
         yield (
-            Site(SUBJECT, PEOPLE, NOW, baseline, reference, fast, empty_caches, restart, execute),
+            Site(subject, PEOPLE, NOW, baseline, reference, fast, empty_caches, restart, execute),
             optimised,
             restarts,
         )
@@ -177,6 +183,25 @@ async def test_stale_answers_are_found_under_writes(fault: str) -> None:
         await compare_under_writes(site, PEOPLE, verdicts, seconds=0.5, random=Random(1))
     assert not verdicts.all_equal
     assert "count: expected" in str(verdicts.mismatches[0])
+
+
+async def test_everybody_waits_where_rows_are_shared() -> None:
+    """Where one's writes change others' answers, nobody writes while anybody is compared: all answers are equal."""
+    verdicts = Verdicts()
+    async with site_of(subject=replace(SUBJECT, shared=True), sql_shows_after=0.02) as (site, service, _):
+        await compare_under_writes(site, PEOPLE, verdicts, seconds=0.6, random=Random(1))
+    assert verdicts.all_equal, str(verdicts.mismatches[:1])
+    assert verdicts.users == {person.id for person in PEOPLE}
+    assert len(service.rows.written) > 1
+
+
+async def test_the_mix_is_written_to_by_sql_where_nothing_is_written_through_the_api() -> None:
+    """As many statements as the share of writes says."""
+    async with site_of(subject=replace(SUBJECT, new_writer=None)) as (site, service, _):
+        result = await mix(site, PEOPLE, users=8, seconds=0.5, random=Random(1), write_share=0.1)
+    assert result.load.errors.total() == 0
+    written = sum(service.rows.written.values())
+    assert 0 < written <= result.load.requests * 0.1 + 1
 
 
 async def test_before_cold_and_warm_are_told_apart() -> None:
