@@ -2,6 +2,7 @@
 
 - `Watch`: changes of a table are noted in an outbox in the writing transaction, so no cached answer outlives them.
 - `Rollup`: a summary table kept exact in the writing transaction; `count`, `sum_`, `avg`.
+- `KeptTable`: a table that the service's own triggers keep, filled while the service writes.
 - `Index`: built without stopping writers.
 - `plan`, `apply`: compare and bring the database to what is declared. `reconcile`: find and repair drift.
 - `read`: one statement over rollups and raw edges for any window of time.
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tailrace.schema.applier import status as status
     from tailrace.schema.backfill import Progress as Progress
     from tailrace.schema.connection import Patience as Patience
-    from tailrace.schema.declarations import Declaration as Declaration
     from tailrace.schema.declarations import Index as Index
     from tailrace.schema.declarations import Measure as Measure
     from tailrace.schema.declarations import Rollup as Rollup
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from tailrace.schema.declarations import count as count
     from tailrace.schema.declarations import sum_ as sum_
     from tailrace.schema.declarations import table_tag as table_tag
+    from tailrace.schema.kept_table import KeptTable as KeptTable
     from tailrace.schema.loading import load_declarations as load_declarations
+    from tailrace.schema.planner import Declaration as Declaration
     from tailrace.schema.planner import Plan as Plan
     from tailrace.schema.planner import Step as Step
     from tailrace.schema.reading import Reading as Reading
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from tailrace.schema.reconciliation import reconcile as reconcile
 
 _HOME = {
-    "Declaration": "declarations",
+    "Declaration": "planner",
     "Index": "declarations",
+    "KeptTable": "kept_table",
     "Measure": "declarations",
     "Patience": "connection",
     "Plan": "planner",

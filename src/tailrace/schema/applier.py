@@ -16,8 +16,9 @@ from sqlalchemy import Table
 from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, drop_rollup, prepare
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
-from tailrace.schema.declarations import Declaration, Index, Rollup, schema_of
+from tailrace.schema.declarations import Index, Rollup, schema_of
 from tailrace.schema.index_build import IndexBuild, drop_index
+from tailrace.schema.kept_table import KeptTable, KeptTableBuild
 from tailrace.schema.log_upkeep import (
     drop_unused_logs,
     empty_logs,
@@ -28,7 +29,7 @@ from tailrace.schema.log_upkeep import (
     replace_missing,
     retire_log_of,
 )
-from tailrace.schema.planner import Plan, Step, make_plan
+from tailrace.schema.planner import Declaration, Plan, Step, make_plan
 from tailrace.schema.sql_text import identifier, qualified
 from tailrace.schema.triggers import TableTriggers
 
@@ -88,10 +89,13 @@ async def apply(
         if any(step.kind == "installation" for step in found.steps):
             await connection.execute(files("tailrace.schema").joinpath("installation.sql").read_text())
         run = _Run(database, connection, declared, patience, progress, workers)
+        await run.make_kept_tables(found.steps)
         await run.structure([s for s in found.steps if s.kind in ("triggers", "rollup")])
-        for step in found.steps:
-            if isinstance(step.target, Index):
-                await IndexBuild(database, connection, step.target, step.definition_hash, patience, progress).run()
+        # What keeps and fills a kept table reads others by their indexes; its own are built when it is full.
+        kept = {item.source for item in declared if isinstance(item, KeptTable)}
+        await run.build_indexes([s for s in found.steps if isinstance(s.target, Index) and s.target.source not in kept])
+        await run.fill_kept_tables(found.steps)
+        await run.build_indexes([s for s in found.steps if isinstance(s.target, Index) and s.target.source in kept])
         if prune:
             for step in found.unneeded:
                 await run.remove(step)
@@ -137,6 +141,30 @@ class _Run:
         self.patience = patience
         self.report = report
         self.workers = workers
+
+    async def make_kept_tables(self, steps: Sequence[Step]) -> None:
+        """Make them, empty, with what keeps them."""
+        for step in steps:
+            if isinstance(step.target, KeptTable) and step.action != "resume":
+                await self._kept(step, step.target).make()
+
+    async def fill_kept_tables(self, steps: Sequence[Step]) -> None:
+        """Fill in what was there before them."""
+        for step in steps:
+            if isinstance(step.target, KeptTable):
+                await self._kept(step, step.target).fill()
+
+    def _kept(self, step: Step, kept: KeptTable) -> KeptTableBuild:
+        return KeptTableBuild(self.connection, kept, step.definition_hash, self.patience, self.report)
+
+    async def build_indexes(self, steps: Sequence[Step]) -> None:
+        """One after the other, without stopping writers."""
+        for step in steps:
+            if isinstance(step.target, Index):
+                build = IndexBuild(
+                    self.database, self.connection, step.target, step.definition_hash, self.patience, self.report
+                )
+                await build.run()
 
     async def structure(self, steps: Sequence[Step]) -> None:
         """Triggers and rollups: all tables at once under one lock, then the fillings from one snapshot."""
@@ -251,6 +279,11 @@ class _Run:
             await self._drop_triggers(own, set())
         elif step.kind == "rollup":
             await with_patience(self.patience, lambda: self._drop_rollup(schema, name))
+        elif step.kind == "table":
+            texts = await self.connection.fetchval(
+                "SELECT removal FROM tailrace.objects WHERE kind = 'table' AND name = $1", step.name
+            )
+            await with_patience(self.patience, lambda: self._together(texts))
         await self.connection.execute(
             "DELETE FROM tailrace.objects WHERE kind = $1 AND name = $2", step.kind, step.name
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Table
 
@@ -49,6 +49,15 @@ class Catalogue:
     logs: frozenset[str] = frozenset()
     """Names of the logs of differences that are folded."""
 
+    def with_new(self, tables: Collection[str]) -> Catalogue:
+        """As it will be when ``tables`` (``schema.name``) have been made anew: there, and bare."""
+        return replace(
+            self,
+            tables={**self.tables, **dict.fromkeys(tables, "r")},
+            triggers={key: held for key, held in self.triggers.items() if key[0] not in tables},
+            indexes={key: found for key, found in self.indexes.items() if f"{key[0]}.{found.table}" not in tables},
+        )
+
 
 _TABLES = """
 SELECT n.nspname || '.' || c.relname AS name,
@@ -90,12 +99,16 @@ JOIN pg_class c ON c.relname = l.name AND c.relnamespace = 'tailrace'::regnamesp
 JOIN pg_proc p ON p.proname = 'fold ' || l.name AND p.pronamespace = 'tailrace'::regnamespace
 WHERE NOT l.retired
 """
+_INSTALLED = """
+SELECT to_regclass('tailrace.delta_logs') IS NOT NULL AND EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('tailrace.objects') AND attname = 'removal')
+"""
 
 
 async def read_catalogue(connection: Connection) -> Catalogue:
     """Read it. Cost: 9 round trips."""
     made = await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL")
-    installed = await connection.fetchval("SELECT to_regclass('tailrace.delta_logs') IS NOT NULL")
+    installed = await connection.fetchval(_INSTALLED)
     objects = await connection.fetch("SELECT kind, name, definition_hash, state FROM tailrace.objects") if made else []
     logs = await connection.fetch(_LOGS) if installed else []
     return Catalogue(

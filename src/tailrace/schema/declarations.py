@@ -25,7 +25,7 @@ from sqlalchemy.sql import ColumnElement, operators
 from tailrace.errors import SchemaError
 from tailrace.schema.sql_text import columns_of, refuse_unstable, render
 
-__all__ = ["Declaration", "Index", "Measure", "Rollup", "Through", "Watch", "avg", "count", "sum_", "table_tag"]
+__all__ = ["Index", "Measure", "Rollup", "Through", "Watch", "avg", "count", "sum_", "table_tag"]
 
 Grain = Literal["hour", "day"]
 Maintenance = Literal["immediate", "deltas"]
@@ -381,7 +381,3 @@ def _unqualified(expression: Expression, table: Table) -> Expression:
 
     replaced: Expression = visitors.replacement_traverse(expression, {}, bare)  # type: ignore[call-overload]
     return replaced
-
-
-Declaration = Watch | Rollup | Index
-"""What `plan` and `apply` take."""

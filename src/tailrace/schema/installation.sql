@@ -26,13 +26,18 @@ INSERT INTO tailrace.installation DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- What was built from which definition. A rollup may be read only while its state is 'ready'.
 CREATE TABLE IF NOT EXISTS tailrace.objects (
-    kind text NOT NULL CHECK (kind IN ('triggers', 'rollup', 'index')),
+    kind text NOT NULL,
     name text NOT NULL,
     definition_hash text NOT NULL,
     state text NOT NULL CHECK (state IN ('building', 'ready', 'abandoned')),
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (kind, name)
 );
+-- The statements that take a kept table away: nothing else knows them when it is no longer declared.
+ALTER TABLE tailrace.objects ADD COLUMN IF NOT EXISTS removal text[];
+ALTER TABLE tailrace.objects DROP CONSTRAINT IF EXISTS objects_kind_check;
+ALTER TABLE tailrace.objects ADD CONSTRAINT objects_kind_check
+    CHECK (kind IN ('triggers', 'rollup', 'table', 'index'));
 
 -- Logs of differences, and the table whose rows they are about. Each has a function that folds it. Retired ones are
 -- written to no more, and kept only for a view that may still read them.

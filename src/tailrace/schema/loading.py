@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tailrace.errors import SchemaError
-from tailrace.schema.declarations import Index, Rollup, Watch
+from tailrace.schema.planner import Declaration
 
 __all__ = ["load_declarations"]
 
 
-def load_declarations(reference: str) -> list[Watch | Rollup | Index]:
+def load_declarations(reference: str) -> list[Declaration]:
     """What ``module:attribute`` holds: declarations, or a callable without arguments that returns them.
 
     Raises:
@@ -37,7 +37,7 @@ def load_declarations(reference: str) -> list[Watch | Rollup | Index]:
     if not isinstance(found, Iterable):
         raise SchemaError(f"{reference} is neither a list of declarations nor a callable that returns one")
     items = list(found)
-    strangers = [item for item in items if not isinstance(item, Watch | Rollup | Index)]
+    strangers = [item for item in items if not isinstance(item, Declaration)]
     if strangers:
-        raise SchemaError(f"{reference}: {strangers[0]!r} is not a Watch, Rollup or Index")
+        raise SchemaError(f"{reference}: {strangers[0]!r} is not a Watch, Rollup, KeptTable or Index")
     return items

@@ -12,16 +12,19 @@ from typing import Literal
 
 from tailrace.errors import SchemaError
 from tailrace.schema.catalogue import Catalogue, refuse_unfit
-from tailrace.schema.declarations import Declaration, Index, Rollup, Watch, schema_of
+from tailrace.schema.declarations import Index, Rollup, Watch, schema_of
 from tailrace.schema.delta_log import logs_of
+from tailrace.schema.kept_table import KeptTable
 from tailrace.schema.rollup_sql import add, contribution, create_table, folded_name, live_rows, table_name
 from tailrace.schema.sql_text import definition_hash, identifier, qualified
 from tailrace.schema.triggers import TableTriggers, triggers_of
 
-__all__ = ["Plan", "Step", "index_hash", "index_sql", "make_plan", "rollup_hash", "triggers_hash"]
+__all__ = ["Declaration", "Plan", "Step", "index_hash", "index_sql", "make_plan", "rollup_hash", "triggers_hash"]
 
-Kind = Literal["installation", "triggers", "rollup", "index"]
-Action = Literal["create", "replace", "rebuild", "remove", "abandon"]
+Declaration = Watch | Rollup | KeptTable | Index
+"""What `plan` and `apply` take."""
+Kind = Literal["installation", "triggers", "rollup", "table", "index"]
+Action = Literal["create", "replace", "rebuild", "resume", "remove", "abandon"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Step:
     reason: str
     sql: tuple[str, ...] = ()
     definition_hash: str = ""
-    target: TableTriggers | Rollup | Index | None = None
+    target: TableTriggers | Rollup | KeptTable | Index | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,15 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
     rollups = sorted((i for i in items if isinstance(i, Rollup)), key=table_name)
     watched = [i for i in items if isinstance(i, Watch)]
     indexes = [i for i in items if isinstance(i, Index)]
+    kept = [i for i in items if isinstance(i, KeptTable)]
+    kept_steps = [step for table in kept for step in _kept_table_steps(catalogue, table)]
+    catalogue = catalogue.with_new([step.name for step in kept_steps if step.action != "resume"])
     tables = triggers_of([*watched, *rollups], catalogue.guaranteed)
     refuse_unfit(catalogue, [t.table for t in tables] + [i.source for i in indexes])
     steps: list[Step] = []
     if not catalogue.installed:
         steps.append(Step("installation", "tailrace", "create", "Tailrace's own tables"))
+    steps += kept_steps
     warnings: list[str] = []
     for rollup in rollups:
         warnings += _check_join(catalogue, rollup)
@@ -83,7 +90,7 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
         steps += _trigger_steps(catalogue, target)
     for index in indexes:
         steps += _index_steps(catalogue, index)
-    unneeded = _unneeded(catalogue, tables, rollups, indexes)
+    unneeded = _unneeded(catalogue, tables, rollups, kept, indexes)
     return Plan(tuple(steps), tuple(unneeded), tuple(warnings))
 
 
@@ -209,13 +216,36 @@ def _index_steps(catalogue: Catalogue, index: Index) -> list[Step]:
     return [Step("index", full_name, action, reason, (index_sql(index),), wanted, index)]  # type: ignore[arg-type]
 
 
+def _kept_table_steps(catalogue: Catalogue, kept: KeptTable) -> list[Step]:
+    wanted = kept.definition_hash()
+    recorded = catalogue.recorded.get(("table", kept.name))
+    exists = kept.name in catalogue.tables
+    if recorded is None and exists:
+        raise SchemaError(f"{kept.name} exists already and is not Tailrace's: choose another name or drop it")
+    sql = (*kept.creation(), kept.fill)
+    if recorded is None:
+        return [Step("table", kept.name, "create", "new", sql, wanted, kept)]
+    if not exists:
+        return [Step("table", kept.name, "rebuild", "it is gone", sql, wanted, kept)]
+    if recorded.definition_hash != wanted:
+        return [Step("table", kept.name, "rebuild", "its definition changed", (*kept.removal(), *sql), wanted, kept)]
+    if recorded.state != "ready":
+        return [Step("table", kept.name, "resume", "its filling was interrupted", (kept.fill,), wanted, kept)]
+    return []
+
+
 def _unneeded(
-    catalogue: Catalogue, tables: Sequence[TableTriggers], rollups: Sequence[Rollup], indexes: Sequence[Index]
+    catalogue: Catalogue,
+    tables: Sequence[TableTriggers],
+    rollups: Sequence[Rollup],
+    kept_tables: Sequence[KeptTable],
+    indexes: Sequence[Index],
 ) -> list[Step]:
     kept = {("triggers", t.name) for t in tables}
     kept |= {("rollup", f"{r.schema}.{r.name}") for r in rollups}
+    kept |= {("table", k.name) for k in kept_tables}
     kept |= {("index", f"{schema_of(i.source)}.{i.name}") for i in indexes}
     # Triggers go before the tables they write to.
-    order = {"index": 0, "triggers": 1, "rollup": 2}
+    order = {"index": 0, "triggers": 1, "rollup": 2, "table": 3}
     gone = sorted(set(catalogue.recorded) - kept, key=lambda key: (order[key[0]], key[1]))
     return [Step(kind, name, "remove", "no longer declared") for kind, name in gone]  # type: ignore[arg-type]

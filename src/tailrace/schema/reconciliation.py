@@ -22,9 +22,9 @@ from tailrace.errors import SchemaError
 from tailrace.schema.backfill import MERGE_ROWS, Progress, Report, blocks_of, chunk_condition, chunks
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
-from tailrace.schema.declarations import Declaration, Rollup, schema_of
+from tailrace.schema.declarations import Rollup, schema_of
 from tailrace.schema.log_upkeep import fold_pending
-from tailrace.schema.planner import rollup_hash
+from tailrace.schema.planner import Declaration, rollup_hash
 from tailrace.schema.rollup_sql import add, contribution, folded_table, live_rows, table_name
 from tailrace.schema.sql_text import identifier, qualified
 
