@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from tailrace.core.cursor import Cursors
 from tailrace.errors import SettingsError
 from tailrace.settings import load_settings
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
@@ -37,8 +38,12 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
+    shared = [secret.get_secret_value().encode() for secret in load_settings().http.cursor_secrets]
     return create_baseline_app(
-        url or database_url(SERVICE, baseline=True), chat=_chat(services), clock=service_clock(services.fixed_now)
+        url or database_url(SERVICE, baseline=True),
+        chat=_chat(services),
+        clock=service_clock(services.fixed_now),
+        cursors=Cursors(shared) if shared else None,
     )
 
 

@@ -125,7 +125,7 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
         url = at or new_database(name)
         clock = FrozenClock(now)
         if name == "baseline":
-            app = create_baseline_app(url, chat=chat, clock=clock)
+            app = create_baseline_app(url, chat=chat, clock=clock, **more)
         else:
             app = create_app(Settings(database_url=SecretStr(url), **more), chat=chat, clock=clock)
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)

@@ -7,6 +7,7 @@ from typing import Protocol
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
+from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
 
 __all__ = ["Coach"]
 
@@ -24,4 +25,8 @@ class Coach(Protocol):
 
     async def analyze_opportunity(self, question: AnalyzeOpportunity) -> OpportunityAnalysis:
         """Where a sale stands; ``RequestError`` 404 if there is no such opportunity."""
+        ...
+
+    async def search_calls(self, question: SearchCalls) -> FoundCalls:
+        """A page of the calls that fit; ``RequestError`` 400 or 422 if there is no such page or search."""
         ...

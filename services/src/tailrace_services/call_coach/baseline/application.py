@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 
 from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
 from tailrace.clock import Clock
+from tailrace.core.cursor import Cursors
 from tailrace.fastapi import install_error_handlers
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.api.application import new_application, serve
@@ -19,7 +21,9 @@ from tailrace_services.call_coach.baseline.coach import BaselineCoach
 __all__ = ["create_baseline_app"]
 
 
-def create_baseline_app(database_url: str, *, chat: ChatSettings | None = None, clock: Clock) -> FastAPI:
+def create_baseline_app(
+    database_url: str, *, chat: ChatSettings | None = None, clock: Clock, cursors: Cursors | None = None
+) -> FastAPI:
     """The service as it was, on any database that has the service's tables.
 
     Of Tailrace it has request ids and the shape of errors, so that both can be asked in the same way.
@@ -28,8 +32,10 @@ def create_baseline_app(database_url: str, *, chat: ChatSettings | None = None, 
         database_url: ``postgresql://...``.
         chat: where a language model is that analyses, if one is to.
         clock: the service's time.
+        cursors: sign the pages of lists; by default with a secret of this process's own.
     """
-    coach = BaselineCoach(database_url, chat=chat, clock=clock)
+    cursors = cursors or Cursors([secrets.token_bytes(32)])
+    coach = BaselineCoach(database_url, chat=chat, clock=clock, cursors=cursors)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from tailrace.clock import Clock
+from tailrace.core.cursor import Cursors
 from tailrace_services.call_coach.analyst import Analyst
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
@@ -14,9 +15,11 @@ from tailrace_services.call_coach.api.callers import find_caller
 from tailrace_services.call_coach.baseline.analyze_call import analyze_call
 from tailrace_services.call_coach.baseline.opportunity import analyze_opportunity
 from tailrace_services.call_coach.baseline.rep_insights import rep_insights
+from tailrace_services.call_coach.baseline.search_calls import search_calls
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
+from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
 from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 
@@ -30,15 +33,17 @@ class BaselineCoach:
         database_url: of the database.
         chat: where a language model is that analyses, if one is to.
         clock: the service's time.
+        cursors: sign the pages of lists.
 
     Attributes:
         accounts: of those who may ask.
     """
 
-    def __init__(self, database_url: str, *, chat: ChatSettings | None, clock: Clock) -> None:
+    def __init__(self, database_url: str, *, chat: ChatSettings | None, clock: Clock, cursors: Cursors) -> None:
         self._sessions = Sessions(database_url)
         self._chat = chat
         self._clock = clock
+        self._cursors = cursors
         self._analyst: Analyst | None = None
         self.accounts = PlainAccounts(self._sessions, find_caller)
 
@@ -66,6 +71,11 @@ class BaselineCoach:
         """Read anew every time."""
         async with self._sessions.begin() as session:
             return await analyze_opportunity(session, question, self._now())
+
+    async def search_calls(self, question: SearchCalls) -> FoundCalls:
+        """One transaction."""
+        async with self._sessions.begin() as session:
+            return await search_calls(session, self._cursors, question)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

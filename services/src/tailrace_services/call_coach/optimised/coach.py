@@ -14,9 +14,11 @@ from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.optimised.analyze_call import Analyses
 from tailrace_services.call_coach.optimised.opportunity import analyze_opportunity
 from tailrace_services.call_coach.optimised.rep_insights import get_rep_insights
+from tailrace_services.call_coach.optimised.search_calls import search_calls
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
+from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
 
 __all__ = ["OptimisedCoach"]
 
@@ -65,6 +67,10 @@ class OptimisedCoach:
     async def analyze_opportunity(self, question: AnalyzeOpportunity) -> OpportunityAnalysis:
         """Kept until something of it changes, or the day ends."""
         return await analyze_opportunity(self._tailrace.cache, self._database, question, self._now())
+
+    async def search_calls(self, question: SearchCalls) -> FoundCalls:
+        """One transaction, whatever is asked in bounded work; nothing is kept of it, so nothing can be stale."""
+        return await search_calls(self._database, self._tailrace.cursors, question)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

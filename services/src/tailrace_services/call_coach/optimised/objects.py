@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from tailrace.schema import Declaration
-from tailrace_services.call_coach.optimised import analysis_rows, coaching_rollups, opportunity, rep_insights
+from tailrace_services.call_coach.optimised import (
+    analysis_rows,
+    call_search,
+    coaching_rollups,
+    opportunity,
+    rep_insights,
+)
 from tailrace_services.call_coach.optimised.watches import WATCHES
 
 __all__ = ["objects"]
@@ -17,4 +23,5 @@ def objects() -> list[Declaration]:
         *coaching_rollups.OBJECTS,
         *rep_insights.OBJECTS,
         *opportunity.OBJECTS,
+        *call_search.OBJECTS,
     ]

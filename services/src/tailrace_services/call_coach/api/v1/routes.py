@@ -20,6 +20,7 @@ from tailrace_services.call_coach.api.v1.schemas.analyze_opportunity import (
     AnalyzeOpportunityResponse,
 )
 from tailrace_services.call_coach.api.v1.schemas.get_rep_insights import GetRepInsightsRequest, GetRepInsightsResponse
+from tailrace_services.call_coach.api.v1.schemas.search_calls import SearchCallsRequest, SearchCallsResponse
 from tailrace_services.call_coach.api.v1.schemas.token import TokenResponse
 from tailrace_services.call_coach.keys import KEYS
 from tailrace_services.identity.accounts import Account
@@ -33,6 +34,7 @@ expensive = limited("20/minute", burst=30, name="expensive")
 """For tools that read or work much: one bucket for all of them, beside the general one."""
 
 DESCRIPTIONS = {
+    400: "The cursor was not issued for this search, or there is no such page.",
     401: "A credential that is not valid, or none where one is needed.",
     403: "The caller is switched off.",
     404: "There is no such thing.",
@@ -65,6 +67,7 @@ def build_routes(coach: Coach, callers: Callers) -> APIRouter:
     _add_analyze_call(router, coach, caller)
     _add_get_rep_insights(router, coach)
     _add_analyze_opportunity(router, coach)
+    _add_search_calls(router, coach)
     return router
 
 
@@ -101,3 +104,11 @@ def _add_analyze_opportunity(router: APIRouter, coach: Coach) -> None:
         """Where a sale stands: its timeline, themes and objections, the prospect's mood, risks and what to do."""
         found = await coach.analyze_opportunity(request.question())
         return _json(AnalyzeOpportunityResponse.of(found).json_bytes())
+
+
+def _add_search_calls(router: APIRouter, coach: Coach) -> None:
+    @router.post("/tools/search_calls", response_model=SearchCallsResponse, responses=_failures(400))
+    async def search_calls(request: SearchCallsRequest) -> Response:
+        """Calls that fit, in an order, page by page, with the moments that were looked for."""
+        found = await coach.search_calls(request.question())
+        return _json(SearchCallsResponse.of(found).json_bytes())
