@@ -153,9 +153,8 @@ WRITES = (
     "DELETE FROM transcripts WHERE call_id % 11 = 0",
     "UPDATE speakers SET email = 'rep0001@tailrace.example' WHERE company_side = 'rep' AND call_id % 13 = 0",
     "DELETE FROM calls WHERE id % 17 = 0",
-    "INSERT INTO calls (title, call_type, scheduled_at, duration_seconds) "
-    "VALUES ('Late', 'other', '2026-03-30 10:00Z', 12.5)",
-    "UPDATE calls SET id = 100000 WHERE title = 'Late'",
+    "INSERT INTO calls (id, title, call_type, scheduled_at, duration_seconds) "
+    "VALUES (100000, 'Late', 'other', '2026-03-30 10:00Z', 12.5)",
     "WITH s AS (INSERT INTO speakers (call_id, name, email, company_side) VALUES (100000, 'R', 'r@x', 'rep') "
     "RETURNING id) "
     "INSERT INTO transcripts (call_id, speaker_id, sequence_number, start_ms, end_ms, text) "

@@ -6,6 +6,8 @@ The row is kept exact by the transactions that write calls, speakers, turns and 
   of its own and so with a newer snapshot, takes their values from the tables as they are. Of two writers of one call
   the second waits for the first, and sees what it wrote. Under REPEATABLE READ, whose snapshot would not, the lock
   fails with a serialization error, because the first has updated the row, always.
+- Triggers fire in the order of their names. These come last: whoever locks a call for another reason, as summaries that
+  join calls do, has locked it before, as have those who change calls; so nobody waits for two of them crosswise.
 - Who meets a call without a row, while the table is being filled, inserts it whole; the primary key makes the filling
   wait for that transaction, or that transaction for the filling.
 
@@ -88,7 +90,7 @@ def _function(table: str, event: str, body: str) -> list[str]:
         f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n"
         f"SET search_path = pg_catalog, pg_temp AS $body$\n{body}\n$body$",
         f"REVOKE ALL ON FUNCTION public.{name}() FROM PUBLIC",
-        f"CREATE TRIGGER {name} AFTER {event.upper()} ON public.{table} {referencing} FOR EACH STATEMENT "
+        f"CREATE TRIGGER zz_{name} AFTER {event.upper()} ON public.{table} {referencing} FOR EACH STATEMENT "
         f"EXECUTE FUNCTION public.{name}()",
     ]
 

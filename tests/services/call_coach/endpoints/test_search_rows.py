@@ -1,0 +1,168 @@
+"""The rows that searches read are what the tables say, whoever writes, together or not; and indexes serve them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import select, text
+from tests.services.call_coach.endpoints.conftest import ANCHOR
+
+from tailrace.core.cursor import Cursors
+from tailrace.db import Database, check_order
+from tailrace.db.order_check import judge_order
+from tailrace.db.plans import explain, nodes
+from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH
+from tailrace_services.call_coach.optimised.opportunity import CONTACTED
+from tailrace_services.call_coach.optimised.rep_insights import REMARKS
+from tailrace_services.call_coach.optimised.search_calls import MOMENTS, NAMES, search_calls
+from tailrace_services.call_coach.tools import search_pages as pages
+from tailrace_services.call_coach.tools.search_calls import SORTS, SearchCalls, Words
+from tailrace_services.call_coach.tools.search_mix import mixed_searches
+
+WRONG = """
+SELECT array_agg(coalesce(r.call_id, c.id)) FROM calls c FULL JOIN call_search r ON r.call_id = c.id
+WHERE (c.title, c.product, c.call_type, c.scheduled_at, c.duration_seconds)
+      IS DISTINCT FROM (r.title, r.product, r.call_type, r.scheduled_at, r.duration_seconds)
+   OR r.score IS DISTINCT FROM (SELECT round(avg(score), 2) FROM coaching_sessions s WHERE s.call_id = c.id)
+   OR r.document IS DISTINCT FROM (SELECT tsvector_agg(search ORDER BY sequence_number, id)
+                                   FROM transcripts t WHERE t.call_id = c.id)
+   OR r.reps IS DISTINCT FROM ARRAY(SELECT DISTINCT email FROM speakers s WHERE s.call_id = c.id
+                                    AND company_side = 'rep' AND email IS NOT NULL ORDER BY 1)
+"""
+WRITES = (
+    "INSERT INTO coaching_sessions (call_id, rep_id, dimension, score, rubric_version) "
+    "SELECT id, 1, 'discovery', {small}, 'x' FROM calls WHERE id IN ({calls})",
+    "UPDATE coaching_sessions SET score = {small} WHERE call_id IN ({calls})",
+    "UPDATE coaching_sessions SET call_id = (SELECT min(id) FROM calls) WHERE call_id IN ({calls}) AND score < 50",
+    "DELETE FROM coaching_sessions WHERE call_id IN ({calls}) AND score > 50",
+    "UPDATE transcripts SET text = 'discount {small}' WHERE call_id IN ({calls}) AND sequence_number < 4",
+    "DELETE FROM transcripts WHERE call_id IN ({calls}) AND sequence_number = 5",
+    "UPDATE speakers SET email = 'r{small}@x' WHERE call_id IN ({calls}) AND company_side = 'rep'",
+    "UPDATE calls SET title = 'T{small}', product = NULL WHERE id IN ({calls})",
+    "DELETE FROM calls WHERE id IN ({calls}) AND id % 5 = 0",
+    "INSERT INTO calls (title, scheduled_at, duration_seconds) VALUES ('new', '2026-03-01Z', {small})",
+)
+"""Each to be given some calls and a small number."""
+
+
+@pytest.fixture
+async def url(new_database: Callable[[str], str]) -> str:
+    """A database with a small year and everything declared."""
+    return new_database("optimised")
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """The same as the service has it."""
+    database = Database(url)
+    yield database
+    await database.aclose()
+
+
+@pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
+async def test_rows_stay_exact_while_many_write(url: str, isolation: Any) -> None:
+    """Writers of the same calls, several statements a transaction, leave each row as the tables say; some give way."""
+
+    async def write(seed: int) -> tuple[int, int]:
+        chance = random.Random(seed)
+        done = given_up = 0
+        writer = await asyncpg.connect(url)
+        for _ in range(12):
+            try:
+                async with writer.transaction(isolation=isolation):
+                    for statement in chance.sample(WRITES, chance.choice((1, 1, 2))):
+                        calls = ", ".join(str(chance.randint(1, 12)) for _ in range(3))
+                        await writer.execute(statement.format(calls=calls, small=chance.randint(1, 99)))
+                done += 1
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                given_up += 1
+        await writer.close()
+        return done, given_up
+
+    counts = await asyncio.gather(*(write(seed) for seed in range(4)))
+    connection = await asyncpg.connect(url)
+    assert await connection.fetchval(WRONG) is None
+    await connection.close()
+    assert sum(done for done, _ in counts) > 12
+
+
+async def test_the_second_of_two_writers_sees_what_the_first_wrote(url: str) -> None:
+    """One writes a turn and does not commit; another writes another turn of the call; both words are found."""
+    first, second = [await asyncpg.connect(url) for _ in range(2)]
+    change = "UPDATE transcripts SET text = $1 WHERE call_id = 3 AND sequence_number = $2"
+    transaction = first.transaction()
+    await transaction.start()
+    await first.execute(change, "zeppelin", 1)
+    waiting = asyncio.ensure_future(second.execute(change, "balloon", 2))
+    await asyncio.sleep(0)
+    await transaction.commit()
+    await waiting
+    found = "SELECT call_id FROM call_search WHERE document @@ to_tsquery('english', 'zeppelin & balloon')"
+    assert await first.fetchval(found) == 3
+    assert await first.fetchval(WRONG) is None
+    for connection in (first, second):
+        await connection.close()
+
+
+async def test_every_order_is_served_by_an_index(database: Database) -> None:
+    """Every page of every order is a range of an index that ends when the page is full, however many rows there are."""
+    async with database.session() as session:
+        for sort in SORTS:
+            if sort != "relevance":
+                await check_order(session, select(CALL_SEARCH), pages.order(CALL_SEARCH, sort))
+        newest = pages.order(CALL_SEARCH, "-scheduled_at")
+        for filtered, index in (
+            (CALL_SEARCH.c.product == "Atlas Routing", "call_search_product"),
+            (CALL_SEARCH.c.call_type == "demo", "call_search_type"),
+        ):
+            verdict = await judge_order(session, select(CALL_SEARCH).where(filtered), newest)
+            assert verdict.served
+            assert index in verdict.indexes
+
+
+async def test_the_mix_is_answered(database: Database) -> None:
+    """Every search of the mix that is measured is a valid one, page after page, and most find something."""
+    cursors = Cursors([b"sixteen bytes or more"])
+    reps = [f"rep{number:04d}@tailrace.example" for number in range(6)]
+    found = 0
+    mix = list(itertools.islice(mixed_searches(1, reps, ANCHOR), 120))
+    assert mix == list(itertools.islice(mixed_searches(1, reps, ANCHOR), 120))
+    for each in mix:
+        page = await search_calls(database, cursors, each.question)
+        found += bool(page.items)
+    assert found > 40
+
+
+def _page_of(question: SearchCalls, words: Words | None = None) -> Any:
+    """The statement of the question's first page."""
+    fitting = select(CALL_SEARCH.c.call_id).where(*pages.conditions(question, CALL_SEARCH, words).values())
+    return pages.page(question, CALL_SEARCH, Cursors([b"sixteen bytes or more"])).statement(fitting)
+
+
+NAMED = {
+    "coaching_sessions_rep_created": REMARKS.bindparams(
+        rep_id=1, start=ANCHOR - timedelta(days=90), end=ANCHOR, rubric_version="manager-1", product=None
+    ),
+    "call_opportunities_opportunity": CONTACTED.bindparams(opportunity_id=1),
+    "emails_opportunity_sent": CONTACTED.bindparams(opportunity_id=1),
+    "transcripts_call_sequence": MOMENTS.bindparams(call_ids=[1, 2, 3], any="'discount'"),
+    "speakers_call": NAMES.bindparams(call_ids=[1, 2, 3]),
+    "call_search_words": _page_of(SearchCalls(text="waypoint"), Words("'waypoint'", "'waypoint'")),
+}
+"""Index -> what the service asks, in its own words, and is answered by it."""
+
+
+@pytest.mark.parametrize("index", NAMED)
+async def test_each_index_is_used_by_its_query(database: Database, index: str) -> None:
+    """The plan of the service's own statement reads the index; few rows are not read without one here."""
+    async with database.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = await explain(session, NAMED[index])
+    assert index in {node.get("Index Name") for node in nodes(plan)}, plan
