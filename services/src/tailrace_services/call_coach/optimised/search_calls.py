@@ -9,11 +9,12 @@ rows, until it has seen as many that fit as the page needs; if it does not, the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, and_, func, literal, select, text
+from sqlalchemy import Row, and_, case, func, literal, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import ColumnElement
 
@@ -42,16 +43,9 @@ STEPS = 5_000
 STEPS_PER_ROW = 20
 
 CUSTOM_PLANS = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
-"""How often a word occurs decides the plan, so none is made for all words."""
-WALK = text("SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_bitmapscan', 'enable_seqscan']) AS name")
-LOOK_UP = text(
-    "SELECT set_config(name, 'off', true) "
-    "FROM unnest(ARRAY['enable_indexscan', 'enable_indexonlyscan', 'enable_seqscan']) AS name"
-)
-AS_BEFORE = text(
-    "SELECT set_config(name, 'on', true) FROM unnest(ARRAY["
-    "'enable_indexscan', 'enable_indexonlyscan', 'enable_bitmapscan', 'enable_seqscan']) AS name"
-)
+"""How often something occurs decides the plan, so none is made for everything."""
+WALKS = ("enable_indexscan", "enable_indexonlyscan")
+"""What the planner does to walk; to look up it scans bitmaps."""
 
 SERVED: Mapping[str, frozenset[str]] = {
     "-scheduled_at": frozenset({"scheduled_at", "product", "call_type"}),
@@ -64,17 +58,18 @@ SERVED: Mapping[str, frozenset[str]] = {
 }
 """Order -> what its walk need not look at row by row, because an index in that order begins with it."""
 
-NAMES = text("""
-SELECT call_id, email, min(name) AS name FROM speakers
-WHERE call_id = ANY (CAST(:call_ids AS bigint[])) AND company_side = 'rep' AND email IS NOT NULL
-GROUP BY call_id, email ORDER BY call_id, email
-""")
-MOMENTS = text(f"""
-SELECT found.call_id, m.*, s.name AS speaker
-FROM unnest(CAST(:call_ids AS bigint[])) AS found (call_id)
-CROSS JOIN LATERAL ({pages.MOMENTS_OF.format(call="found.call_id")}) m
-JOIN speakers s ON s.id = m.speaker_id
+_REPS = """
+  (SELECT json_agg(json_build_array(email, name) ORDER BY email)
+   FROM (SELECT email, min(name) AS name FROM speakers
+         WHERE call_id = r.call_id AND company_side = 'rep' AND email IS NOT NULL GROUP BY email) s)::text AS reps"""
+DESCRIBED = text(f"SELECT r.call_id, {_REPS} FROM unnest(CAST(:call_ids AS bigint[])) AS r (call_id)")  # noqa: S608
+DESCRIBED_WITH_MOMENTS = text(f"""
+SELECT r.call_id, {_REPS}, {pages.RELEVANCE.format(document="r.document")} AS relevance,
+  (SELECT json_agg(json_build_array(m.sequence_number, m.start_ms, m.end_ms, s.name, m.headline) ORDER BY m.place)
+   FROM ({pages.MOMENTS_OF.format(call="r.call_id")}) m JOIN speakers s ON s.id = m.speaker_id)::text AS moments
+FROM call_search r WHERE r.call_id = ANY (CAST(:call_ids AS bigint[]))
 """)  # noqa: S608 - constants
+"""What is shown of a page's calls beyond their rows."""
 
 COLUMNS = [column for column in CALL_SEARCH.c if column.name not in ("reps", "document")]
 
@@ -86,7 +81,7 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
         RequestError: there is no such page (400), or nothing to look for (422).
         DatabaseError: one of its kinds.
 
-    Cost: 3 round trips without words, 7 with; one more for a total.
+    Cost: 2 round trips without filters, 4 with words, around them a transaction's two; one or two more for a total.
     """
 
     async def work(session: AsyncSession) -> FoundCalls:
@@ -106,7 +101,6 @@ class _Search:
     async def page(self) -> FoundCalls:
         """What is answered."""
         asked = self._question
-        await self._session.execute(CUSTOM_PLANS)
         words = await self._words()
         conditions = pages.conditions(asked, CALL_SEARCH, words)
         fitting = select(*COLUMNS).where(*conditions.values())
@@ -117,8 +111,7 @@ class _Search:
         else:
             request = pages.page(asked, CALL_SEARCH, self._cursors)
         total = await fetch_total(self._session, fitting, request.total, cap=request.cap)
-        if words is not None:
-            await self._choose_way(request, conditions)
+        await self._choose_way(request, conditions)
         found: Page[Row[Any]] = await replace(request, total="none").fetch(self._session, fitting)
         items = await self._described(found.items, words)
         return FoundCalls(
@@ -133,6 +126,7 @@ class _Search:
 
     async def _words(self) -> Words | None:
         asked = self._question
+        await self._session.execute(CUSTOM_PLANS)
         if asked.text is None and not asked.topics:
             return None
         parts = await self._session.execute(pages.PARSE, {"text": asked.text, "topics": list(asked.topics)})
@@ -140,10 +134,12 @@ class _Search:
 
     async def _choose_way(self, request: PageRequest, conditions: Mapping[str, ColumnElement[bool]]) -> None:
         """Let the page's statement be walked if that is known to end soon, else looked up."""
-        by_relevance = request.sort == "relevance"
-        needed = RANKED if by_relevance else request.limit + 1 + (request.offset or 0)
         served = SERVED.get(request.sort, frozenset())
         tested = [condition for name, condition in conditions.items() if name not in served]
+        if not tested:
+            return
+        by_relevance = request.sort == "relevance"
+        needed = RANKED if by_relevance else request.limit + 1 + (request.offset or 0)
         walked: Any = page_statement(
             select(and_(*tested).label("fits")).where(*[conditions[name] for name in conditions if name in served]),
             pages.order(CALL_SEARCH, "-scheduled_at") if by_relevance else request.order,
@@ -152,38 +148,40 @@ class _Search:
         )
         steps = walked.subquery()
         seen = select(literal(1)).where(steps.c.fits).limit(needed).subquery()
-        enough = await self._session.scalar(select(func.count()).select_from(seen)) == needed
-        await self._session.execute(WALK if enough else LOOK_UP)
+        enough = select((func.count() == needed).label("enough")).select_from(seen).subquery()
+        walk, look_up = (case((enough.c.enough, on), else_=off) for on, off in (("on", "off"), ("off", "on")))
+        ways = [("enable_seqscan", "off"), ("enable_bitmapscan", look_up), *((name, walk) for name in WALKS)]
+        await self._session.execute(select(*[func.set_config(name, value, true()) for name, value in ways]))
 
     async def _described(self, rows: Sequence[Row[Any]], words: Words | None) -> tuple[FoundCall, ...]:
         """The calls of the page with what is shown of them."""
-        ids = [row.call_id for row in rows]
-        reps: dict[int, list[Representative]] = {call_id: [] for call_id in ids}
-        moments: dict[int, list[Moment]] = {call_id: [] for call_id in ids}
-        relevance: dict[int, Any] = {}
-        if ids and words is not None:
-            await self._session.execute(AS_BEFORE)
-            score = pages.relevance(CALL_SEARCH.c.document, words)
-            found = select(CALL_SEARCH.c.call_id, score.label("relevance")).where(CALL_SEARCH.c.call_id.in_(ids))
-            relevance = {row.call_id: row.relevance for row in await self._session.execute(found)}
-            for row in await self._session.execute(MOMENTS, {"call_ids": ids, "any": words.any}):
-                moment = Moment(row.sequence_number, row.start_ms, row.end_ms, row.speaker, highlighted(row.headline))
-                moments[row.call_id].append(moment)
-        if ids:
-            for row in await self._session.execute(NAMES, {"call_ids": ids}):
-                reps[row.call_id].append(Representative(row.email, row.name))
-        return tuple(
-            FoundCall(
-                call_id=row.call_id,
-                title=row.title,
-                product=row.product,
-                call_type=row.call_type,
-                scheduled_at=row.scheduled_at,
-                duration_seconds=row.duration_seconds,
-                score=row.score,
-                reps=tuple(reps[row.call_id]),
-                relevance=relevance.get(row.call_id),
-                moments=tuple(moments[row.call_id]),
+        if not rows:
+            return ()
+        asked = {"call_ids": [row.call_id for row in rows]}
+        if words is None:
+            described = await self._session.execute(DESCRIBED, asked)
+        else:
+            described = await self._session.execute(
+                DESCRIBED_WITH_MOMENTS, {**asked, "every": words.every, "any": words.any}
             )
-            for row in rows
-        )
+        more = {each.call_id: each for each in described}
+        return tuple(_found(row, more[row.call_id], words) for row in rows if row.call_id in more)
+
+
+def _found(row: Row[Any], more: Row[Any], words: Words | None) -> FoundCall:
+    moments = json.loads(more.moments or "[]") if words is not None else []
+    return FoundCall(
+        call_id=row.call_id,
+        title=row.title,
+        product=row.product,
+        call_type=row.call_type,
+        scheduled_at=row.scheduled_at,
+        duration_seconds=row.duration_seconds,
+        score=row.score,
+        reps=tuple(Representative(*each) for each in json.loads(more.reps or "[]")),
+        relevance=more.relevance if words is not None else None,
+        moments=tuple(
+            Moment(number, start_ms, end_ms, speaker, highlighted(headline))
+            for number, start_ms, end_ms, speaker, headline in moments
+        ),
+    )

@@ -32,6 +32,7 @@ __all__ = [
     "MAX_OFFSET",
     "MOMENTS_OF",
     "PARSE",
+    "RELEVANCE",
     "ROWS",
     "conditions",
     "order",
@@ -63,14 +64,18 @@ FROM (SELECT CAST(:text AS text) AS said, websearch_to_tsquery('english', :text)
 
 _OPTIONS = f"StartSel={BEGIN_MARK}, StopSel={END_MARK}, MaxWords=30, MinWords=12"
 MOMENTS_OF = f"""
-SELECT t.sequence_number, t.start_ms, t.end_ms, t.speaker_id,
+SELECT t.place, t.sequence_number, t.start_ms, t.end_ms, t.speaker_id,
        ts_headline('english', translate(t.text, '{BEGIN_MARK}{END_MARK}', ''), CAST(:any AS tsquery),
                    '{_OPTIONS}') AS headline
-FROM (SELECT * FROM transcripts WHERE call_id = {{call}} AND search @@ CAST(:any AS tsquery)
-      ORDER BY ts_rank(search, CAST(:any AS tsquery)) DESC, sequence_number, id LIMIT {MOMENTS}) t
-ORDER BY ts_rank(t.search, CAST(:any AS tsquery)) DESC, t.sequence_number, t.id
+FROM (SELECT *, row_number() OVER (ORDER BY ts_rank(search, CAST(:any AS tsquery)) DESC, sequence_number, id) AS place
+      FROM transcripts WHERE call_id = {{call}} AND search @@ CAST(:any AS tsquery) ORDER BY place LIMIT {MOMENTS}) t
+ORDER BY t.place
 """  # noqa: S608 - constants
 """A call's moments, to be formatted with the expression that names the call."""
+
+
+RELEVANCE = "round(CAST(ts_rank({document}, CAST(:every AS tsquery)) AS numeric), 6)"
+"""The same as ``relevance``, as text to be formatted with the expression that holds the call's words."""
 
 
 def conditions(question: SearchCalls, rows: FromClause, words: Words | None) -> dict[str, ColumnElement[bool]]:
