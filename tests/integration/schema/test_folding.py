@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -45,6 +47,15 @@ async def main(url):
     connection = await asyncpg.connect(url)
     while True:
         await connection.fetchval("SELECT tailrace.fold(7)")
+asyncio.run(main(sys.argv[1]))
+"""
+
+FOLDING = """
+import asyncio, sys
+from tailrace.db import Folder
+async def main(url):
+    Folder(url).start()
+    await asyncio.Event().wait()
 asyncio.run(main(sys.argv[1]))
 """
 
@@ -96,31 +107,98 @@ async def test_readers_beside_writers_and_folders_never_miss_a_difference(
     assert await drift(connection) == {}
 
 
+@dataclass(frozen=True)
+class Held:
+    """Differences that wait, and somebody who holds a row that they are to be added to: a fold stops half-way there."""
+
+    holder: asyncpg.Connection
+    waiting: int
+
+    @staticmethod
+    async def at(url: str, connection: asyncpg.Connection) -> Held:
+        await fill(connection, 200)
+        await connection.execute("SELECT tailrace.fold(1000000)")
+        await connection.execute("UPDATE calls SET minutes = 5")
+        waiting = await connection.fetchval(f"SELECT {WAITING}")
+        assert waiting > 0
+        holder = await asyncpg.connect(url)
+        await holder.execute("BEGIN")
+        await holder.execute(f"SELECT FROM {folded_table(KEPT[1])} FOR UPDATE")
+        return Held(holder, waiting)
+
+    @staticmethod
+    async def reached(connection: asyncpg.Connection) -> None:
+        """A fold has come to the row, its differences already deleted."""
+        stopped = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%fold%')"
+        await wait_until(lambda: connection.fetchval(stopped))
+
+
 async def test_a_fold_that_is_killed_leaves_everything_as_it_was(kept_url: str, connection: asyncpg.Connection) -> None:
     """It waits for a row somebody holds, its connection is ended there: nothing is lost, and nothing counted twice."""
-    await fill(connection, 200)
-    await connection.execute("SELECT tailrace.fold(1000000)")
-    await connection.execute("UPDATE calls SET minutes = 5")
-    waiting = await connection.fetchval(f"SELECT {WAITING}")
-    assert waiting > 0
-    holder, folder = await asyncpg.connect(kept_url), await asyncpg.connect(kept_url)
-    transaction = holder.transaction()
-    await transaction.start()
-    await holder.execute(f"SELECT FROM {folded_table(KEPT[1])} FOR UPDATE")
+    held = await Held.at(kept_url, connection)
+    folder = await asyncpg.connect(kept_url)
     folding = asyncio.create_task(folder.fetchval("SELECT tailrace.fold(1000000)"))
-    await wait_until(
-        lambda: connection.fetchval("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')")
-    )
+    await held.reached(connection)
     assert await connection.fetchval("SELECT tailrace.fold(1)") is None, "a second one does not wait"
     assert await drift(connection) == {}
     await connection.execute("SELECT pg_terminate_backend($1)", folder.get_server_pid())
     with pytest.raises(asyncpg.PostgresConnectionError):
         await folding
-    await transaction.rollback()
-    await holder.close()
-    assert await connection.fetchval(f"SELECT {WAITING}") == waiting
-    assert await connection.fetchval("SELECT tailrace.fold(1000000)") == waiting
+    await held.holder.close()
+    assert await connection.fetchval(f"SELECT {WAITING}") == held.waiting
+    assert await connection.fetchval("SELECT tailrace.fold(1000000)") == held.waiting
     assert await drift(connection) == {}
+
+
+async def test_a_process_killed_in_mid_fold_loses_nothing(kept_url: str, connection: asyncpg.Connection) -> None:
+    """kill -9: whatever becomes of its fold, every difference counts once, and the next process folds what is left."""
+    held = await Held.at(kept_url, connection)
+    process = program(FOLDING, kept_url)
+    try:
+        await held.reached(connection)
+    finally:
+        process.kill()
+        process.wait()
+    assert await drift(connection) == {}
+    await held.holder.close()
+    folder = Folder(kept_url)
+    folder.start()
+    try:
+        await wait_until(lambda: connection.fetchval(f"SELECT {WAITING} = 0"))
+    finally:
+        await folder.aclose()
+    assert await drift(connection) == {}
+    assert await connection.fetchval(FOLDED) == 200
+
+
+async def test_a_server_that_crashes_in_mid_fold_loses_nothing(kept_url: str, connection: asyncpg.Connection) -> None:
+    """kill -9 of the server's own process: all are thrown out, and after recovery the differences wait as before."""
+    held = await Held.at(kept_url, connection)
+    folder = await asyncpg.connect(kept_url)
+    folding = asyncio.create_task(folder.fetchval("SELECT tailrace.fold(1000000)"))
+    await held.reached(connection)
+    os.kill(folder.get_server_pid(), signal.SIGKILL)
+    with pytest.raises((asyncpg.PostgresError, OSError)):
+        await folding
+    await wait_until(lambda: connection.is_closed() and held.holder.is_closed())
+
+    async def recovered() -> bool:
+        try:
+            again = await asyncpg.connect(kept_url)
+        except (asyncpg.PostgresError, OSError):
+            return False
+        await again.close()
+        return True
+
+    await wait_until(recovered)
+    after = await asyncpg.connect(kept_url)
+    try:
+        assert await after.fetchval(f"SELECT {WAITING}") == held.waiting
+        assert await drift(after) == {}
+        assert await after.fetchval("SELECT tailrace.fold(1000000)") == held.waiting
+        assert await drift(after) == {}
+    finally:
+        await after.close()
 
 
 async def test_the_background_task_folds(kept_url: str, connection: asyncpg.Connection) -> None:
