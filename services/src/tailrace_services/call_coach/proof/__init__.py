@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from tailrace.verify.client import Request
@@ -21,7 +24,7 @@ def _tool(
     """A tool, all of which are to answer within 30 ms whatever the caches hold."""
 
     def request(manager: Manager, number: int) -> Request:
-        body = json.dumps(question(manager, number)).encode()
+        body = json.dumps(question(manager, number), default=_plain).encode()
         return Request(name, f"/api/v1/tools/{name}", "POST", manager.headers, body)
 
     return Endpoint(name, request, asked=30, share=share, warm=3, smaller=0.6, stores=stores)
@@ -36,13 +39,23 @@ def _get_rep_insights(manager: Manager, number: int) -> dict[str, Any]:
     return {"rep_email": manager.rep_email, **narrower[number % 2]}
 
 
+def _search_calls(manager: Manager, number: int) -> dict[str, Any]:
+    asked = dataclasses.asdict(manager.searches[number % len(manager.searches)])
+    return {name: value for name, value in asked.items() if value not in (None, ())}
+
+
 def _analyze_opportunity(manager: Manager, number: int) -> dict[str, Any]:
     return {"opportunity_id": manager.opportunities[number % len(manager.opportunities)]}
+
+
+def _plain(value: datetime | Decimal) -> str | float:
+    return value.isoformat() if isinstance(value, datetime) else float(value)
 
 
 SUBJECT = Subject(
     data=DATA,
     endpoints=(
+        _tool("search_calls", _search_calls, share=0.30),
         _tool("analyze_call", _analyze_call, share=0.20, stores=True),
         _tool("get_rep_insights", _get_rep_insights, share=0.20),
         _tool("analyze_opportunity", _analyze_opportunity, share=0.15),

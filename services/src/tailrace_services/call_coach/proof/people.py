@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
+from tailrace_services.call_coach.tools.search_calls import SearchCalls
+from tailrace_services.call_coach.tools.search_mix import mixed_searches
 from tailrace_services.data.connection import open_connection
 from tailrace_services.prove.subject import Person
 
@@ -11,6 +14,9 @@ __all__ = ["Manager", "load_managers"]
 
 MANAGERS = 400
 """How many ask: more than there are representatives at the small scale, so that not everybody asks the same."""
+
+SEARCHES = 5
+"""Searches of each of them."""
 
 _REPS = """
 SELECT r.email, s.calls, o.opportunities, (SELECT product FROM calls WHERE id = s.calls[1]) AS product
@@ -32,6 +38,7 @@ class Manager(Person):
     product: str | None
     calls: tuple[int, ...]
     opportunities: tuple[int, ...]
+    searches: tuple[SearchCalls, ...]
 
 
 async def load_managers(url: str) -> list[Manager]:
@@ -44,6 +51,8 @@ async def load_managers(url: str) -> list[Manager]:
     """
     async with open_connection(url) as connection:
         reps = await connection.fetch(_REPS, MANAGERS)
+        until = await connection.fetchval("SELECT max(scheduled_at) FROM calls")
+    mixed = mixed_searches(1, [rep["email"] for rep in reps], until)
     return [
         Manager(
             id=number + 1,
@@ -52,6 +61,7 @@ async def load_managers(url: str) -> list[Manager]:
             rep_email=reps[number % len(reps)]["email"],
             product=reps[number % len(reps)]["product"],
             calls=_from(reps[number % len(reps)]["calls"], number // len(reps)),
+            searches=tuple(search.question for search in islice(mixed, SEARCHES)),
             opportunities=_from(reps[number % len(reps)]["opportunities"], number // len(reps)),
         )
         for number in range(MANAGERS if reps else 0)
