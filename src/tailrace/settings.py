@@ -204,7 +204,7 @@ class CompressionSettings(Room):
     """Effort of brotli, 0 to 11."""
     gzip_level: Annotated[int, Field(ge=1, le=9)] = 6
     """Effort of gzip, 1 to 9."""
-    thread_size: Count = 64 * 1024
+    thread_size: Count = 128 * 1024
     """Bytes; a longer body or part of a stream is compressed in a thread, so that other requests do not wait for it.
     Zstd up to level 4 takes a quarter of the others' time, so for it four times as many."""
     threads: Count = 2
