@@ -113,9 +113,9 @@ class Alias:
     deprecated: Deprecated | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chosen:
-    """What a request means.
+    """What a request means. Made for each; a frozen one would cost three times as much.
 
     Attributes:
         version: None for an alias outside all versions.

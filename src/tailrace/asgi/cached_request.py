@@ -151,7 +151,7 @@ class CachedRequest:
         """``send`` for a response that is passed on: nobody further in has encoded it."""
         if self._encodes is None:
             return send
-        return EncodedResponse(self._encodes, self._scope, self._exchange.headers, send)
+        return EncodedResponse(self._encodes, self._scope, self._exchange.headers, send).send
 
     def _inner_scope(self) -> Scope:
         scope = dict(self._exchange.scope)

@@ -34,9 +34,10 @@ from tailrace.asgi.content_encoding import (
 )
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.headers import read_headers
+from tailrace.asgi.instruments import instruments
 from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
 from tailrace.core.content_negotiation import IDENTITY
-from tailrace.events import Observer, ResponseCompressed
+from tailrace.events import Observer
 from tailrace.settings import CompressionSettings
 
 __all__ = ["CompressionMiddleware", "EncodedResponse", "Encodes"]
@@ -58,7 +59,7 @@ class CompressionMiddleware:
         app: the application.
         settings: types, sizes, efforts.
         skip: which responses to leave alone.
-        observer: receives ``ResponseCompressed``.
+        observer: counts what is compressed, or receives ``ResponseCompressed``.
         encodes: in place of those three, what other layers encode with as well.
     """
 
@@ -84,7 +85,7 @@ class CompressionMiddleware:
             return
         fields = exchange.headers
         scope = self._as_the_application_knows(exchange, scope)
-        await self.app(scope, receive, EncodedResponse(self._encodes, scope, fields, send))
+        await self.app(scope, receive, EncodedResponse(self._encodes, scope, fields, send).send)
 
     def _as_the_application_knows(self, exchange: Exchange, scope: Scope) -> Scope:
         """The scope with conditions about encoded bytes turned into such about the application's own."""
@@ -109,10 +110,10 @@ class Encodes:
     Args:
         compressor: encodes.
         skip: which responses to leave alone.
-        observer: receives ``ResponseCompressed``.
+        observer: counts what is compressed, or receives ``ResponseCompressed``.
     """
 
-    __slots__ = ("compressor", "observer", "skip")
+    __slots__ = ("_instruments", "_records", "compressor", "skip")
 
     def __init__(
         self,
@@ -123,7 +124,8 @@ class Encodes:
     ) -> None:
         self.compressor = compressor
         self.skip = skip
-        self.observer = observer
+        self._instruments = None if observer is None else instruments(observer)
+        self._records: dict[str, Callable[[int, int], None]] = {}
 
     def concerns(self, status: int, fields: Mapping[bytes, bytes], scope: Scope) -> bool:
         """True if a response is one of those whose coding is negotiated. ``fields`` are by lower-case name."""
@@ -139,19 +141,23 @@ class Encodes:
         if encoding == IDENTITY:
             return IDENTITY, body
         encoded = await self.compressor.encode(body, encoding)
-        self.report(encoding, body, encoded)
+        self.report(encoding, len(body), len(encoded))
         if len(encoded) >= len(body) and self.compressor.choose(accept).identity_allowed:
             return IDENTITY, body
         return encoding, encoded
 
-    def report(self, encoding: str, original: bytes, encoded: bytes) -> None:
-        """Tell the observer of a body that was compressed."""
-        if self.observer is not None:
-            self.observer(ResponseCompressed(encoding, len(original), len(encoded)))
+    def report(self, encoding: str, original: int, encoded: int) -> None:
+        """Count a body that was compressed: its bytes before and after."""
+        if self._instruments is None:
+            return
+        record = self._records.get(encoding)
+        if record is None:
+            record = self._records[encoding] = self._instruments.compressions(encoding)
+        record(original, encoded)
 
 
 class EncodedResponse:
-    """``send`` of one response, which encodes what goes through it.
+    """One response, of which what goes through ``send`` is encoded.
 
     The start waits for the first part of the body, which decides; ASGI lets servers wait in the same way.
 
@@ -176,7 +182,8 @@ class EncodedResponse:
         self._fields = fields
         self._send = send
 
-    def __call__(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
+        """Take the application's next message."""
         kind = message["type"]
         if kind == "http.response.start":
             return self._decide(message)
@@ -243,7 +250,7 @@ class EncodedResponse:
             headers = encoded_fields(start["headers"], encoding, len(encoded))
             if self._encodes.compressor.settings.report:
                 headers += size_fields(len(body), len(encoded))
-            start = {**start, "headers": headers}
+            start["headers"] = headers
         await self._send(start)
         await self._send({"type": "http.response.body", "body": encoded, "more_body": False})
 
@@ -257,9 +264,7 @@ class EncodedResponse:
         self._sizes = (self._sizes[0] + len(body), self._sizes[1] + len(part))
         if not more:
             self._encoder = None
-            observer = self._encodes.observer
-            if observer is not None:
-                observer(ResponseCompressed(self._encoding, *self._sizes))
+            self._encodes.report(self._encoding, *self._sizes)
         await self._send({**message, "body": part, "more_body": more})
 
 

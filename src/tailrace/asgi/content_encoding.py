@@ -46,13 +46,20 @@ WITHOUT_CONTENT = frozenset({204, 205, 206, 304})
 VOUCHED = frozenset({b"content-digest", b"content-md5", b"digest", b"repr-digest", b"signature"})
 """Fields about the bytes of the content, or of the representation, which a coding changes."""
 
+SAYING = VOUCHED | {b"cache-control", b"content-encoding", b"content-range", b"trailer"}
+"""Fields that may forbid to encode a response; most have none of them."""
+
 _DIGESTS_LATER = re.compile(rb"(?i)\b(?:content-digest|content-md5|digest|repr-digest|signature)\b")
 _OURS = re.compile(rb'(?<!W/)"([^"]*)-(zstd|br|gzip)"')
 
 
 def may_encode(status: int, fields: Mapping[bytes, bytes]) -> bool:
     """True if nothing in a response forbids to encode it."""
-    if status < 200 or status in WITHOUT_CONTENT or b"content-encoding" in fields or b"content-range" in fields:
+    if status < 200 or status in WITHOUT_CONTENT:
+        return False
+    if SAYING.isdisjoint(fields):
+        return True
+    if b"content-encoding" in fields or b"content-range" in fields:
         return False
     control = fields.get(b"cache-control")
     if control is not None and parse_cache_control(control).no_transform:
@@ -107,10 +114,11 @@ def encoded_fields(headers: Sequence[Header], encoding: str, length: int | None)
         headers: before, ``Vary`` already complete.
         length: bytes of the encoded content, None while nobody knows.
     """
-    fields = [header for header in headers if header[0] not in OF_THE_PLAIN]
-    for position, (name, value) in enumerate(fields):
-        if name == b"etag":
-            fields[position] = (name, encoded_etag(value, encoding))
+    fields = [
+        (name, encoded_etag(value, encoding)) if name == b"etag" else (name, value)
+        for name, value in headers
+        if name not in OF_THE_PLAIN
+    ]
     fields.append((b"content-encoding", encoding.encode("ascii")))
     if length is not None:
         fields.append((b"content-length", b"%d" % length))

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.trace import TraceContext, begin_trace
-from tailrace.asgi.types import Scope
+from tailrace.asgi.types import Header, Message, Scope, Send
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tailrace.asgi.rate_limit import Admission
     from tailrace.asgi.route_policy import RoutePolicy
@@ -27,6 +27,9 @@ __all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of"]
 EXCHANGE = "tailrace.exchange"
 """The key under which the scope holds the exchange."""
 
+STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that have header fields."""
+
 
 class Exchange:
     """What is known of one request. Made per request; never shared between requests.
@@ -35,6 +38,7 @@ class Exchange:
         headers: of the request, by lower-case name, read once.
         request_id: "" until the request context has given one.
         begun: the request context has been entered.
+        reported: its end has been.
         started: monotonic time of arrival.
         path: as the application is asked for it, with ``root_path``.
         path_params: of the matched route; empty until a route is known.
@@ -51,6 +55,8 @@ class Exchange:
         encoded_outside: a layer further out encodes the response, so that none further in does.
         kept_by_policy: the response is kept, or not, as its route's policy says, so no other cache may keep it.
         admission: what the rate limits said, where that was asked before the layers.
+        status, complete: of the response, as far as it has gone through a layer that watches; see ``watching``.
+        starting: what is told of the response's start by the innermost layer that watches; None: there is none.
     """
 
     # Defaults of the class: a request that is answered from the cache pays for no attribute that it does not use.
@@ -64,7 +70,10 @@ class Exchange:
     error: BaseException | None = None
     phases: dict[str, float] | None = None
     status = 0
+    complete = False
+    starting: list[Callable[[list[Header]], None]] | None = None
     response_bytes = 0
+    reported = False
     disconnected = False
     identified: tuple[object, Any] | None = None
     missed: object = None
@@ -108,6 +117,49 @@ class Exchange:
         self.path_params = MappingProxyType({})
         self.route = self.identified = self.missed = self.admission = None
         return self.scope
+
+    def part(self) -> None:
+        """Keep no scope that keeps this exchange: it would take the collector to free the two, and all they hold."""
+        scope = self.scope = dict(self.scope)
+        scope.pop(EXCHANGE, None)
+
+    def watching(self, send: Send) -> Send:
+        """``send`` that notes ``status`` and ``complete`` here; itself where a layer outside does so already."""
+        if self.starting is not None:
+            return send
+        starting = self.starting = []
+
+        def send_watched(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                headers = list(message.get("headers", ()))
+                for tell in reversed(starting):
+                    tell(headers)
+                message = {**message, "headers": headers}
+            else:
+                self.complete = self.status > 0 and not message.get("more_body", False)
+            return send(message)
+
+        return send_watched
+
+    def at_start(self, tell: Callable[[list[Header]], None], send: Send) -> Send:
+        """Have ``tell`` called with the header fields as the response starts, to which it may add.
+
+        Returns:
+            What to send with: ``send`` itself where a layer outside watches the response, and calls ``tell``.
+        """
+        if self.starting is not None:
+            self.starting.append(tell)
+            return send
+
+        def send_telling(message: Message) -> Awaitable[None]:
+            if message["type"] in STARTS:
+                headers = list(message.get("headers", ()))
+                tell(headers)
+                message = {**message, "headers": headers}
+            return send(message)
+
+        return send_telling
 
     @property
     def query(self) -> bytes:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange
-from tailrace.asgi.prepared import Prepared, PreparedRequests, RecordHit
+from tailrace.asgi.instruments import Record, instruments
+from tailrace.asgi.prepared import Prepared, PreparedRequests
 from tailrace.asgi.rate_limit import Admission
 from tailrace.asgi.read_your_writes import COOKIE
 from tailrace.asgi.request_context import CLIENT_GONE, TIMING_HEADER
@@ -26,9 +27,9 @@ from tailrace.asgi.turns import Turns
 from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.asgi.variants import Variants
 from tailrace.clock import Clock
-from tailrace.events import CacheLookedUp, Observer, RequestFinished
+from tailrace.events import Observer
 
-__all__ = ["HitPath", "Recording", "reporting"]
+__all__ = ["HitPath"]
 
 FOR_THE_LAYERS = frozenset(
     {
@@ -45,9 +46,6 @@ FOR_THE_LAYERS = frozenset(
 )
 """Request fields that a layer has to look at."""
 
-Recording = Callable[[str, str, int], RecordHit]
-"""From route, name of the cache and status to what records such hits."""
-
 
 class HitPath:
     """Answers hits; gives everything else to ``app``.
@@ -58,7 +56,7 @@ class HitPath:
         requests: what the response cache remembers of requests.
         variants: the response cache's.
         ids: gives request ids, as for the request context.
-        recording: makes what hits are recorded with.
+        observer: counts hits, or receives ``CacheLookedUp`` and ``RequestFinished``.
         clock: monotonic time.
         turns: when requests begin, be they hits or not.
         admit: what the rate limits say of a request, as ``RateLimitMiddleware.admit_now``.
@@ -72,7 +70,7 @@ class HitPath:
         requests: PreparedRequests,
         variants: Variants,
         ids: RequestIds,
-        recording: Recording,
+        observer: Observer,
         clock: Clock,
         turns: Turns | None = None,
         admit: Callable[[Exchange, Resolved], Admission | bool] | None = None,
@@ -84,7 +82,7 @@ class HitPath:
         self._requests = requests
         self._variants = variants
         self._ids = ids
-        self._recording = recording
+        self._instruments = instruments(observer)
         self._monotonic = clock.monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -192,23 +190,8 @@ class HitPath:
         exchange.admission = said
         return said.verdict.allowed
 
-    def _recorder(self, prepared: Prepared, status: int) -> RecordHit:
-        known = prepared.recorders[status] = self._recording(
+    def _recorder(self, prepared: Prepared, status: int) -> Record:
+        known = prepared.recorders[status] = self._instruments.hits(
             prepared.resolved.template, prepared.lookup.policy.name, status
         )
         return known
-
-
-def reporting(observer: Observer) -> Recording:
-    """Records hits as the events that the layers would emit."""
-
-    def recording(route: str, cache: str, status: int) -> RecordHit:
-        looked_up = CacheLookedUp(cache, "hit", 0.0)
-
-        def record(seconds: float, size: int) -> None:
-            observer(looked_up)
-            observer(RequestFinished("GET", route, status, seconds, size, "hit"))
-
-        return record
-
-    return recording

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
 
 from tailrace.asgi.exchange import exchange_of
-from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.concurrency_limit import ConcurrencyLimit
 from tailrace.errors import DatabaseTimeoutError, OverloadedError, PoolTimeoutError, UpstreamTimeoutError
@@ -111,22 +110,23 @@ class LoadSheddingMiddleware:
             await self._queue_up(now)
         holds = True
 
-        def send_watching(message: Message) -> Awaitable[None]:
+        def let_go(headers: list[Header]) -> None:
             nonlocal holds
-            if holds and message["type"] == "http.response.start" and _is_event_stream(message):
+            if holds and _is_event_stream(headers):
                 holds = False
                 self._give_back()
-            return send(message)
 
+        exchange = exchange_of(scope)
         try:
-            await self.app(scope, receive, send_watching)
-            if isinstance(exchange_of(scope).error, DRY):  # answered inside
+            await self.app(scope, receive, exchange.at_start(let_go, send))
+            if exchange.error is not None and isinstance(exchange.error, DRY):  # answered inside
                 self._failures += 1
         except DRY:
             self._failures += 1
             raise
         finally:
             if holds:
+                holds = False
                 self._give_back()
 
     # --- the line ----------------------------------------------------------------------------------------------------
@@ -206,8 +206,5 @@ class LoadSheddingMiddleware:
             self._observer(ConcurrencyMeasured(self._limit.value, self._admitted, self._waiting))
 
 
-def _is_event_stream(message: Message) -> bool:
-    return any(
-        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
-        for name, value in message.get("headers", ())
-    )
+def _is_event_stream(headers: list[Header]) -> bool:
+    return any(value.startswith(b"text/event-stream") and name.lower() == b"content-type" for name, value in headers)

@@ -6,23 +6,21 @@ Bounded; forgetting costs one preparation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 from tailrace.asgi.cache_key import parsed_query, response_key, sorted_query, vary_digest
 from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.instruments import Record
 from tailrace.asgi.route_policy import Finish, Resolved
 from tailrace.asgi.stored_response import StoredHead, decode_head, head_length
 from tailrace.asgi.types import Header
 from tailrace.cache import Cache
 from tailrace.cache.lookup import Lookup
 
-__all__ = ["Prepared", "PreparedRequests", "RecordHit", "fields_of_hit"]
+__all__ = ["Prepared", "PreparedRequests", "fields_of_hit"]
 
 MOST = 4096
 """Most requests that are remembered."""
-
-RecordHit = Callable[[float, int], None]
-"""Told of a hit: seconds it took, bytes of the body."""
 
 
 def fields_of_hit(age: float, ttl: float) -> list[Header]:
@@ -62,7 +60,7 @@ class Prepared:
         self.names = names
         self.finish: Finish | None = None if resolved.policy is None else resolved.policy.finish
         self.skip_until = 0.0
-        self.recorders: dict[int, RecordHit] = {}
+        self.recorders: dict[int, Record] = {}
         self._raw = b""
         self._head: StoredHead | None = None
         self._fields: list[Header] = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.headers import safe_value
 from tailrace.asgi.request_context import route_template
-from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.core.content_negotiation import asked_for
 from tailrace.errors import OverloadedError, TailraceError
 
@@ -233,25 +233,18 @@ class ProblemDetailsMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = complete = False
-
-        def send_noting(message: Message) -> Awaitable[None]:
-            nonlocal started, complete
-            started = True
-            complete = message["type"] != "http.response.start" and not message.get("more_body", False)
-            return send(message)
-
+        exchange = exchange_of(scope)
+        send = exchange.watching(send)
         try:
-            await self.app(scope, receive, send_noting)
+            await self.app(scope, receive, send)
         except Exception as error:
-            exchange = exchange_of(scope)
             exchange.error = error
             if exchange.disconnected:
                 return
             self.note(error, exchange)
-            if complete:
+            if exchange.complete:
                 return
-            if started:
+            if exchange.status:
                 raise
             await self.answer(problem_of(error, exchange.request_id), scope, send)
 

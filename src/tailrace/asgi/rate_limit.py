@@ -9,18 +9,18 @@ every other failure. Where no decision can be made, because the store is down an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from inspect import isawaitable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tailrace.asgi.caller import caller_key
 from tailrace.asgi.client_address import ClientAddresses
 from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.asgi.instruments import instruments
 from tailrace.asgi.problem_details import ErrorShape, Problem, ProblemDetailsMiddleware, render, rfc9457
 from tailrace.asgi.route_limit import LimitDefaults, LimitPlan, LimitPlans, PlannedLimit, RouteLimit
 from tailrace.asgi.route_policy import Resolved
-from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
-from tailrace.events import LimitDecided, Observer
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
+from tailrace.events import Observer
 from tailrace.limits import Claim, Limiter, MemoryLimiter, Verdict
 
 __all__ = ["Admission", "RateLimitMiddleware", "limits_by_path"]
@@ -29,8 +29,6 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 TRY_AGAIN_LATER = 1013
 """WebSocket close code, where the server cannot answer a handshake otherwise."""
-TELLING = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
-"""Messages that have header fields."""
 
 
 class Admission(NamedTuple):
@@ -42,6 +40,10 @@ class Admission(NamedTuple):
     def fields(self) -> list[Header]:
         """The header fields that tell the client."""
         return self.plan.fields(self.verdict)
+
+    def tell(self, headers: list[Header]) -> None:
+        """Add them to ``headers``."""
+        headers += self.plan.fields(self.verdict)
 
 
 def limits_by_path(limits: Mapping[str, Sequence[RouteLimit]]) -> Callable[[Scope], Resolved | None]:
@@ -65,7 +67,7 @@ class RateLimitMiddleware:
         limiter: keeps the buckets; by default in this process's memory.
         addresses: finds out a client's address.
         defaults: whose requests count together, and what else holds where a limit does not say.
-        observer: receives ``LimitDecided``.
+        observer: counts decisions, or receives ``LimitDecided``.
         shape: how refusals look.
 
     Raises:
@@ -91,9 +93,9 @@ class RateLimitMiddleware:
         self._resolve = resolve
         self._limiter: Limiter = limiter or MemoryLimiter()
         self._addresses = addresses or ClientAddresses()
-        self._observer = observer
+        self._instruments = None if observer is None else instruments(observer)
         self._problems = ProblemDetailsMiddleware(app, shape=shape)
-        self._events: dict[tuple[str, bool, str], LimitDecided] = {}
+        self._counts: dict[tuple[str, bool, str], Callable[[], None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -117,13 +119,7 @@ class RateLimitMiddleware:
                 exchange.route = resolved.template
             await self._refuse(admission, scope, send)
             return
-
-        def send_telling(message: Message) -> Awaitable[None]:
-            if message["type"] in TELLING:
-                message = {**message, "headers": [*message.get("headers", ()), *admission.fields()]}
-            return send(message)
-
-        await self.app(scope, receive, send_telling)
+        await self.app(scope, receive, exchange.at_start(admission.tell, send))
 
     def around(self, app: ASGIApp) -> RateLimitMiddleware:
         """Stand around ``app`` in place of what it was made for; returns itself."""
@@ -162,8 +158,9 @@ class RateLimitMiddleware:
     async def _decide(self, plan: LimitPlan, exchange: Exchange) -> Verdict:
         claims = []
         for planned in plan.limits:
-            found = None if planned.by is None else planned.by(exchange)
-            identity = await found if isawaitable(found) else found
+            identity = None if planned.by is None else planned.by(exchange)
+            if identity is not None and not isinstance(identity, str):
+                identity = await identity
             claims.append(self._claim(planned, exchange, identity))
         verdict = self._limiter.take_now(claims) or await self._limiter.take(claims)
         self._report(plan, verdict)
@@ -176,16 +173,17 @@ class RateLimitMiddleware:
         return Claim(planned.limit, f"ip:{self._addresses.of(exchange.scope, exchange.headers)}", planned.cost)
 
     def _report(self, plan: LimitPlan, verdict: Verdict) -> None:
-        if self._observer is None:
+        if self._instruments is None:
             return
-        for planned, decision in zip(plan.limits, verdict.decisions, strict=True):
-            if decision is not None and decision.allowed is not verdict.allowed:
+        allowed, decisions, decided_by = verdict
+        for planned, decision in zip(plan.limits, decisions, strict=True):
+            if decision is not None and decision.allowed is not allowed:
                 continue  # it had room, and nothing was taken of it
-            key = (planned.limit.name, verdict.allowed, verdict.decided_by)
-            event = self._events.get(key)
-            if event is None:
-                event = self._events[key] = LimitDecided(*key)
-            self._observer(event)
+            labels = (planned.limit.name, allowed, decided_by)
+            count = self._counts.get(labels)
+            if count is None:
+                count = self._counts[labels] = self._instruments.decisions(*labels)
+            count()
 
     async def _refuse(self, admission: Admission, scope: Scope, send: Send) -> None:
         plan, verdict = admission

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tailrace.asgi.exchange import exchange_of
-from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.write_token import WriteTokens
 
@@ -56,18 +56,19 @@ class ReadYourWritesMiddleware:
             await self.app(scope, receive, send)
             return
         reads = ReadContext()
-        headers = exchange_of(scope).headers
+        exchange = exchange_of(scope)
+        headers = exchange.headers
         if HEADER in headers or COOKIE in headers.get(b"cookie", b""):
             await self._catch_up(reads, headers)
 
-        def send_token(message: Message) -> Awaitable[None]:
-            if reads.wrote and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *self._token(reads, scope)]}
-            return send(message)
+        def tell(fields: list[Header]) -> None:
+            if reads.wrote:
+                fields += self._token(reads, scope)
 
+        send = exchange.at_start(tell, send)
         context = current_reads.set(reads)
         try:
-            await self.app(scope, receive, send_token)
+            await self.app(scope, receive, send)
         finally:
             current_reads.reset(context)
 

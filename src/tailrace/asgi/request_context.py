@@ -13,14 +13,15 @@ Touches: the clock and random bytes handed in, two context variables. The outerm
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange, current_exchange, exchange_of
+from tailrace.asgi.instruments import Record, instruments
 from tailrace.asgi.response_fields import RequestIds, response_time
-from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
-from tailrace.events import Observer, RequestFinished
+from tailrace.events import Observer
 from tailrace.resilience.deadline import deadline_within
 from tailrace.settings import HttpSettings
 
@@ -34,6 +35,11 @@ UNMATCHED = "{unmatched}"
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
 TIMING_HEADER = b"tailrace-timing"
+
+REMEMBERED = 4096
+"""Most kinds of requests whose instrument is remembered."""
+
+Labels: TypeAlias = tuple[str, str, int, str | None]
 
 
 def route_template(exchange: Exchange) -> str | None:
@@ -49,7 +55,7 @@ class RequestContextMiddleware:
     Args:
         app: the application.
         settings: deadline and timing.
-        observer: receives ``RequestFinished``.
+        observer: counts requests, or receives ``RequestFinished``.
         clock: monotonic time.
         route_of: the template of the matched route, asked for once when the response is complete.
         ids: gives the ids.
@@ -67,51 +73,53 @@ class RequestContextMiddleware:
     ) -> None:
         self.app = app
         self._settings = settings or HttpSettings()
-        self._observer = observer
+        self._instruments = None if observer is None else instruments(observer)
+        self._records: dict[Labels, Record] = {}
         self._clock = clock or SystemClock()
         self._monotonic = self._clock.monotonic
         self._route_of = route_of
         self.ids = ids or RequestIds()
         self._deadline_header = self._settings.deadline_header.lower().encode("latin-1")
+        self._always_timed = self._settings.server_timing
         token = self._settings.server_timing_token
         self._timing_token = None if token is None else token.get_secret_value().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or ((outer := scope.get(EXCHANGE)) and outer.begun):
+        http = scope["type"] == "http"
+        if not (http or scope["type"] == "websocket") or ((outer := scope.get(EXCHANGE)) and outer.begun):
             await self.app(scope, receive, send)
             return
-        serve = self._serve if scope["type"] == "http" else self._serve_websocket
         exchange = exchange_of(scope)
         headers = exchange.headers
         if not exchange.request_id:
             exchange.started = exchange.started or self._monotonic()
             exchange.request_id = self.ids.of(headers.get(b"x-request-id"))
         exchange.begun = True
-        if self._may_see_timing(headers):
+        if self._always_timed or (TIMING_HEADER in headers and self._may_see_timing(headers[TIMING_HEADER])):
             exchange.phases = {}
+        if http:
+            receive, send = self._watched(exchange, receive, send)
+        patience = self._seconds_allowed(headers.get(self._deadline_header))
         token = current_exchange.set(exchange)
+        status = None
         try:
-            if self._deadline_header in headers:
-                seconds = self._seconds_allowed(headers[self._deadline_header])
-                if seconds is not None:
-                    with deadline_within(seconds, self._clock):
-                        await serve(exchange, scope, receive, send)
-                    return
-            await serve(exchange, scope, receive, send)
+            if patience is None:
+                await self.app(scope, receive, send)
+            else:
+                with deadline_within(patience, self._clock):
+                    await self.app(scope, receive, send)
+        except BaseException:
+            status = 500
+            raise
         finally:
+            if http and not exchange.reported:
+                self._report(exchange, CLIENT_GONE if exchange.disconnected else status or exchange.status or 500)
             current_exchange.reset(token)
+            exchange.part()
 
-    async def _serve_websocket(self, _: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        reported = False
-
-        def report(status: int) -> None:
-            nonlocal reported
-            if not reported:
-                reported = True
-                self._report(exchange, status)
+    def _watched(self, exchange: Exchange, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """What the application receives and sends with, such that the exchange knows how far it is."""
+        starting = exchange.starting = []
 
         async def receive_noting() -> Message:
             message = await receive()
@@ -119,70 +127,62 @@ class RequestContextMiddleware:
                 exchange.disconnected = True
             return message
 
-        async def send_finishing(message: Message) -> None:
-            kind = message["type"]
-            if kind == "http.response.start":
-                exchange.status = message["status"]
-                message = {**message, "headers": self._response_headers(exchange, message.get("headers", ()))}
-                await send(message)
-                return
+        async def send_body(message: Message) -> None:
+            exchange.complete = exchange.status > 0 and not message.get("more_body", False)
             exchange.response_bytes += len(message.get("body", b""))
             try:
                 await send(message)
             except OSError:  # how a server says that the client has left (ASGI 2.4)
                 exchange.disconnected = True
                 raise
-            if kind != "http.response.trailers" and not message.get("more_body", False):
-                report(exchange.status)
+            if exchange.complete and not exchange.reported:
+                self._report(exchange, exchange.status)
 
-        try:
-            await self.app(scope, receive_noting, send_finishing)
-        except BaseException:
-            exchange.status = 500
-            raise
-        finally:
-            report(CLIENT_GONE if exchange.disconnected else exchange.status or 500)
+        def send_watched(message: Message) -> Awaitable[None]:
+            if message["type"] != "http.response.start":
+                return send_body(message)
+            exchange.status = message["status"]
+            headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
+            for tell in reversed(starting):
+                tell(headers)
+            self._complete(exchange, headers)
+            return send({**message, "headers": headers})
+
+        return receive_noting, send_watched
 
     def _report(self, exchange: Exchange, status: int) -> None:
-        if self._observer is not None:
-            method = exchange.method
-            self._observer(
-                RequestFinished(
-                    method if method in METHODS else "_OTHER",
-                    exchange.route or self._route_of(exchange) or UNMATCHED,
-                    status,
-                    self._monotonic() - exchange.started,
-                    exchange.response_bytes,
-                    exchange.cache,
-                )
-            )
+        exchange.reported = True
+        if self._instruments is None:
+            return
+        method = exchange.method if exchange.method in METHODS else "_OTHER"
+        labels = (method, exchange.route or self._route_of(exchange) or UNMATCHED, status, exchange.cache)
+        record = self._records.get(labels)
+        if record is None:
+            if len(self._records) >= REMEMBERED:
+                self._records.clear()
+            record = self._records[labels] = self._instruments.requests(*labels)
+        record(self._monotonic() - exchange.started, exchange.response_bytes)
 
-    def _may_see_timing(self, headers: dict[bytes, bytes]) -> bool:
-        if self._settings.server_timing:
-            return True
-        given = headers.get(TIMING_HEADER)
-        return given is not None and self._timing_token is not None and hmac.compare_digest(given, self._timing_token)
+    def _may_see_timing(self, given: bytes) -> bool:
+        return self._timing_token is not None and hmac.compare_digest(given, self._timing_token)
 
-    def _seconds_allowed(self, value: bytes) -> float | None:
+    def _seconds_allowed(self, value: bytes | None) -> float | None:
         """The client's patience in seconds, at most what the settings allow; None if it is not a plain number."""
+        if value is None:
+            return None
         whole, _, fraction = value.strip().partition(b".")
         digits = whole + fraction
         if not digits.isdigit() or len(digits) > 12:
             return None
         return min(float(value), self._settings.max_deadline)
 
-    def _response_headers(self, exchange: Exchange, given: Any) -> list[tuple[bytes, bytes]]:
-        headers = list(given)
-        for name, _ in headers:
-            if name == b"x-request-id":
-                headers = [header for header in headers if header[0] != b"x-request-id"]
-                break
+    def _complete(self, exchange: Exchange, headers: list[Header]) -> None:
+        """Add the fields that every response has."""
         elapsed = self._monotonic() - exchange.started
         headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
         headers.append((b"x-response-time", response_time(elapsed)))
         if exchange.phases is not None:
             headers.append((b"server-timing", server_timing(exchange.phases, elapsed)))
-        return headers
 
 
 def server_timing(phases: dict[str, float], total: float) -> bytes:

@@ -13,7 +13,7 @@ from inspect import iscoroutinefunction
 
 from tailrace.asgi.route_policy import IdentityOf, Resolved
 from tailrace.asgi.types import Header
-from tailrace.core.gcra import SECOND, Decision, Rate, parse_rate
+from tailrace.core.gcra import SECOND, Rate, parse_rate
 from tailrace.limits import Limit, Verdict
 from tailrace.limits.limit import Mode, OnOutage
 
@@ -68,15 +68,17 @@ class LimitDefaults:
 class PlannedLimit:
     """A limit with all that can be made ready of its header fields."""
 
-    __slots__ = ("by", "cost", "limit", "policy", "quoted")
+    __slots__ = ("burst", "by", "cost", "limit", "policy", "told")
 
     def __init__(self, declared: RouteLimit, name: str, defaults: LimitDefaults) -> None:
         rate = declared.parsed
         self.limit = Limit(name, rate, declared.mode or defaults.mode, declared.on_outage or defaults.on_outage)
         self.cost = declared.cost
         self.by = declared.by or defaults.by
-        self.quoted = b'"%s"' % name.encode("ascii")
-        self.policy = b"%s;q=%d;w=%d" % (self.quoted, rate.amount, max(1, rate.period // SECOND))
+        quoted = b'"%s"' % name.encode("ascii")
+        self.policy = b"%s;q=%d;w=%d" % (quoted, rate.amount, max(1, rate.period // SECOND))
+        self.told = quoted.replace(b"%", b"%%") + b";r=%d;t=%d"
+        self.burst = b"%d" % rate.burst
         if rate.burst != rate.amount:
             self.policy += b";tailrace-burst=%d" % rate.burst
 
@@ -94,7 +96,7 @@ class LimitPlan:
     def __init__(self, limits: Sequence[PlannedLimit]) -> None:
         self.limits = tuple(limits)
         self.waits = any(iscoroutinefunction(limit.by) for limit in limits)
-        self._policy = b", ".join([limit.policy for limit in limits])
+        self._policy = (b"ratelimit-policy", b", ".join([limit.policy for limit in limits]))
 
     def fields(self, verdict: Verdict) -> list[Header]:
         """The header fields that tell the client: ``RateLimit-Policy``, ``RateLimit`` and ``X-RateLimit-*``.
@@ -106,25 +108,33 @@ class LimitPlan:
 
         **Source:** draft-ietf-httpapi-ratelimit-headers-11 sections 3, 4 and 8.5; redis-cell for ``X-RateLimit-*``.
         """
-        told, tightest, least = [], None, math.inf
+        told: list[bytes] = []
+        tightest, least = None, math.inf
         for planned, decision in zip(self.limits, verdict.decisions, strict=True):
             if decision is None or decision.allowed is not verdict.allowed:
                 continue
-            rate, left = decision.rate, decision.remaining
+            rate, reset = decision.rate, decision.reset
+            left = (rate.span - reset) // rate.interval
             if not decision.allowed:
-                window, rank = decision.retry_after, -float(decision.retry_after)
+                window = decision.retry_after
+                rank = -float(window)
             elif left:
                 window, rank = left * rate.interval, left / rate.burst
             else:
-                window, rank = decision.reset - rate.span + rate.interval, 0.0
-            told.append(b"%s;r=%d;t=%d" % (planned.quoted, left, -(-window // SECOND)))
+                window, rank = reset - rate.span + rate.interval, 0.0
+            told.append(planned.told % (left, -(-window // SECOND)))
             if rank < least:
-                tightest, least = decision, rank
-        fields: list[Header] = [(b"ratelimit-policy", self._policy)]
-        if tightest is not None:
-            fields.append((b"ratelimit", b", ".join(told)))
-            fields += _x_fields(tightest)
-        return fields
+                least, tightest = rank, (b"%d" % left, b"%d" % -(-reset // SECOND), planned.burst)
+        if tightest is None:
+            return [self._policy]
+        remaining, reset_in, burst = tightest
+        return [
+            self._policy,
+            (b"ratelimit", b", ".join(told)),
+            (b"x-ratelimit-limit", burst),
+            (b"x-ratelimit-remaining", remaining),
+            (b"x-ratelimit-reset", reset_in),
+        ]
 
     def refused(self, verdict: Verdict) -> list[str]:
         """The names of the limits that refused; of all, where nobody could tell which."""
@@ -185,14 +195,6 @@ class LimitPlans:
         if not chosen:
             return None
         return LimitPlan([PlannedLimit(limit, name, self._defaults) for name, limit in chosen.items()])
-
-
-def _x_fields(decision: Decision) -> list[Header]:
-    return [
-        (b"x-ratelimit-limit", b"%d" % decision.rate.burst),
-        (b"x-ratelimit-remaining", b"%d" % decision.remaining),
-        (b"x-ratelimit-reset", b"%d" % -(-decision.reset // SECOND)),
-    ]
 
 
 def _printable(name: str) -> str:

@@ -113,7 +113,7 @@ class Variants:
         made = original
         if encoding != IDENTITY:
             made = await self._compressor.encode(original, encoding)
-            self._encodes.report(encoding, original, made)
+            self._encodes.report(encoding, len(original), len(made))
             if len(made) >= len(original):
                 made = WOULD_NOT_SHRINK
         if len(made) <= self._max_bytes:

@@ -11,13 +11,13 @@ HTTP only. An unknown version is raised to the layer outside that answers failur
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from tailrace.asgi.api_versions import Chosen, Versions, lies_below
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.headers import token_list
 from tailrace.asgi.request_context import UNMATCHED, route_template
-from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.events import DeprecatedUsed, Observer
 
 __all__ = ["VersioningMiddleware"]
@@ -69,26 +69,19 @@ class VersioningMiddleware:
         if mounted + chosen.path != path:
             scope = exchange.redirect(scope, mounted + chosen.path)
         try:
-            await self.app(scope, receive, self._marking(chosen, send))
+            if chosen.by_field or chosen.fields:
+                send = exchange.at_start(lambda headers: self._mark(chosen, headers), send)
+            await self.app(scope, receive, send)
         finally:
             if chosen.deprecated is not None and self._observer is not None:
                 route = exchange.route or self._route_of(exchange) or UNMATCHED
                 self._observer(DeprecatedUsed(chosen.deprecated, route))
 
-    def _marking(self, chosen: Chosen, send: Send) -> Send:
-        """``send`` that adds what is to be said of the choice."""
-        if not chosen.by_field and not chosen.fields:
-            return send
-
-        def send_marked(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *chosen.fields]
-                if chosen.by_field:
-                    headers += self._told(chosen, headers)
-                message = {**message, "headers": headers}
-            return send(message)
-
-        return send_marked
+    def _mark(self, chosen: Chosen, headers: list[Header]) -> None:
+        """Add what is to be said of the choice."""
+        headers += chosen.fields
+        if chosen.by_field:
+            headers += self._told(chosen, headers)
 
     def _told(self, chosen: Chosen, headers: list[Header]) -> list[Header]:
         """The version that answered, and that the field decided it."""

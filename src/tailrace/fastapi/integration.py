@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace.asgi.api_versions import Versions
 from tailrace.asgi.exchange import Exchange
-from tailrace.asgi.hit_path import HitPath, reporting
+from tailrace.asgi.hit_path import HitPath
 from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, rfc9457
@@ -100,7 +100,7 @@ class Tailrace:
         http = self.settings.http
         timed = http.server_timing or http.server_timing_token is not None
         self.observer = fan_out(self.metrics, measure_phases if timed else None, observer)
-        self._record_hits = self.metrics.hits if observer is None else reporting(self.observer or observer)
+        self._told_by_layers = fan_out(self.metrics, observer) or self.metrics  # phases are none of theirs
         self.started = False
         self.error_shape = error_shape
         self.on_error = on_error
@@ -219,7 +219,7 @@ class Tailrace:
 
     def _around(self, app: ASGIApp) -> ASGIApp:
         """The layers around what the framework made."""
-        surrounded = surround(app, self, self._routes, self._record_hits)
+        surrounded = surround(app, self, self._routes, self._told_by_layers)
         self._caches = [surrounded.response_cache]
         if surrounded.http_cache is not None:
             self._caches.append(surrounded.http_cache)

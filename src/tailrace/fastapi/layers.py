@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.asgi.compression import CompressionMiddleware, Encodes
 from tailrace.asgi.compressor import Compressor
-from tailrace.asgi.hit_path import HitPath, Recording
+from tailrace.asgi.hit_path import HitPath
 from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.load_shedding import LoadSheddingMiddleware
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
@@ -26,6 +26,7 @@ from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Scope
 from tailrace.asgi.versioning import VersioningMiddleware
+from tailrace.events import Observer
 from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import OPEN, Health
 from tailrace.fastapi.limits import rate_limit
@@ -60,20 +61,20 @@ class Surrounded:
     hits: HitPath | None
 
 
-def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Recording) -> Surrounded:
+def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, observer: Observer) -> Surrounded:
     """``app`` inside the layers that ``tailrace``'s settings ask for.
 
     Args:
         app: what the framework made.
         routes: the application's.
-        recording: makes what hits are recorded with.
+        observer: told by the layers.
     """
     http = tailrace.settings.http
-    encodes = _encodes(tailrace)
+    encodes = _encodes(tailrace, observer)
     cached = _response_cache(app, tailrace, routes, encodes)
     by_headers = _http_cache(app, tailrace) if http.cache_by_headers else None
     ids = RequestIds()
-    layers = _layers(tailrace, routes, ids) | {"response_cache": cached.around}
+    layers = _layers(tailrace, routes, ids, observer) | {"response_cache": cached.around}
     if by_headers is not None:
         layers["http_cache"] = by_headers.around
     if encodes is not None:
@@ -82,7 +83,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         layers["request_decoding"] = lambda inner: RequestDecodingMiddleware(
             inner, settings=tailrace.settings.compression
         )
-    limits = rate_limit(app, tailrace, routes) if tailrace.settings.rate_limit.enabled else None
+    limits = rate_limit(app, tailrace, routes, observer) if tailrace.settings.rate_limit.enabled else None
     if limits is not None:
         layers["rate_limit"] = limits.around
     layered = stack(app, layers)
@@ -94,7 +95,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, recording: Re
         requests=cached.requests,
         variants=cached.variants,
         ids=ids,
-        recording=recording,
+        observer=observer,
         clock=tailrace.clock,
         admit=None if limits is None else limits.admit_now,
     )
@@ -129,13 +130,13 @@ def _http_cache(app: ASGIApp, tailrace: Tailrace) -> HttpCacheMiddleware:
     )
 
 
-def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str, Layer]:
+def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds, observer: Observer) -> dict[str, Layer]:
     http, health = tailrace.settings.http, Health(tailrace)
     layers: dict[str, Layer] = {
         "request_context": lambda inner: RequestContextMiddleware(
             inner,
             settings=http,
-            observer=tailrace.observer,
+            observer=observer,
             clock=tailrace.clock,
             route_of=routes.template,
             ids=ids,
@@ -157,12 +158,12 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
     }
     if tailrace.settings.shedding.enabled:
         layers["load_shedding"] = lambda inner: LoadSheddingMiddleware(
-            inner, settings=tailrace.settings.shedding, observer=tailrace.observer, clock=tailrace.clock
+            inner, settings=tailrace.settings.shedding, observer=observer, clock=tailrace.clock
         )
     versions = tailrace.versions
     if versions is not None:
         layers["versioning"] = lambda inner: VersioningMiddleware(
-            inner, versions=versions, observer=tailrace.observer, route_of=routes.template
+            inner, versions=versions, observer=observer, route_of=routes.template
         )
     if tailrace.freshness is not None:
         layers["read_your_writes"] = lambda inner: ReadYourWritesMiddleware(
@@ -171,11 +172,11 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds) -> dict[str
     return layers
 
 
-def _encodes(tailrace: Tailrace) -> Encodes | None:
+def _encodes(tailrace: Tailrace, observer: Observer) -> Encodes | None:
     settings = tailrace.settings.compression
     if not settings.enabled:
         return None
-    return Encodes(Compressor(settings), skip=_is_uncompressed, observer=tailrace.observer)
+    return Encodes(Compressor(settings), skip=_is_uncompressed, observer=observer)
 
 
 def _is_uncompressed(scope: Scope) -> bool:

@@ -10,6 +10,7 @@ from tailrace.asgi.rate_limit import RateLimitMiddleware
 from tailrace.asgi.route_limit import LimitDefaults, RouteLimit
 from tailrace.asgi.types import ASGIApp
 from tailrace.errors import SettingsError
+from tailrace.events import Observer
 from tailrace.limits import Limiter, MemoryLimiter
 from tailrace.settings import RateLimitSettings
 
@@ -72,7 +73,7 @@ def make_limiter(tailrace: Tailrace) -> Limiter:
     )
 
 
-def rate_limit(app: ASGIApp, tailrace: Tailrace, routes: RouteTable) -> RateLimitMiddleware:
+def rate_limit(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, observer: Observer) -> RateLimitMiddleware:
     """The layer around ``app``."""
     settings = tailrace.settings.rate_limit
     return RateLimitMiddleware(
@@ -82,7 +83,7 @@ def rate_limit(app: ASGIApp, tailrace: Tailrace, routes: RouteTable) -> RateLimi
         limiter=tailrace.limiter,
         addresses=_addresses(tailrace),
         defaults=LimitDefaults(tailrace.caller, settings.mode, settings.on_outage),
-        observer=tailrace.observer,
+        observer=observer,
         shape=tailrace.error_shape,
     )
 

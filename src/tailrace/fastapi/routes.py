@@ -61,8 +61,7 @@ class RouteTable:
         if len(self._routes) != self._count:
             self.forget()
         root: str = scope.get("root_path", "")
-        path: str = scope["path"]
-        key: object = (root, path) if root else path
+        key: object = (root, scope["path"]) if root else scope["path"]
         method: str = scope["method"] if scope["type"] == "http" else "WS"
         if method == "HEAD":
             method = "GET"

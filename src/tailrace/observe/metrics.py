@@ -91,17 +91,14 @@ class Metrics:
         """The family of the metric ``name``."""
         return self.families[name]
 
-    def hits(self, route: str, cache: str, status: int) -> Callable[[float, int], None]:
-        """What records hits of the response cache as their two events would, at a third of the cost.
+    # --- instruments: what events would record, for those who record again and again -----------------
 
-        Returns:
-            To be called with seconds and bytes of the body.
-        """
-        duration = self["http.server.request.duration"].of(("GET", route, status))
+    def requests(self, method: str, route: str, status: int, cache: str | None) -> Callable[[float, int], None]:
+        """What records requests as ``RequestFinished`` would, told seconds and bytes of the body."""
+        duration = self["http.server.request.duration"].of((method, route, status))
         bounds = self["http.server.request.duration"].bounds
         sent = self["http.server.response.body.bytes"].of((route,))
-        cached = self["tailrace.response_cache.requests"].of((route, "hit"))
-        looked_up = self["tailrace.cache.lookup.duration"].of((cache, "hit"))
+        cached = [0.0] if cache is None else self["tailrace.response_cache.requests"].of((route, cache))
         remember = self.window.recorder(route, status)
 
         def record(seconds: float, size: int) -> None:
@@ -109,8 +106,41 @@ class Metrics:
             duration[bisect_left(bounds, seconds) + 1] += 1
             sent[0] += size
             cached[0] += 1
-            looked_up[1] += 1  # in less than the first bound
             remember(seconds)
+
+        return record
+
+    def hits(self, route: str, cache: str, status: int) -> Callable[[float, int], None]:
+        """What records hits of the response cache as ``CacheLookedUp`` and ``RequestFinished`` would."""
+        looked_up = self["tailrace.cache.lookup.duration"].of((cache, "hit"))
+        finished = self.requests("GET", route, status, "hit")
+
+        def record(seconds: float, size: int) -> None:
+            looked_up[1] += 1  # in less than the first bound
+            finished(seconds, size)
+
+        return record
+
+    def compressions(self, encoding: str) -> Callable[[int, int], None]:
+        """What records compressed responses as ``ResponseCompressed`` would, told the bytes before and after."""
+        labels = (encoding,)
+        compressed = self["tailrace.compression.responses"].of(labels)
+        before = self["tailrace.compression.original.bytes"].of(labels)
+        after = self["tailrace.compression.encoded.bytes"].of(labels)
+
+        def record(original: int, encoded: int) -> None:
+            compressed[0] += 1
+            before[0] += original
+            after[0] += encoded
+
+        return record
+
+    def decisions(self, limit: str, allowed: bool, decided_by: str) -> Callable[[], None]:
+        """What records decisions of a rate limit as ``LimitDecided`` would."""
+        decided = self["tailrace.limit.decisions"].of(_decision(limit, allowed, decided_by))
+
+        def record() -> None:
+            decided[0] += 1
 
         return record
 
@@ -229,7 +259,7 @@ class Metrics:
         decided = self["tailrace.limit.decisions"].add
         lost = self["tailrace.limit.state.losses"].add
         return {
-            events.LimitDecided: lambda e: decided((e.limit, "admitted" if e.allowed else "refused", e.decided_by)),
+            events.LimitDecided: lambda e: decided(_decision(e.limit, e.allowed, e.decided_by)),
             events.LimitStateLost: lambda e: lost((e.store,)),
         }
 
@@ -274,6 +304,11 @@ class Metrics:
             events.BulkheadRefused: lambda e: refused((e.dependency,)),
             events.FallbackUsed: lambda e: fallbacks((e.dependency, e.reason)),
         }
+
+
+def _decision(limit: str, allowed: bool, decided_by: str) -> tuple[str, str, str]:
+    """The labels of a rate limit's decision."""
+    return limit, "admitted" if allowed else "refused", decided_by
 
 
 def fan_out(*observers: Observer | None) -> Observer | None:

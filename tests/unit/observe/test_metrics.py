@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import events
+from tailrace.asgi.instruments import instruments
 from tailrace.observe import CATALOGUE, Metrics, exposition, fan_out
 from tailrace.observe.metrics import MAX_SERIES, OTHER
 from tailrace.observe.process import measure_process
@@ -121,6 +122,54 @@ def test_request_figures() -> None:
     assert buckets[(*labels, ("le", "+Inf"))] == 3
     assert families["http_server_request_duration_seconds_sum"][labels] == 99.0021
     assert families["http_server_response_body_bytes_total"][(labels[0], labels[2])] == 30
+
+
+DURATIONS = st.floats(min_value=0.0, max_value=100.0)
+BYTES = st.integers(min_value=0, max_value=10**9)
+REQUESTS = st.tuples(
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from(["/a", "/b"]),
+    st.sampled_from([200, 500]),
+    DURATIONS,
+    BYTES,
+    st.sampled_from([None, "hit", "miss"]),
+)
+DECISIONS = st.tuples(st.sampled_from(["a", "b"]), st.booleans(), st.sampled_from(["memory", "valkey"]))
+COMPRESSIONS = st.tuples(st.sampled_from(["zstd", "br"]), BYTES, BYTES)
+
+
+@given(st.lists(REQUESTS, max_size=9), st.lists(DECISIONS, max_size=9), st.lists(COMPRESSIONS, max_size=9))
+def test_instruments_count_what_events_would(
+    requests: list[Any], decisions: list[Any], compressions: list[Any]
+) -> None:
+    """Whether an observer is told by an event or through an instrument, its figures are the same, those of the last
+    minutes included; and an observer without instruments is told the same events."""
+    by_event, by_instrument, told = Metrics(), Metrics(), Metrics()
+    both = (by_instrument, instruments(lambda event: told(event)))
+    for method, route, status, seconds, size, cache in requests:
+        by_event(events.RequestFinished(method, route, status, seconds, size, cache))
+        for made in both:
+            made.requests(method, route, status, cache)(seconds, size)
+    for decision in decisions:
+        by_event(events.LimitDecided(*decision))
+        for made in both:
+            made.decisions(*decision)()
+    for encoding, original, encoded in compressions:
+        by_event(events.ResponseCompressed(encoding, original, encoded))
+        for made in both:
+            made.compressions(encoding)(original, encoded)
+    expected, *found = [
+        ({name: family.series for name, family in metrics.families.items()}, metrics.window.figures())
+        for metrics in (by_event, by_instrument, told)
+    ]
+    assert found == [expected, expected]
+
+
+def test_metrics_are_their_own_instruments() -> None:
+    """No event is made for what happens at every request, if nobody but the metrics is told."""
+    metrics = Metrics()
+    assert instruments(metrics) is metrics
+    assert fan_out(None, metrics) is metrics
 
 
 def test_names_are_unique_and_legal() -> None:
