@@ -51,6 +51,7 @@ __all__ = [
     "Base",
     "Call",
     "CallAnalysis",
+    "CallMetrics",
     "CallOpportunity",
     "Caller",
     "CoachingSession",
@@ -263,6 +264,22 @@ class Caller(Base):
     api_key_hash: Mapped[str] = mapped_column(Text)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+
+
+class CallMetrics(Base):
+    """The conversation metrics of a call, as they were last measured: good for exactly that transcript and definition.
+
+    Attributes:
+        definition: which version of the metrics' definitions.
+        transcript_version: of what was measured, see ``transcript_version``.
+    """
+
+    __tablename__ = "call_metrics"
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    definition: Mapped[str] = mapped_column(Text)
+    transcript_version: Mapped[str] = mapped_column(Text)
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class Dataset(DatasetColumns, Base):

@@ -192,10 +192,10 @@ async def test_of_many_calls_each_is_watched(start_service: StartService) -> Non
     """Beyond so many calls that each has a tag of its own, a change of any is still seen."""
     async with start_service("optimised") as service:
         offer = await new_offer(service)
-        await service.sql("INSERT INTO call_opportunities SELECT id, $1 FROM calls WHERE id <= 60", offer)
+        await service.sql("INSERT INTO call_opportunities SELECT id, $1 FROM calls WHERE id <= 70", offer)
         await service.settled()
         before = await ask(service, offer)
-        assert before["calls"] == 60
+        assert before["calls"] == 70
         newest = next(each["id"] for each in before["timeline"] if each["kind"] == "call")
         await service.sql("UPDATE transcripts SET text = 'We are unhappy.' WHERE call_id = $1", newest)
         await service.settled()

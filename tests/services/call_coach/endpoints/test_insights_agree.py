@@ -109,6 +109,13 @@ QUESTIONS = st.one_of(
             optional={"period": PERIODS, "product": st.sampled_from(PRODUCTS), "rubric_version": RUBRICS},
         ),
     ),
+    st.tuples(
+        st.just("get_learning_insights"),
+        st.fixed_dictionaries(
+            {"rep_email": st.sampled_from(REPS), "focus_area": st.sampled_from(DIMENSIONS)},
+            optional={"period": PERIODS, "rubric_version": RUBRICS},
+        ),
+    ),
     st.tuples(st.just("analyze_opportunity"), st.fixed_dictionaries({"opportunity_id": OFFERS})),
 )
 

@@ -22,7 +22,10 @@ from tailrace_services.call_coach.analyst.patience import patience
 from tailrace_services.call_coach.analyst.questions import Question, questions
 from tailrace_services.call_coach.analyst.talk import listening_ms, speaking_ms, talk_share
 
-__all__ = ["Findings", "Metrics", "find", "measure"]
+__all__ = ["METRICS_VERSION", "Findings", "Metrics", "find", "measure"]
+
+METRICS_VERSION = "metrics-1"
+"""Of the definitions; any change of one is another version, because stored figures would not be comparable."""
 
 
 @dataclass(frozen=True, slots=True)

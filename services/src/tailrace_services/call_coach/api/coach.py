@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+from tailrace_services.call_coach.tools.learning_insights import GetLearningInsights, LearningInsights
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
@@ -29,4 +30,8 @@ class Coach(Protocol):
 
     async def search_calls(self, question: SearchCalls) -> FoundCalls:
         """A page of the calls that fit; ``RequestError`` 400 or 422 if there is no such page or search."""
+        ...
+
+    async def get_learning_insights(self, question: GetLearningInsights) -> LearningInsights:
+        """A representative beside the top performers; ``RequestError`` 404 if there is no such one."""
         ...

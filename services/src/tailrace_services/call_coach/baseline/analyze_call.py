@@ -14,7 +14,7 @@ from tailrace_services.call_coach.analyst import Turn as SpokenTurn
 from tailrace_services.call_coach.model import Call, CallAnalysis, CoachingSession, Rep, Speaker, Turn
 from tailrace_services.call_coach.tools import analyze_call as tool
 
-__all__ = ["analyze_call"]
+__all__ = ["analyze_call", "conversation"]
 
 VERSION = text(f"SELECT {tool.TRANSCRIPT_VERSION}")
 
@@ -36,14 +36,15 @@ async def analyze_call(
     if stored is not None and not question.force:
         analysis, now = tool.ANALYSIS.validate_python(stored.analysis), stored.analysed_at
     else:
-        analysis = await analyst.analyse(await _conversation(session, question.call_id))
+        analysis = await analyst.analyse(await conversation(session, question.call_id))
     found = tool.CallAnalysis(question.call_id, version, now, analysis)
     if not analysis.degraded and (stored is None or question.force or not stored.is_current):
         await _store(session, found)
     return found.of(question.dimensions)
 
 
-async def _conversation(session: AsyncSession, call_id: int) -> Conversation:
+async def conversation(session: AsyncSession, call_id: int) -> Conversation:
+    """The call's turns, each with its speaker, one query after the other."""
     turns = []
     for turn in await session.scalars(select(Turn).where(Turn.call_id == call_id).order_by(Turn.sequence_number)):
         speaker = (await session.scalars(select(Speaker).where(Speaker.id == turn.speaker_id))).one()

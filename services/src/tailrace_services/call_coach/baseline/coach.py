@@ -13,10 +13,12 @@ from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.api.callers import find_caller
 from tailrace_services.call_coach.baseline.analyze_call import analyze_call
+from tailrace_services.call_coach.baseline.learning_insights import learning_insights
 from tailrace_services.call_coach.baseline.opportunity import analyze_opportunity
 from tailrace_services.call_coach.baseline.rep_insights import rep_insights
 from tailrace_services.call_coach.baseline.search_calls import search_calls
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+from tailrace_services.call_coach.tools.learning_insights import GetLearningInsights, LearningInsights
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
@@ -76,6 +78,11 @@ class BaselineCoach:
         """One transaction."""
         async with self._sessions.begin() as session:
             return await search_calls(session, self._cursors, question)
+
+    async def get_learning_insights(self, question: GetLearningInsights) -> LearningInsights:
+        """Calculated and measured every time."""
+        async with self._sessions.begin() as session:
+            return await learning_insights(session, question, self._now())
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

@@ -12,10 +12,12 @@ from tailrace.fastapi import Tailrace
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.optimised.analyze_call import Analyses
+from tailrace_services.call_coach.optimised.learning_insights import get_learning_insights
 from tailrace_services.call_coach.optimised.opportunity import analyze_opportunity
 from tailrace_services.call_coach.optimised.rep_insights import get_rep_insights
 from tailrace_services.call_coach.optimised.search_calls import search_calls
 from tailrace_services.call_coach.tools.analyze_call import AnalyzeCall, CallAnalysis
+from tailrace_services.call_coach.tools.learning_insights import GetLearningInsights, LearningInsights
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
@@ -71,6 +73,10 @@ class OptimisedCoach:
     async def search_calls(self, question: SearchCalls) -> FoundCalls:
         """One transaction, whatever is asked in bounded work; nothing is kept of it, so nothing can be stale."""
         return await search_calls(self._database, self._tailrace.cursors, question)
+
+    async def get_learning_insights(self, question: GetLearningInsights) -> LearningInsights:
+        """Calls are measured once for each transcript; kept until somebody is coached, or one of them changes."""
+        return await get_learning_insights(self._tailrace.cache, self._database, question, self._now())
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

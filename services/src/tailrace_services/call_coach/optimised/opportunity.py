@@ -7,7 +7,6 @@ opportunity is; it is kept until something of it changes, or the day ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from tailrace.schema import Declaration, Index
 from tailrace_services.call_coach.analyst import Turn
 from tailrace_services.call_coach.model import CallOpportunity, Email
 from tailrace_services.call_coach.optimised.kept import kept
+from tailrace_services.call_coach.optimised.watches import tags_of_calls
 from tailrace_services.call_coach.tools.opportunity import (
     MOST_CALLS,
     MOST_EMAILS,
@@ -39,9 +39,6 @@ POLICY = CachePolicy("analyze_opportunity", ttl=3600.0)
 LINKS = CachePolicy("opportunity_calls", ttl=3600.0)
 ANSWER = TypeAdapter(OpportunityAnalysis)
 CALL_IDS = TypeAdapter(list[int])
-
-TAGGED_CALLS = 40
-"""Of more calls than these, an answer depends on all that happens to any call: that is seldom, and dearer to watch."""
 
 OBJECTS: tuple[Declaration, ...] = (
     Index("call_opportunities_opportunity", CallOpportunity, ["opportunity_id", "call_id"]),
@@ -105,17 +102,9 @@ async def analyze_opportunity(
             linked,
             tag("opportunities", "id", opportunity_id),
             tag("emails", "opportunity_id", opportunity_id),
-            *_of_calls(calls),
+            *tags_of_calls(calls),
         ),
     )
-
-
-def _of_calls(calls: list[int]) -> Iterator[str]:
-    for table, key in (("calls", "id"), ("speakers", "call_id"), ("transcripts", "call_id")):
-        if len(calls) > TAGGED_CALLS:
-            yield tag(table)
-        else:
-            yield from (tag(table, key, call_id) for call_id in calls)
 
 
 async def _linked(database: Database, opportunity_id: int) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -34,7 +35,7 @@ from tailrace_services.call_coach.tools.rep_insights import (
     rep_not_found,
 )
 
-__all__ = ["OBJECTS", "OWN_WEEKS", "PEERS", "REMARKS", "get_rep_insights", "read_rep_insights"]
+__all__ = ["OBJECTS", "OWN_WEEKS", "PEERS", "REMARKS", "Own", "get_rep_insights", "read_own", "read_rep_insights"]
 
 POLICY = CachePolicy("get_rep_insights", ttl=3600.0)
 ANSWER = TypeAdapter(RepInsights)
@@ -94,6 +95,16 @@ ORDER BY s.created_at DESC, s.id DESC LIMIT {REMARKED_SESSIONS}
 """)  # noqa: S608 - a constant
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A representative and their sessions by one rubric, by week and dimension."""
+
+    rep_id: int
+    rep: RepName
+    rubric_version: str | None
+    weeks: Mapping[date, Sequence[Marks]]
+
+
 async def get_rep_insights(cache: Cache, database: Database, question: GetRepInsights, now: datetime) -> RepInsights:
     """The answer, from the cache if it has it.
 
@@ -122,30 +133,48 @@ async def read_rep_insights(database: Database, question: GetRepInsights, period
         DatabaseError: one of its kinds.
     """
     product = question.product
-    summaries = EVERYTHING if product is None else ONE_PRODUCT
-    about = {} if product is None else {"product": product}
-    asked = {"email": question.rep_email, "rubric_version": question.rubric_version}
-    days = {"first_day": period.first_day, "last_day": period.last_day}
-    rows = await database.fetch(OWN_WEEKS[summaries], {**asked, **days, **about})
-    if not rows:
-        raise rep_not_found(question.rep_email)
-    weeks = _by_rubric(rows)
-    rubric = prevailing({name: _sessions(of_rubric) for name, of_rubric in weeks.items()}) or question.rubric_version
+    own = await read_own(database, question.rep_email, question.rubric_version, period, product)
     others: Sequence[Averages] = ()
     remarks: Sequence[Row[Any]] = ()
-    if rubric is not None:
-        whose = {"rep_id": rows[0].id, "rubric_version": rubric}
+    if own.rubric_version is not None:
+        whose = {"rep_id": own.rep_id, "rubric_version": own.rubric_version}
         others, remarks = await asyncio.gather(
-            _peers(database, summaries, {**whose, **pieces(period), **about}),
+            _peers(database, product, {**whose, **pieces(period)}),
             database.fetch(REMARKS, {**whose, "start": period.start, "end": period.end, "product": product}),
         )
+    return insights(
+        question, RepFacts(own.rep, period, own.rubric_version, own.weeks, others, [tuple(row) for row in remarks])
+    )
+
+
+async def read_own(
+    database: Database, email: str, rubric_version: str | None, period: Period, product: str | None = None
+) -> Own:
+    """A representative and their sessions, by one rubric: the one that is asked for, or that prevails.
+
+    Raises:
+        RequestError: 404, there is no such representative.
+        DatabaseError: one of its kinds.
+    """
+    asked = {"email": email, "rubric_version": rubric_version}
+    days = {"first_day": period.first_day, "last_day": period.last_day}
+    summaries, about = _about(product)
+    rows = await database.fetch(OWN_WEEKS[summaries], {**asked, **days, **about})
+    if not rows:
+        raise rep_not_found(email)
+    weeks = _by_rubric(rows)
+    rubric = prevailing({name: _sessions(of_rubric) for name, of_rubric in weeks.items()}) or rubric_version
     rep = RepName(rows[0].email, rows[0].name, rows[0].team)
-    facts = RepFacts(rep, period, rubric, weeks[rubric] if rubric else {}, others, [tuple(row) for row in remarks])
-    return insights(question, facts)
+    return Own(rows[0].id, rep, rubric, weeks.get(rubric or "", {}))
 
 
-async def _peers(database: Database, summaries: Summaries, parameters: Mapping[str, Any]) -> Sequence[Averages]:
-    (columns,) = await database.fetch(PEERS[summaries], parameters)
+def _about(product: str | None) -> tuple[Summaries, dict[str, str]]:
+    return (EVERYTHING, {}) if product is None else (ONE_PRODUCT, {"product": product})
+
+
+async def _peers(database: Database, product: str | None, parameters: Mapping[str, Any]) -> Sequence[Averages]:
+    summaries, about = _about(product)
+    (columns,) = await database.fetch(PEERS[summaries], {**parameters, **about})
     return [] if columns[0] is None else list(zip(*columns, strict=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from tailrace.cache import tag
 from tailrace.schema import Watch
 from tailrace_services.call_coach.model import (
@@ -17,7 +19,7 @@ from tailrace_services.call_coach.model import (
     Turn,
 )
 
-__all__ = ["WATCHES", "caller_tags"]
+__all__ = ["WATCHES", "caller_tags", "tags_of_calls"]
 
 WATCHES = (
     Watch(Call, key="id"),
@@ -32,7 +34,19 @@ WATCHES = (
     Watch(Caller, key="id"),
 )
 
+TAGGED_CALLS = 60
+"""Of more calls than these, an answer depends on whatever happens to any call: there are few such answers."""
+
 
 def caller_tags(caller_id: int) -> tuple[str, ...]:
     """What it depends on who may ask."""
     return (tag("callers", "id", caller_id),)
+
+
+def tags_of_calls(calls: Sequence[int]) -> Iterator[str]:
+    """What an answer depends on that has been read from these calls, their people and their turns."""
+    for table, key in (("calls", "id"), ("speakers", "call_id"), ("transcripts", "call_id")):
+        if len(calls) > TAGGED_CALLS:
+            yield tag(table)
+        else:
+            yield from (tag(table, key, call_id) for call_id in calls)

@@ -19,6 +19,10 @@ from tailrace_services.call_coach.api.v1.schemas.analyze_opportunity import (
     AnalyzeOpportunityRequest,
     AnalyzeOpportunityResponse,
 )
+from tailrace_services.call_coach.api.v1.schemas.get_learning_insights import (
+    GetLearningInsightsRequest,
+    GetLearningInsightsResponse,
+)
 from tailrace_services.call_coach.api.v1.schemas.get_rep_insights import GetRepInsightsRequest, GetRepInsightsResponse
 from tailrace_services.call_coach.api.v1.schemas.search_calls import SearchCallsRequest, SearchCallsResponse
 from tailrace_services.call_coach.api.v1.schemas.token import TokenResponse
@@ -68,6 +72,7 @@ def build_routes(coach: Coach, callers: Callers) -> APIRouter:
     _add_get_rep_insights(router, coach)
     _add_analyze_opportunity(router, coach)
     _add_search_calls(router, coach)
+    _add_get_learning_insights(router, coach)
     return router
 
 
@@ -112,3 +117,12 @@ def _add_search_calls(router: APIRouter, coach: Coach) -> None:
         """Calls that fit, in an order, page by page, with the moments that were looked for."""
         found = await coach.search_calls(request.question())
         return _json(SearchCallsResponse.of(found).json_bytes())
+
+
+def _add_get_learning_insights(router: APIRouter, coach: Coach) -> None:
+    @router.post("/tools/get_learning_insights", response_model=GetLearningInsightsResponse, responses=_failures(404))
+    @expensive
+    async def get_learning_insights(request: GetLearningInsightsRequest) -> Response:
+        """A representative beside the top performers: what they do differently, and moments to listen to."""
+        found = await coach.get_learning_insights(request.question())
+        return _json(GetLearningInsightsResponse.of(found).json_bytes())
