@@ -11,7 +11,7 @@ help:
 	@echo "make test    lint, types, import rules and every test"
 	@echo "make prove   measure the services as they were beside the services as they are"
 	@echo "make hunt    look for stale answers while servers are killed"
-	@echo "make bench   micro-benchmarks"
+	@echo "make bench   measure layers, limits, caches and stacks beside other packages"
 	@echo "make lint    format and fix"
 	@echo 'make up ARGS="--scale medium --port 8001"   options; --help lists them'
 

@@ -1,98 +1,72 @@
-"""Run the benchmarks: ``python -m bench [NAME ...] [--json FILE]``; ``--list`` names them.
+"""Run the benchmarks: ``python -m bench [GROUP ...] [--quick] [--json FILE]``; ``--list`` says what each group is.
 
-A benchmark is a module of this package with ``main()``, plain or ``async``, that returns an iterable of
-``Measurement``. Each module is imported only when it is run. Touches: the terminal, the file.
+Without names all are run that compare with other packages, in five minutes or so, and ``bench/results/latest.json``
+gets their results in place of earlier ones of the same groups. ``--quick`` takes a few rounds, to see that everything
+works; its figures say little and are kept only where ``--json`` says. Touches: the terminal, the file, and servers of
+its own in a temporary folder.
 
-Exit codes: 0 all ran; 1 one failed, the others ran; 2 wrong usage.
+Exit codes: 0 all ran; 1 something does not do its work, the others were measured; 2 wrong usage. What is not installed
+is left out, and the results say so.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import dataclasses
-import importlib
-import inspect
 import json
-import pkgutil
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
-from bench import Measurement
+from rich.console import Console
 
-__all__ = ["discover", "main", "run"]
+from bench.groups import GROUPS, Group
+from bench.report import document, merged, show, text
+from bench.session import Session
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Measurement))
+__all__ = ["main"]
 
-
-def discover(folder: Path) -> list[str]:
-    """The names of the modules in ``folder`` that may be benchmarks, in order."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
-
-
-def run(module: ModuleType) -> list[Measurement]:
-    """What the module's ``main()`` measured.
-
-    Raises:
-        AttributeError: it has no ``main()``.
-    """
-    found: Iterable[Measurement] = _settled(module.main)
-    return list(found or ())
+WIDTH = 130
+"""Columns of what is not read on a terminal."""
+LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run those that are named, or all, one after another; returns the exit code."""
+    """Run the groups that are named; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Runs the benchmarks.")
-    names = discover(Path(__file__).parent)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(names)}; by default all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements, an array of objects")
-    parser.add_argument("--list", action="store_true", help="only name them")
+    names = ", ".join(GROUPS)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{names}; by default all that compare")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where results go, in place of results/latest.json")
+    parser.add_argument("--quick", action="store_true", help="a few rounds, to see that everything works")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in names]
+    unknown = [name for name in options.groups if name not in GROUPS]
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}")
+        parser.error(f"no group {', '.join(unknown)}; there are {names}")
     if options.list:
-        print("\n".join(names))
+        print("\n".join(f"{name:<14} {group.about}" for name, group in GROUPS.items()))
         return 0
-    measured, failed = _run_all(options.names or names)
-    if options.json is not None:
-        text = json.dumps([dataclasses.asdict(one) for one in measured], indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
-    return 1 if failed else 0
+    chosen = {name: group for name, group in GROUPS.items() if name in options.groups}
+    chosen = chosen or {name: group for name, group in GROUPS.items() if group.compares}
+    path = options.json or (None if options.quick else LATEST)
+    return _run(chosen, path, quick=options.quick)
 
 
-def _run_all(names: Sequence[str]) -> tuple[list[Measurement], list[str]]:
-    measured: list[Measurement] = []
-    failed: list[str] = []
-    for name in names:
-        print(f"== {name}", file=sys.stderr, flush=True)
-        try:
-            found = run(importlib.import_module(f"bench.{name}"))
-        except Exception:
-            traceback.print_exc()
-            failed.append(name)
-            continue
-        measured += found
-        _print(found)
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return measured, failed
-
-
-def _settled(function: Callable[[], object]) -> Iterable[Measurement]:
-    result = function()
-    if inspect.iscoroutine(result):
-        result = asyncio.run(result)
-    return result  # type: ignore[return-value]
-
-
-def _print(found: Sequence[Measurement]) -> None:
-    for one in found:
-        ratio = "" if one.ratio_to_bare is None else f"  {one.ratio_to_bare:.2f}x bare"
-        print(f"{one.group:<14} {one.name:<36} {one.metric:<22} {one.value:>14,.2f} {one.unit}{ratio}", flush=True)
+def _run(chosen: dict[str, Group], path: Path | None, *, quick: bool) -> int:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    with Session(quick=quick) as session:
+        for name, group in chosen.items():
+            measured = session.run(name, group.measure)
+            show(name, measured, console)
+    if path is not None and session.runs:
+        found = document(session.runs)
+        if path == LATEST and path.exists():
+            found = merged(json.loads(path.read_text(encoding="utf-8")), found)
+        path.write_text(text(found), encoding="utf-8")
+    for problem in session.problems:
+        print(problem, file=sys.stderr)
+    return 1 if session.problems else 0
 
 
 if __name__ == "__main__":

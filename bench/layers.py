@@ -1,176 +1,176 @@
-"""CPU time of the HTTP layers, in process, beside a bare ASGI application and FastAPI in the same run.
-
-Rounds are interleaved and the quickest of each is taken, so that what else the machine does falls on all alike. Shown
-in microseconds of process CPU time a request, and as a ratio to the bare application.
-"""
+"""One layer at a time around a FastAPI service whose answer is bytes made before, ours beside other packages'."""
 
 from __future__ import annotations
 
-import asyncio
-import time
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
-from tailrace import Tailrace, cached
-from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
-from tailrace.settings import Settings
+from bench import peers
+from bench.application import Application
+from bench.asking import ASGIApp
+from bench.checks import counts, identifies, limits
+from bench.contender import Surroundings, Table
+from bench.service import bytes_ready, service
+from tailrace.asgi import (
+    LimitDefaults,
+    ProblemDetailsMiddleware,
+    RateLimitMiddleware,
+    RequestContextMiddleware,
+    RouteLimit,
+)
+from tailrace.asgi.load_shedding import LoadSheddingMiddleware
+from tailrace.limits import LeasedLimiter, Limiter, MemoryLimiter, SharedBuckets, ValkeyLimiter
+from tailrace.limits.limit import Mode
+from tailrace.observe import Metrics, exposition
+from tailrace.settings import ValkeySettings
 
-ROUNDS = 40
-REQUESTS = 50
-ITEMS = [{"id": number, "name": f"item {number}", "price": number * 1.5} for number in range(80)]
-BODY = b"x" * 4096
-HEADERS = [
-    (b"host", b"localhost:8000"),
-    (b"user-agent", b"bench/1"),
-    (b"accept", b"*/*"),
-    (b"accept-encoding", b"identity"),
-    (b"connection", b"keep-alive"),
-    (b"x-user", b"7"),
-]
+__all__ = ["TABLES"]
 
-
-async def bare(scope: Any, receive: Any, send: Any) -> None:
-    """An application that has its bytes ready."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"4096")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": BODY})
-
-
-def asking(app: Any, accept: bytes) -> Any:
-    """``app`` asked for another content coding."""
-    headers = [(name, accept if name == b"accept-encoding" else value) for name, value in HEADERS]
-
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        scope["headers"] = list(headers)
-        await app(scope, receive, send)
-
-    return serve
+MANY = 100
+OURS = "http_server_request_duration_seconds_count"
+INSTRUMENTATOR = "http_requests_total"
+EXPORTER = "starlette_requests_total"
 
 
-def service(*, tailrace: bool, routes: int = 2, settings: Settings | None = None) -> FastAPI:
-    """A FastAPI application with one cached and one plain endpoint, the last of ``routes``."""
-    app = FastAPI()
-    if tailrace:
-        Tailrace(app, settings or Settings(database_url=None, valkey_url=None))
+def made(routes: int = 2, add: Callable[[FastAPI], Any] = lambda app: app) -> Callable[[Surroundings], ASGIApp]:
+    """Makes the service with something added."""
 
-    async def items() -> Any:
-        return ITEMS
+    def make(surroundings: Surroundings) -> ASGIApp:
+        app = service(bare=True, routes=routes)
+        add(app)
+        return app
 
-    for number in range(routes - 2):
-        app.get(f"/other/{number}/{{x}}")(items)
-    app.get("/plain")(items)
+    return make
 
-    @app.get("/cached")
-    @cached(
-        ttl=600,
-        identity=lambda exchange: exchange.headers.get(b"x-user", b"").decode(),
-        depends_on=lambda identity, path, query: (f"calls:user_id={identity}",),
+
+def layer(kind: Any, **arguments: Any) -> Callable[[Surroundings], ASGIApp]:
+    """Makes the service inside a layer."""
+    return made(add=lambda app: app.add_middleware(kind, **arguments))
+
+
+def context_with_metrics(app: FastAPI) -> None:
+    """Our ids and our metrics, and nothing else of ours."""
+    metrics = Metrics()
+    app.add_middleware(RequestContextMiddleware, observer=metrics)
+
+    @app.get("/metrics")
+    async def shown() -> Response:
+        return Response(exposition(metrics.families.values(), worker=str(os.getpid())))
+
+
+def limited_by_tailrace(surroundings: Surroundings, *, mode: Mode | None = None) -> ASGIApp:
+    """The service with our limits: in memory, or on Valkey if there is a mode."""
+    app, limiter = service(bare=True), limiter_of(surroundings, mode)
+    general = (RouteLimit(surroundings.rate, name="general"),)
+    app.add_middleware(
+        RateLimitMiddleware, general=general, limiter=limiter, defaults=LimitDefaults(mode=mode or "exact")
     )
-    async def kept() -> Any:
-        return ITEMS
-
-    return app
+    return peers.ending(app, limiter.aclose)
 
 
-def scope_of(path: str) -> dict[str, Any]:
-    """What a server hands over for a GET."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 8000),
-        "client": ("127.0.0.1", 50000),
-        "scheme": "http",
-        "method": "GET",
-        "root_path": "",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": list(HEADERS),
-        "state": {},
-    }
+def limiter_of(surroundings: Surroundings, mode: Mode | None) -> Limiter:
+    """One that fails when Valkey does, rather than deciding without it."""
+    if mode is None:
+        return MemoryLimiter()
+    buckets = SharedBuckets(surroundings.valkey_url, settings=ValkeySettings(timeout=10.0))
+    return LeasedLimiter(buckets) if mode == "leased" else ValkeyLimiter(buckets)
 
 
-async def _receive() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def depending(make: Callable[..., Any], *, valkey: bool = False) -> Callable[[Surroundings], ASGIApp]:
+    """Makes the service with a limiting dependency."""
+
+    def made_with(surroundings: Surroundings) -> ASGIApp:
+        given = (surroundings.valkey_url,) if valkey else ()
+        return service(bare=True, dependencies=[make(surroundings, *given)])
+
+    return made_with
 
 
-async def _send(message: Any) -> None:
-    return None
+def slowapi(surroundings: Surroundings, *, middleware: bool, valkey: bool = False) -> ASGIApp:
+    """The service with slowapi."""
+    url = surroundings.valkey_url if valkey else ""
+    return peers.by_slowapi(surroundings, url, middleware=middleware, bare=True)
 
 
-async def one_round(app: Any, path: str, requests: int) -> float:
-    """Microseconds of CPU a request, over one short round."""
-    scopes = [scope_of(path) for _ in range(requests)]
-    began = time.process_time()
-    for scope in scopes:
-        await app(scope, _receive, _send)
-    return (time.process_time() - began) / requests * 1e6
+BARE = Application("bare ASGI", lambda surroundings: bytes_ready(), computes=None)
+FASTAPI = Application("FastAPI", made())
 
 
-async def measure(subjects: dict[str, tuple[Any, str]], *, rounds: int = ROUNDS) -> dict[str, float]:
-    """The quickest round of each subject, all interleaved."""
-    best = dict.fromkeys(subjects, float("inf"))
-    for _ in range(rounds):
-        for name, (app, path) in subjects.items():
-            best[name] = min(best[name], await one_round(app, path, REQUESTS))
-    return best
+def _metrics(routes: int) -> tuple[Application, ...]:
+    return (
+        Application(
+            "Tailrace: request context, metrics", made(routes, context_with_metrics), checks=(identifies, counts(OURS))
+        ),
+        Application(
+            "prometheus-fastapi-instrumentator",
+            made(routes, peers.instrumented),
+            peers=("prometheus-fastapi-instrumentator",),
+            checks=(counts(INSTRUMENTATOR),),
+        ),
+        Application(
+            "starlette_exporter",
+            made(routes, peers.with_exporter),
+            peers=("starlette-exporter",),
+            checks=(counts(EXPORTER),),
+        ),
+    )
 
 
-def rows(found: dict[str, float]) -> list[dict[str, Any]]:
-    """The figures as rows, added cost in place of the whole where a layer stands around something."""
-    base = found["bare ASGI"]
-    added = {
-        "stack, not cached, added to FastAPI": found["stack, not cached"] - found["FastAPI"],
-        "stack, not cached, zstd, added to FastAPI": found["stack, not cached, zstd"] - found["FastAPI"],
-        "stack, 100 routes, added to FastAPI": found["stack, 100 routes"] - found["FastAPI, 100 routes"],
-        "request context, added to bare ASGI": found["request context"] - base,
-        "problem details, added to bare ASGI": found["problem details"] - base,
-        "stack, hit, added to bare ASGI": found["stack, hit"] - base,
-        "stack, hit, Tailrace served, added": found["stack, hit, Tailrace served"] - base,
-    }
-    return [
-        {
-            "group": "layers",
-            "name": name,
-            "metric": "cpu_per_request",
-            "value": round(value, 2),
-            "unit": "us",
-            "ratio_to_bare": round(value / base, 2),
-        }
-        for name, value in {**found, **added}.items()
+def _limiters(*, valkey: bool) -> tuple[Application, ...]:
+    """A contender for each way to limit."""
+    needs = frozenset({"valkey"}) if valkey else frozenset[str]()
+
+    def one(name: str, make: Callable[[Surroundings], ASGIApp], *packages: str) -> Application:
+        return Application(name, make, peers=packages, needs=needs, checks=(limits,))
+
+    redis = ("redis",) if valkey else ()
+    found = [
+        one("fastapi-limiter", depending(peers.by_fastapi_limiter, valkey=valkey), "fastapi-limiter", "redis"),
+        one("limits, as a dependency", depending(peers.by_limits, valkey=valkey), "limits", *redis),
+        one("throttled-py, as a dependency", depending(peers.by_throttled, valkey=valkey), "throttled-py", *redis),
+        one("slowapi, its decorator", partial(slowapi, middleware=False, valkey=valkey), "slowapi", *redis),
+        one("slowapi, its middleware", partial(slowapi, middleware=True, valkey=valkey), "slowapi", *redis),
     ]
+    if valkey:
+        return (
+            one("Tailrace: limits, exact", partial(limited_by_tailrace, mode="exact")),
+            one("Tailrace: limits, leased", partial(limited_by_tailrace, mode="leased")),
+            *found,
+        )
+    return (
+        one("Tailrace: limits", limited_by_tailrace),
+        *found,
+    )
 
 
-def subjects() -> dict[str, tuple[Any, str]]:
-    """What is compared."""
-    plain, stacked = service(tailrace=False), service(tailrace=True)
-    many, stacked_many = service(tailrace=False, routes=100), service(tailrace=True, routes=100)
-    wrap: Callable[[Any], Any]
-    made: dict[str, tuple[Any, str]] = {"bare ASGI": (bare, "/")}
-    for name, wrap in (("request context", RequestContextMiddleware), ("problem details", ProblemDetailsMiddleware)):
-        made[name] = (wrap(bare), "/")
-    made["FastAPI"] = (plain, "/plain")
-    made["stack, not cached"] = (stacked, "/plain")
-    made["FastAPI, 100 routes"] = (many, "/plain")
-    made["stack, 100 routes"] = (stacked_many, "/plain")
-    made["stack, hit"] = (stacked, "/cached")
-    made["stack, hit, Tailrace served"] = (stacked.state.tailrace, "/cached")
-    # The same entry is served in the coding that it is stored in, and in another.
-    made["stack, hit, zstd, Tailrace served"] = (asking(stacked.state.tailrace, b"zstd"), "/cached")
-    made["stack, not cached, zstd"] = (asking(stacked, b"zstd"), "/plain")
-    return made
-
-
-def main() -> list[dict[str, Any]]:
-    """Measure and print."""
-    found = rows(asyncio.run(measure(subjects())))
-    for row in found:
-        print(f"{row['name']:<40} {row['value']:>9.2f} us  {row['ratio_to_bare']:>8.2f} x bare")
-    return found
-
-
-if __name__ == "__main__":
-    main()
+TABLES = (
+    Table(
+        "layers",
+        (
+            BARE,
+            FASTAPI,
+            Application("Tailrace: request context", layer(RequestContextMiddleware), checks=(identifies,)),
+            Application(
+                "asgi-correlation-id",
+                made(add=peers.with_id),
+                peers=("asgi-correlation-id",),
+                checks=(identifies,),
+            ),
+            *_metrics(2),
+            Application("Tailrace: problem details", layer(ProblemDetailsMiddleware)),
+            Application("Tailrace: load shedding", layer(LoadSheddingMiddleware)),
+        ),
+        baseline="FastAPI",
+    ),
+    Table(
+        f"layers, {MANY} routes",
+        (BARE, Application("FastAPI", made(MANY)), *_metrics(MANY)),
+        baseline="FastAPI",
+    ),
+    Table("layers, limits in memory", (BARE, FASTAPI, *_limiters(valkey=False)), baseline="FastAPI"),
+    Table("layers, limits on Valkey", (BARE, FASTAPI, *_limiters(valkey=True)), baseline="FastAPI"),
+)

@@ -1,153 +1,104 @@
-"""Server CPU a request over loopback: uvicorn, uvloop and httptools in a process each, loaded by ``tailrace.verify``.
+"""Servers over loopback: CPU of the server a request, and requests a second, by uvicorn and by granian.
 
-Two loads: users who send as soon as they are answered, so that the server is always busy; and a fixed rate, the same
-for all, so that all sleep and are woken as often. Rounds are interleaved and the median counts, so that what else the
-machine does falls on all alike. CPU is all that the kernel has accounted to the server's process; what the same server
-uses while nobody asks it (the relay's passes) is in it, and shown by itself as well. The bare application sends the
-least there can be, and once the same header fields as a hit, since a server pays for every field.
+Every contender is served in a process of its own, with uvloop. Eight users send as soon as they are answered, so that
+the server is always busy; the load comes from ``tailrace.verify`` in this process, on the same machine. Turns are
+interleaved, in an order drawn anew each round. CPU is all that the kernel has accounted to the server's process, its
+threads included; what it uses while nobody asks is in it, and shown by itself as well.
+
+Contenders are proved in process before (``bench.arena``). Here the answer is looked at again as it comes over the wire,
+and each turn's requests are compared with how often the endpoint was entered.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import multiprocessing
+import os
 import socket
-import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
+from multiprocessing.connection import Connection
+from random import Random
 from statistics import median
 from typing import Any
 
-import asyncpg
 import uvicorn
 import uvloop
-from pydantic import SecretStr
 
 from bench import Measurement
-from bench.layers import ITEMS, service
-from tailrace.embedded import PostgresServer, ValkeyServer
-from tailrace.settings import Settings
+from bench.application import Application
+from bench.arena import PROVE_TIMEOUT, failures, received, seated, told
+from bench.asking import HOST, Answer, ASGIApp
+from bench.checks import answers, computed_times, hits
+from bench.contender import NotWorkingError, Surroundings
+from bench.service import CALLS
+from bench.stacks import BARE, OVER_LOOPBACK
+from tailrace.embedded import free_port
 from tailrace.verify.client import Connections, Request
-from tailrace.verify.driver import LoadResult, closed_loop, open_loop
+from tailrace.verify.driver import closed_loop
 
-ROUNDS = 10
-SECONDS = 0.3
+__all__ = ["SERVERS", "cpu_seconds", "measure"]
+
+SECONDS = 0.25
 IDLE = 1.0
 USERS = 8
-RATE = 800
-CALLER = {"x-user": "7", "accept": "*/*", "user-agent": "bench/1"}
-BODY = bytes(str(ITEMS).replace("'", '"').replace(" ", ""), "ascii")
-FEWEST = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
-AS_A_HIT = [
-    *FEWEST,
-    (b"cache-control", b"private, no-cache"),
-    (b"etag", b'"cae66941d9efbd404e4d88758ea67670"'),
-    (b"age", b"0"),
-    (b"cache-status", b"tailrace; hit; ttl=599"),
-    (b"x-request-id", b"0123456789ab-1f"),
-    (b"x-response-time", b"0.012ms"),
-]
-
+START = 20.0
+"""Seconds within which a server must answer."""
 SCHEDULED = 2
 """CPUCLOCK_SCHED: the scheduler's own account, of which a process's CPU clock is made."""
 
-NextRequest = Callable[[int, int], Request]
+
+class OverTheWire:
+    """Asks a server; a caller cannot be chosen, it is this machine."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def get(self, target: str, *, accepts: str = "identity", caller: str = HOST) -> Answer:
+        """The whole answer."""
+        response = await self._connections.send(request_for(target, accepts))
+        lines = response.head.decode("latin-1").split("\r\n")[1:]
+        fields = (line.partition(":") for line in lines if line)
+        return Answer(response.status, {name.lower(): value.strip() for name, _, value in fields}, response.body)
 
 
-@dataclass
-class Subject:
-    """A server to load, and with what. ``rounds`` in microseconds a request, ``idle`` in CPU milliseconds a second."""
+@dataclass(slots=True)
+class Served:
+    """A contender's server, and what was measured of it.
 
-    name: str
-    make: Callable[[], Any]
-    asks: NextRequest
-    compared_with: str = "bare ASGI"
+    Attributes:
+        cpu: microseconds a request, by turn.
+        rate: requests a second, by turn.
+        idle: CPU milliseconds a second, while nobody asks.
+    """
+
+    contender: Application
+    url: str
+    pid: int
+    cpu: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
     idle: float = 0.0
-    process: Any = None
-    url: str = ""
-    rounds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-    def cost(self, load: str) -> float:
-        """The median round, microseconds a request."""
-        return median(self.rounds[load])
 
 
-def bare(headers: list[tuple[bytes, bytes]]) -> Any:
-    """An application that has its bytes ready."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": BODY})
-
-    return app
+def request_for(target: str, accepts: str) -> Request:
+    """What users send, the same as in process."""
+    fields = {"user-agent": "bench/1", "accept": "*/*", "accept-encoding": accepts, "x-user": "7"}
+    return Request("asked", target, headers=fields)
 
 
-def subjects(database_url: str, valkey_url: str) -> list[Subject]:
-    """What is compared."""
-    settings = Settings(database_url=SecretStr(database_url), valkey_url=SecretStr(valkey_url))
-    cached, plain = Request("cached", "/cached", headers=CALLER), Request("plain", "/plain", headers=CALLER)
-    numbers = itertools.count()
+def measure(
+    server: str, contenders: Sequence[Any], surroundings: Surroundings, rounds: int, advance: Callable[[], None]
+) -> list[Measurement]:
+    """Load them all.
 
-    def again(user: int, turn: int) -> Request:
-        return cached
-
-    def uncached(user: int, turn: int) -> Request:
-        return plain
-
-    def new(user: int, turn: int) -> Request:
-        return Request("new", f"/cached?n={next(numbers)}", headers=CALLER)
-
-    def stacked(given: Settings | None = None) -> Any:
-        return service(tailrace=True, settings=given)
-
-    return [
-        Subject("bare ASGI", lambda: bare(FEWEST), uncached),
-        Subject("bare ASGI, fields of a hit", lambda: bare(AS_A_HIT), uncached),
-        Subject("hit, memory, Tailrace served", lambda: stacked().state.tailrace, again),
-        Subject("hit, memory, application served", stacked, again),
-        Subject("hit, tiered, Tailrace served", lambda: stacked(settings).state.tailrace, again),
-        Subject("hit, tiered, application served", lambda: stacked(settings), again),
-        Subject("FastAPI", lambda: service(tailrace=False), uncached),
-        Subject("not cached, through the layers", lambda: stacked(settings), uncached, "FastAPI"),
-        Subject("miss, memory", stacked, new, "FastAPI"),
-        Subject("miss, tiered", lambda: stacked(settings), new, "FastAPI"),
-    ]
-
-
-def _serve(make: Callable[[], Any], listener: socket.socket) -> None:
-    config = uvicorn.Config(make(), loop="uvloop", http="httptools", access_log=False, log_level="warning")
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-@contextmanager
-def _served(all_of_them: list[Subject]) -> Iterator[None]:
-    fork = multiprocessing.get_context("fork")
-    try:
-        for subject in all_of_them:
-            with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-                subject.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                subject.process = fork.Process(target=_serve, args=(subject.make, listener), daemon=True)
-                subject.process.start()
-        yield
-    finally:
-        for subject in all_of_them:
-            if subject.process is not None:
-                subject.process.terminate()
-        for subject in all_of_them:
-            if subject.process is not None:
-                subject.process.join()
+    Raises:
+        NotWorkingError: one does not do its work.
+    """
+    with ExitStack() as stack:
+        served = [stack.enter_context(_served(server, each, surroundings)) for each in contenders]
+        uvloop.run(_measure(served, rounds, advance))
+    return _rows(server, served)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -155,86 +106,124 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | SCHEDULED)
 
 
-async def _warm(subject: Subject) -> None:
-    """Load until the server answers as it will be measured: a hit is one only once the horizon is trusted."""
-    expected = "tailrace; hit" if subject.name.startswith("hit") else ""
-    async with Connections(subject.url) as connections, asyncio.timeout(30):
-        while True:
-            exchange = await connections.exchange(subject.asks(0, 0))
-            response = exchange.response
-            answered = response is not None and response.status == 200
-            if response is not None and answered and (response.header("cache-status") or "").startswith(expected):
-                return
-            await asyncio.sleep(0.02)
+@contextmanager
+def _served(server: str, contender: Application, surroundings: Surroundings) -> Iterator[Served]:
+    with seated(_serve, server, contender.name, surroundings) as pipe:
+        port, pid = told(pipe, f"{server}: {contender.name}", PROVE_TIMEOUT)
+        yield Served(contender, f"http://{HOST}:{port}", pid)
 
 
-async def _closed(subject: Subject, connections: Connections) -> LoadResult:
-    return await closed_loop(connections, subject.asks, users=USERS, duration=SECONDS)
-
-
-async def _paced(subject: Subject, connections: Connections) -> LoadResult:
-    due = [number / RATE for number in range(round(RATE * SECONDS))]
-    return await open_loop(connections, [subject.asks(0, turn) for turn in range(len(due))], due)
-
-
-LOADS = {"closed loop": _closed, f"{RATE} a second": _paced}
-
-
-async def _round(subject: Subject, load: str) -> None:
-    async with Connections(subject.url) as connections:
-        before = cpu_seconds(subject.process.pid)
-        result = await LOADS[load](subject, connections)
-        used = cpu_seconds(subject.process.pid) - before
-    if result.errors:
-        raise RuntimeError(f"{subject.name}: {dict(result.errors)}")
-    subject.rounds[load].append(used / result.requests * 1e6)
-
-
-async def _measure(all_of_them: list[Subject]) -> None:
-    for subject in all_of_them:
-        await _warm(subject)
-        await _round(subject, "closed loop")
-        subject.rounds.clear()
-    before = [cpu_seconds(subject.process.pid) for subject in all_of_them]
+async def _measure(served: Sequence[Served], rounds: int, advance: Callable[[], None]) -> None:
+    for each in served:
+        try:
+            await _prove(each)
+        except (NotWorkingError, TimeoutError) as error:
+            raise NotWorkingError(f"{each.contender.name}: {error}") from error
+        await _turn(each)
+        each.cpu.clear()
+        each.rate.clear()
+    before = [cpu_seconds(each.pid) for each in served]
     await asyncio.sleep(IDLE)
-    for subject, used in zip(all_of_them, before, strict=True):
-        subject.idle = (cpu_seconds(subject.process.pid) - used) / IDLE * 1000
-    for _ in range(ROUNDS):
-        for load in LOADS:
-            for subject in all_of_them:
-                await _round(subject, load)
+    for each, used in zip(served, before, strict=True):
+        each.idle = (cpu_seconds(each.pid) - used) / IDLE * 1000
+    for number in range(rounds):
+        for each in Random(number).sample(served, len(served)):
+            await _turn(each)
+        advance()
 
 
-async def _install(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute((files("tailrace.schema") / "installation.sql").read_text(encoding="utf-8"))
-    finally:
-        await connection.close()
+async def _prove(served: Served) -> None:
+    contender = served.contender
+    async with Connections(served.url) as connections:
+        asker = OverTheWire(connections)
+        async with asyncio.timeout(START):
+            while (await connections.exchange(request_for(contender.target, contender.accepts))).error:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        if contender.computes == 0:
+            await hits(asker, contender)
+        await answers(asker, contender)
+        if contender.computes == 1 and await computed_times(asker, contender, 3) != 3:
+            raise NotWorkingError("answered without being computed")
 
 
-def main() -> list[Measurement]:
-    """Measure, with a PostgreSQL and a Valkey of its own."""
-    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres = PostgresServer(folder / "postgres", settings={"fsync": "off"})
-        with postgres, ValkeyServer(folder / "valkey") as valkey:
-            asyncio.run(_install(postgres.url()))
-            found = subjects(postgres.url(), valkey.url)
-            with _served(found):
-                uvloop.run(_measure(found))
-    by_name = {subject.name: subject for subject in found}
-    measured = []
-    for subject in found:
-        for load in LOADS:
-            cost = subject.cost(load)
-            ratio = round(cost / by_name[subject.compared_with].cost(load), 3)
-            measured.append(Measurement("loopback", subject.name, f"server CPU, {load}", round(cost, 2), "us", ratio))
-        measured.append(Measurement("loopback", subject.name, "CPU while idle", round(subject.idle, 2), "ms/s"))
-    return measured
+async def _turn(served: Served) -> None:
+    contender = served.contender
+    request = request_for(contender.target, contender.accepts)
+    async with Connections(served.url) as connections:
+        asker = OverTheWire(connections)
+        computed = await _computed(asker, contender)
+        before = cpu_seconds(served.pid)
+        result = await closed_loop(connections, lambda user, turn: request, users=USERS, duration=SECONDS)
+        used = cpu_seconds(served.pid) - before
+        computed = await _computed(asker, contender) - computed
+    statuses = dict(result.total().statuses)
+    if result.errors or set(statuses) != {200}:
+        raise NotWorkingError(f"{contender.name}: {dict(result.errors)} {statuses}")
+    if computed != result.requests * (contender.computes or 0):
+        raise NotWorkingError(f"{contender.name}: computed {computed} times at {result.requests} requests")
+    served.cpu.append(used / result.requests * 1e6)
+    served.rate.append(result.requests_per_second)
 
 
-if __name__ == "__main__":
-    for one in main():
-        print(f"{one.name:<36} {one.metric:<26} {one.value:>9.2f} {one.unit:<5} {one.ratio_to_bare or ''}")
+async def _computed(asker: OverTheWire, contender: Application) -> int:
+    return 0 if contender.computes is None else int((await asker.get(CALLS)).json())
+
+
+def _rows(server: str, served: Sequence[Served]) -> list[Measurement]:
+    bare = next(min(each.cpu) for each in served if each.contender.name == BARE.name)
+    rows = []
+    for each in served:
+        name, cost = each.contender.name, min(each.cpu)
+        rows += [
+            Measurement(server, name, "server CPU a request", cost, "us", cost / bare),
+            Measurement(server, name, "median", median(each.cpu), "us"),
+            Measurement(server, name, "requests", max(each.rate), "1/s"),
+            Measurement(server, name, "CPU while idle", each.idle, "ms/s"),
+        ]
+    return rows
+
+
+# --- in the server's process ------------------------------------------------------------------------------------------
+
+
+def _serve(pipe: Connection, server: str, contender: str, surroundings: Surroundings) -> None:
+    async def run() -> None:
+        found: Any = next(each for each in OVER_LOOPBACK.contenders if each.name == contender)
+        await SERVERS[server](pipe, found.make(surroundings))
+
+    failures(pipe, run)
+
+
+async def _by_uvicorn(pipe: Connection, app: ASGIApp) -> None:
+    with socket.create_server((HOST, 0), backlog=128) as listener:
+        config = uvicorn.Config(app, http="httptools", lifespan="on", access_log=False, log_level="warning")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        pipe.send((listener.getsockname()[1], os.getpid()))
+        await _closed(pipe, serving)
+        server.should_exit = True
+        await serving
+
+
+async def _by_granian(pipe: Connection, app: ASGIApp) -> None:
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    port = free_port()
+    server = Server(app, HOST, port, interface=Interfaces.ASGI, log_enabled=False)
+    serving = asyncio.create_task(server.serve())
+    pipe.send((port, os.getpid()))
+    await _closed(pipe, serving)
+    server.stop()
+    await serving
+
+
+async def _closed(pipe: Connection, serving: asyncio.Task[Any]) -> None:
+    """Wait until nobody listens to the pipe any more, or serving ends by itself."""
+    waiting = asyncio.create_task(received(pipe))
+    await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+SERVERS = {"uvicorn": _by_uvicorn, "granian": _by_granian}

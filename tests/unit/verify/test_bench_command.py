@@ -1,61 +1,81 @@
-"""``python -m bench`` runs what it is told and says what failed."""
+"""``python -m bench`` runs what it is told, keeps what it found, and says what did not work."""
 
 from __future__ import annotations
 
 import json
-import types
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench import Measurement
-from bench.__main__ import discover, main, run
+from bench.__main__ import main
+from bench.contender import NotWorkingError
+from bench.groups import GROUPS, Group
+from bench.report import merged
 
 
-def test_benchmarks_are_the_modules_of_the_folder() -> None:
-    """Whatever module is put there is found; private ones are not."""
-    names = discover(Path(main.__code__.co_filename).parent)
-    assert "load_driver" in names
-    assert not any(name.startswith("_") for name in names)
+def one_row(session: Any) -> Iterable[Measurement]:
+    return [Measurement("good, in memory", "ours", "CPU", 1.23456, "us", 2.0)]
 
 
-def test_plain_and_asynchronous_benchmarks_run() -> None:
-    """``main`` may be a coroutine function."""
-    one = Measurement("g", "n", "m", 1.0, "us")
-
-    async def later() -> list[Measurement]:
-        return [one]
-
-    assert run(types.SimpleNamespace(main=lambda: iter([one]))) == [one]  # type: ignore[arg-type]
-    assert run(types.SimpleNamespace(main=later)) == [one]  # type: ignore[arg-type]
+def broken(session: Any) -> Iterable[Measurement]:
+    raise NotWorkingError("answered with 500")
 
 
-def test_a_failure_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The measurements of those that ran are written, and the exit code says that one did not."""
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two groups in place of the real ones, one of which does not work."""
+    found = {"bad": Group("fails", broken), "good": Group("works", one_row), "slow": Group("x", broken, compares=False)}
+    monkeypatch.setattr("bench.__main__.GROUPS", found)
 
-    def load(name: str) -> types.SimpleNamespace:
-        def measured() -> list[Measurement]:
-            if name == "bench.bad":
-                raise RuntimeError("broken")
-            return [Measurement("g", name, "m", 1.0, "us", 2.0)]
 
-        return types.SimpleNamespace(main=measured)
-
-    monkeypatch.setattr("bench.__main__.discover", lambda folder: ["bad", "good"])
-    monkeypatch.setattr("bench.__main__.importlib.import_module", load)
+@pytest.mark.usefixtures("groups")
+def test_a_failure_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The measurements of those that ran are written, and the exit code and a line say that one did not."""
     assert main(["--json", str(tmp_path / "out.json")]) == 1
-    (row,) = json.loads((tmp_path / "out.json").read_text())
-    assert row == {
-        "group": "g",
-        "name": "bench.good",
-        "metric": "m",
-        "value": 1.0,
-        "unit": "us",
-        "ratio_to_bare": 2.0,
-    }
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["rows"] == [
+        {"group": "good, in memory", "name": "ours", "metric": "CPU", "value": 1.235, "unit": "us", "ratio_to_bare": 2}
+    ]
+    assert list(found["runs"]) == ["good"]
+    assert "answered with 500" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("groups")
+def test_what_is_named_is_run_and_nothing_else(tmp_path: Path) -> None:
+    """A quick run keeps its figures only where it is told."""
+    assert main(["good", "--quick", "--json", str(tmp_path / "out.json")]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["runs"]["good"]["quick"] is True
 
 
 def test_an_unknown_name_is_wrong_usage() -> None:
-    """A name that is no benchmark ends with 2, before anything is run."""
+    """A name that is no group ends with 2, before anything is run."""
     with pytest.raises(SystemExit) as ended:
         main(["nothing-like-that"])
     assert ended.value.code == 2
+
+
+def test_every_group_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--list`` has a line for each and runs none."""
+    assert main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(GROUPS)
+
+
+def test_a_run_replaces_its_own_rows_only() -> None:
+    """What another run found stays, with the time at which it was found."""
+
+    def run_of(taken: str, *groups: str) -> dict[str, Any]:
+        return {"taken": taken, "groups": list(groups)}
+
+    old = {
+        "machine": "old",
+        "runs": {"a": run_of("then", "a, 1", "a, 2"), "b": run_of("then", "b")},
+        "rows": [{"group": "a, 1", "value": 1}, {"group": "a, 2", "value": 1}, {"group": "b", "value": 1}],
+    }
+    new = {"machine": "new", "runs": {"a": run_of("now", "a, 1")}, "rows": [{"group": "a, 1", "value": 2}]}
+    assert merged(old, new) == {
+        "machine": "new",
+        "runs": {"a": run_of("now", "a, 1"), "b": run_of("then", "b")},
+        "rows": [{"group": "a, 1", "value": 2}, {"group": "b", "value": 1}],
+    }

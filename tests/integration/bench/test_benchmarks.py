@@ -1,0 +1,109 @@
+"""Every benchmark in its short form: all contenders work, and each leaves its rows. No figure is judged.
+
+Contenders of other packages take part where those are installed (``make bench`` installs them).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import Measurement
+from bench.application import Application
+from bench.asking import ASGIApp
+from bench.checks import identifies, limits
+from bench.contender import TIGHT, NotWorkingError, Surroundings
+from bench.service import KEPT, bytes_ready, service
+from bench.tables import TABLES
+
+ROOT = Path(__file__).resolve().parents[3]
+COLUMNS = [field.name for field in fields(Measurement)]
+
+
+def results(folder: Path, group: str) -> dict[str, Any]:
+    """What a quick run of the command found; it ends with 0 only if every contender was proved."""
+    file = folder / "results.json"
+    command = [sys.executable, "-m", "bench", group, "--quick", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(file.read_text())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("group", ["layers", "compression", "caches", "limits", "stacks", "uvicorn", "granian"])
+def test_every_contender_works(group: str, tmp_path: Path) -> None:
+    """Each leaves its rows; who is left out is named, and only for a package that is not there."""
+    found = results(tmp_path, group)
+    run = found["runs"][group]
+    for row in found["rows"]:
+        assert list(row) == COLUMNS
+        assert math.isfinite(row["value"])
+        assert row["ratio_to_bare"] is None or row["ratio_to_bare"] > 0
+    measured = {(row["group"], row["name"]) for row in found["rows"]}
+    assert all(why.endswith("not installed") for why in run["absent"])
+    for table in (TABLES[name] for name in run["groups"] if name in TABLES):
+        for contender in table.contenders:
+            left_out = any(why.startswith(f"{table.name}: {contender.name}: ") for why in run["absent"])
+            assert ((table.name, contender.name) in measured) is not left_out
+
+
+def test_four_processes_admit_what_one_limit_allows(tmp_path: Path) -> None:
+    """On Valkey as many as are allowed, and one for each 0.6 s that it took; in memory each process counts alone."""
+    rows = {(row["name"], row["metric"]): row["value"] for row in results(tmp_path, "admitted")["rows"]}
+    took = rows["Tailrace, exact, on Valkey", "time"]
+    assert 100 <= rows["Tailrace, exact, on Valkey", "admitted, 100 allowed"] <= 101 + took / 0.6
+    assert 1 <= rows["Tailrace, leased, on Valkey", "admitted, 100 allowed"] <= 101 + took / 0.6
+    assert rows["Tailrace, in memory", "admitted, 100 allowed"] >= 400
+
+
+@pytest.mark.parametrize(
+    ("contender", "why"),
+    [
+        (Application("another body", lambda _: bytes_ready(b"[]"), computes=None), "another body"),
+        (Application("not coded", lambda _: service(), accepts="gzip", coding="gzip"), "no coding"),
+        (Application("no id", lambda _: service(), checks=(identifies,)), "ids"),
+        (Application("no limit", lambda _: service(), checks=(limits,)), f"{TIGHT + 1} requests admitted"),
+        (Application("never kept", lambda _: service(), target=KEPT, computes=0), "still computed"),
+        (Application("not there", lambda _: service(), target="/nothing"), "answered with 404"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Application) else "",
+)
+async def test_who_does_not_work_gets_no_figure(
+    contender: Application, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A contender that does not do what it is compared for is an error, and the error says what was seen."""
+    monkeypatch.setattr("bench.checks.WARM", 0.1)
+    with pytest.raises(NotWorkingError, match=why):
+        await contender.prove(Surroundings(allowed=TIGHT))
+
+
+async def test_a_cache_that_forgets_while_it_is_measured_gets_no_figure() -> None:
+    """Hits are counted in every round, not only before."""
+    forgetting = False
+
+    def make(surroundings: Surroundings) -> ASGIApp:
+        def kept(endpoint):  # type: ignore[no-untyped-def]
+            answer = None
+
+            async def at_most_once(*arguments, **named):  # type: ignore[no-untyped-def]
+                nonlocal answer
+                if answer is None or forgetting:
+                    answer = await endpoint(*arguments, **named)
+                return answer
+
+            at_most_once.__wrapped__ = endpoint  # type: ignore[attr-defined]
+            return at_most_once
+
+        return service(kept=kept)
+
+    contender = Application("forgetful", make, target=KEPT, computes=0)
+    async with contender.ready(Surroundings()) as spend:
+        assert await spend(5) > 0
+        forgetting = True
+        with pytest.raises(NotWorkingError, match="computed 5 times"):
+            await spend(5)
