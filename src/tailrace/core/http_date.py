@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import calendar
 import re
-import time
+from datetime import UTC, datetime, timedelta
 
 __all__ = ["format_http_date", "parse_http_date"]
 
@@ -26,6 +26,7 @@ _FORMS = tuple(
 )
 _LONGEST = 40
 CENTURY = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = 50
 
 
@@ -51,7 +52,7 @@ def parse_http_date(value: bytes | None, now: float) -> int | None:
         return None
     year = int(found["year"])
     if len(found["year"]) == 2:
-        year = _full_year(year, time.gmtime(now).tm_year)
+        year = _full_year(year, _moment(now).year)
     month = _MONTHS.index(found["month"].lower()) + 1
     day, hour, minute, second = (int(found[part]) for part in ("day", "hour", "minute", "second"))
     # 60 is a leap second.
@@ -66,9 +67,13 @@ def format_http_date(moment: float) -> bytes:
     >>> format_http_date(784111777.9)
     b'Sun, 06 Nov 1994 08:49:37 GMT'
     """
-    year, month, day, hour, minute, second, weekday, *_ = time.gmtime(moment)
-    names = _DAYS[weekday].title(), _MONTHS[month - 1].title()
-    return f"{names[0]}, {day:02} {names[1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT".encode("ascii")
+    at = _moment(moment)
+    names = _DAYS[at.weekday()].title(), _MONTHS[at.month - 1].title()
+    return f"{names[0]}, {at.day:02} {names[1]} {at.year:04} {at:%H:%M:%S} GMT".encode("ascii")
+
+
+def _moment(seconds: float) -> datetime:
+    return EPOCH + timedelta(seconds=int(seconds))
 
 
 def _full_year(short: int, this_year: int) -> int:
