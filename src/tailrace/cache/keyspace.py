@@ -13,6 +13,9 @@ from tailrace.stores import Store
 
 __all__ = ["Freshness", "Keyspace"]
 
+STAMPS = "tailrace"
+"""What the keys of stamps begin with, in every namespace."""
+
 
 class Freshness(Protocol):
     """What a cache must know of the database; ``tailrace.db`` has the real one."""
@@ -28,7 +31,11 @@ class Freshness(Protocol):
 
 
 class Keyspace:
-    """Makes keys. One a cache; ``prefix`` costs two attribute look-ups and a comparison."""
+    """Makes keys. One a cache; ``prefix`` costs two attribute look-ups and a comparison.
+
+    Entries are each application's own. Stamps are not: they say what became of a database, its outbox is read by
+    whoever comes first, and so what one application stamps must hold for all.
+    """
 
     __slots__ = ("_freshness", "_known", "_namespace", "_store")
 
@@ -60,3 +67,7 @@ class Keyspace:
                 self._known.clear()
             found = self._known[epoch, life] = f"{self._namespace}:{digest}:"
         return found
+
+    def stamps(self, prefix: str) -> str:
+        """What the keys of stamps begin with where those of entries begin with ``prefix``."""
+        return STAMPS + prefix[len(self._namespace) :]

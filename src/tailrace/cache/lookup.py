@@ -99,7 +99,8 @@ class Lookup:
             return None
         if prefix is not self._prefix:
             self._prefix = prefix
-            self._names = [f"{prefix}e:{self.key}", *[f"{prefix}s:{tag}" for tag in tags]]
+            stamps = self._keyspace.stamps(prefix)
+            self._names = [f"{prefix}e:{self.key}", *[f"{stamps}s:{tag}" for tag in tags]]
         found = self._store.peek(self._names)
         if found is None:
             return None

@@ -177,7 +177,8 @@ class Cache:
             refusal = "epoch"
         if refusal is not None or prefix is None:
             return await self._bypass(key, compute, policy, refusal or "epoch")
-        stamp_keys = tuple([f"{prefix}s:{tag}" for tag in tags])
+        stamp_root = self.keyspace.stamps(prefix)
+        stamp_keys = tuple([f"{stamp_root}s:{tag}" for tag in tags])
         request = Asked(key, f"{prefix}e:{key}", stamp_keys, prefix, tags, policy, compute)
         try:
             names = [request.entry_key, *stamp_keys]

@@ -85,7 +85,8 @@ class Stamps:
             StoreUnavailableError: the store is down or slow; nothing is known to have been written.
         """
         prefix = self._alive()
-        groups = {f"{prefix}c:{xid}:{tag}": self._new(prefix, with_table([tag])) for xid, tag in written}
+        marks = self._keyspace.stamps(prefix) + "c:"
+        groups = {f"{marks}{xid}:{tag}": self._new(prefix, with_table([tag])) for xid, tag in written}
         return prefix, await self._store.set_once(groups, self.ttl, mark_ttl=MARK_TTL)
 
     def _alive(self) -> str:
@@ -95,4 +96,5 @@ class Stamps:
         return prefix
 
     def _new(self, prefix: str, tags: Iterable[str]) -> dict[str, bytes]:
-        return {f"{prefix}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in tags}
+        stamps = self._keyspace.stamps(prefix)
+        return {f"{stamps}s:{tag}": self._random_bytes(STAMP_BYTES) for tag in tags}
