@@ -96,7 +96,7 @@ class FreshnessSettings(Room):
     relay: bool = True
     """Whether this process relays what others wrote; switch off only where a relay runs beside it."""
     poll_interval: Seconds = 0.01
-    """Seconds between two looks at the outbox; three times as many while nobody writes."""
+    """Seconds between two looks at the outbox, of all processes together; twice as many while nobody writes."""
     bound: Seconds = 1.0
     """The cache is bypassed when what others wrote longer ago than this many seconds might not be known."""
     batch: Count = 1000

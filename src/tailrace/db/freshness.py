@@ -25,7 +25,7 @@ from tailrace.core.freshness import Horizon
 from tailrace.db.engine import make_relay_engine
 from tailrace.db.errors import translate
 from tailrace.db.identity import Identity, read_identity
-from tailrace.db.relay import Follower, OwnCommits, Relay, RelayPass, Stamping
+from tailrace.db.relay import PATIENCE, Follower, OwnCommits, Relay, RelayPass, Stamping
 from tailrace.errors import DatabaseError, DatabaseUnavailableError, StoreUnavailableError
 from tailrace.events import EpochChanged, Fenced, HorizonAdvanced, Observer, TagsBumped
 from tailrace.settings import DatabaseSettings, FreshnessSettings
@@ -33,8 +33,8 @@ from tailrace.settings import DatabaseSettings, FreshnessSettings
 __all__ = ["DatabaseFreshness"]
 
 RECONNECT = Backoff(base=0.05, cap=1.0)
-QUIET = 100
-"""Looks at an empty outbox after which the next ones come a third as often: waking up is most of what a look costs."""
+QUIET = 1.0
+"""Seconds without a row after which looks come half as often: waking up is most of what a look costs."""
 
 log = logging.getLogger("tailrace.freshness")
 
@@ -66,7 +66,9 @@ class DatabaseFreshness:
         """Why the horizon stands still, in one line; None while it moves."""
         self._clock = clock or SystemClock()
         self._observer = observer
-        self._engine = make_relay_engine(url, database_settings or DatabaseSettings())
+        database_settings = database_settings or DatabaseSettings()
+        self._waits = not database_settings.pgbouncer
+        self._engine = make_relay_engine(url, database_settings)
         self._horizon = Horizon()
         self._own = OwnCommits()
         self._identity: Identity | None = None
@@ -79,10 +81,11 @@ class DatabaseFreshness:
         self._server: object = None
         self._unstamped_at = float("-inf")
         self._next: asyncio.Future[bool] | None = None
-        self._quiet = 0
+        self._busy_at = float("-inf")
         self._resting: asyncio.Future[None] | None = None
         self._attempted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     # --- what the cache asks -----------------------------------------------------------------------------------------
 
@@ -184,7 +187,7 @@ class DatabaseFreshness:
         self._cache = cache
         stamping = Stamping(cache.stamps, self._own, self._clock, self._observer, cache.warmer.invalidated)
         if cache.store.shared:
-            self._pass = Relay(cache.store, stamping, self.settings, self._clock, takes=self.settings.relay)
+            self._pass = Relay(cache.store, stamping, self.settings, self._clock, waits=self._waits)
         else:
             self._pass = Follower(stamping, self._clock)
 
@@ -195,6 +198,7 @@ class DatabaseFreshness:
         """
         self._attached()
         if self._task is None:
+            self._closing = False
             self._task = asyncio.create_task(self._run(), name="tailrace freshness")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.bound + 1):
@@ -204,6 +208,9 @@ class DatabaseFreshness:
         """Stop. Rows that were not relayed stay for the next process. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
+            self._closing = True
+            if self._connection is not None:  # let the pass end: the server would have to be told to break it off
+                await asyncio.wait([task], timeout=2 * PATIENCE)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -225,6 +232,8 @@ class DatabaseFreshness:
                 self._connection = None
                 self._attempted.set()
                 self._tell(passed=False)
+            if self._closing:
+                return
             await self._clock.sleep(RECONNECT.delay(min(failures, 10), random.random()))  # noqa: S311
             failures += 1
 
@@ -244,18 +253,21 @@ class DatabaseFreshness:
         self._connection = connection
 
     async def _keep_passing(self, connection: AsyncConnection) -> None:
-        while True:
+        while not self._closing:
             waiting, self._next = self._next, None
-            passed = False
+            quiet = self._clock.monotonic() - self._busy_at > QUIET
+            pause = self.settings.poll_interval * (2.0 if quiet else 1.0)
+            passed = waited = False
             try:
-                await self._pass_once(connection)
+                waited = await self._pass_once(connection, pause)
                 passed = True
             except StoreUnavailableError as error:
                 self._trouble(error)
             finally:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(passed)
-            await self._rest(self.settings.poll_interval * (3.0 if self._quiet > QUIET else 1.0))
+            if not waited and not self._closing:
+                await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
         """Wait, unless somebody wants the next pass now. A plain timer: this is done a hundred times a second."""
@@ -285,8 +297,8 @@ class DatabaseFreshness:
         if waiting is not None and not waiting.done():
             waiting.set_result(passed)
 
-    async def _pass_once(self, connection: AsyncConnection) -> None:
-        """One pass, and what it says about the horizon.
+    async def _pass_once(self, connection: AsyncConnection, pause: float) -> bool:
+        """One pass, and what it says about the horizon; True if it has waited for news.
 
         Raises:
             DatabaseError, SQLAlchemyError, OSError: the connection failed.
@@ -300,11 +312,12 @@ class DatabaseFreshness:
             run.restart()
         started = self._clock.monotonic()
         async with asyncio.timeout(self.settings.bound + 1):
-            result = await run.run(connection)
+            result = await run.run(connection, pause)
         if result.server != self._server:
             # A proxy has moved the connection to another server, which may be in another life.
             raise DatabaseUnavailableError("another server answers: its identity must be read")
-        self._quiet = 0 if result.depth else self._quiet + 1
+        if result.depth:
+            self._busy_at = self._clock.monotonic()
         if not result.complete:
             self.problem = "the outbox holds more than one batch, or another store counts"
         elif result.concludes:
@@ -312,6 +325,7 @@ class DatabaseFreshness:
             self.problem = None
         if self._observer is not None and result.concludes:
             self._observer(HorizonAdvanced(self._clock.monotonic() - self._horizon.reached, result.depth))
+        return result.waited
 
     def _trouble(self, error: BaseException) -> None:
         problem = f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -23,7 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailrace.db.errors import from_sqlstate
-from tailrace.errors import DatabaseUnavailableError, StoreUnavailableError
+from tailrace.errors import DatabaseUnavailableError, SchemaError, StoreUnavailableError
 
 __all__ = [
     "BEGINNING",
@@ -43,32 +43,16 @@ CLAIMS = 7_210_426_118
 """Advisory lock: taking rows under the store that counts excludes saying that another one does."""
 
 # The installation's row comes with every look, so that a look at an empty outbox still says whose store counts.
-LOOK = """
-    SELECT i.store_epoch, pg_postmaster_start_time(), pg_current_snapshot()::text,
-           o.xid::text::bigint, o.id, o.tag, o.left_over
-    FROM tailrace.installation i LEFT JOIN ({rows}) o ON true
-"""
-OLDEST = """
-    SELECT xid, id, tag, written_at < clock_timestamp() - interval '500 milliseconds' AS left_over
-    FROM tailrace.outbox ORDER BY xid, id LIMIT {most:d}
-"""
+NEWS = "SELECT * FROM tailrace.outbox_news({}::text::pg_snapshot, {}::float8, {}::float8, {}::integer)"
 SINCE = """
-    SELECT xid, id, tag, false AS left_over FROM tailrace.outbox
-    WHERE xid >= pg_snapshot_xmin('{snapshot}') AND NOT pg_visible_in_snapshot(xid, '{snapshot}')
+    SELECT i.store_epoch, pg_postmaster_start_time(), pg_current_snapshot()::text,
+           o.xid::text::bigint, o.id, o.tag, false
+    FROM tailrace.installation i
+    LEFT JOIN tailrace.outbox o ON o.xid >= pg_snapshot_xmin({0}::text::pg_snapshot)
+        AND NOT pg_visible_in_snapshot(o.xid, {0}::text::pg_snapshot)
 """
-# A process that was stopped in the middle must not keep rows locked for ever: the server ends its connection.
-SHARE = text("""
-    SELECT pg_advisory_xact_lock_shared(:lock), set_config('idle_in_transaction_session_timeout', '5s', true)
-""")
-REMOVE = text("""
-    WITH taken AS (
-        SELECT xid, id FROM tailrace.outbox
-        WHERE id = ANY(:ids) AND xid = ANY(CAST(CAST(:xids AS text[]) AS xid8[]))
-          AND EXISTS (SELECT FROM tailrace.installation WHERE store_epoch = :epoch)
-        FOR UPDATE SKIP LOCKED
-    )
-    DELETE FROM tailrace.outbox o USING taken WHERE o.xid = taken.xid AND o.id = taken.id RETURNING o.id
-""")
+NO_SUCH_FUNCTION = "42883"
+REMOVE = "SELECT * FROM tailrace.outbox_remove({}::bigint[], {}::text[]::xid8[], {}::text)"
 DELETE_BELOW = text("DELETE FROM tailrace.outbox WHERE xid < CAST(CAST(:position AS text) AS xid8)")
 EXCLUDE = text("SELECT pg_advisory_xact_lock(:lock)")
 CLAIM = text("UPDATE tailrace.installation SET store_epoch = :epoch WHERE store_epoch IS DISTINCT FROM :epoch")
@@ -111,13 +95,22 @@ class Seen:
         return int(self.snapshot.partition(":")[0])
 
 
-async def look(connection: AsyncConnection, *, most: int) -> Seen:
+async def look(
+    connection: AsyncConnection, *, most: int, known: str = BEGINNING, patience: float = 0.0, pause: float = 0.01
+) -> Seen:
     """The oldest ``most`` rows, without locking any. One round trip, about 0.1 ms when there are none.
+
+    Args:
+        connection: where to look.
+        most: rows.
+        known: a snapshot; a row that it did not show ends the waiting.
+        patience: seconds for which the server may wait for such a row; above 0 it looks after ``pause`` first.
+        pause: seconds between two looks of the server, which of all who wait with patience one makes.
 
     Raises:
         DatabaseUnavailableError: it failed; the connection is to be given up.
     """
-    return await _look(connection, OLDEST.format(most=most))
+    return await _look(connection, NEWS, known, patience, pause, most)
 
 
 async def look_since(connection: AsyncConnection, snapshot: str) -> Seen:
@@ -126,26 +119,37 @@ async def look_since(connection: AsyncConnection, snapshot: str) -> Seen:
     Raises:
         DatabaseUnavailableError: it failed; the connection is to be given up.
     """
-    return await _look(connection, SINCE.format(snapshot=snapshot))
+    return await _look(connection, SINCE, snapshot)
 
 
-async def _look(connection: AsyncConnection, rows: str) -> Seen:
-    assert connection.sync_connection is not None
-    driver: Any = connection.sync_connection.connection.driver_connection
-    statement = LOOK.format(rows=rows)
-    found: Sequence[Sequence[Any]]
-    try:
-        if hasattr(driver, "fetch"):  # asyncpg
-            found = await driver.fetch(statement)
-        else:  # psycopg
-            found = await (await driver.execute(statement)).fetchall()
-    except Exception as error:
-        known = from_sqlstate(getattr(error, "sqlstate", None))
-        raise known or DatabaseUnavailableError(f"looking at the outbox failed: {type(error).__name__}") from error
+async def _look(connection: AsyncConnection, statement: str, *values: object) -> Seen:
+    found = await _ask(connection, statement, *values)
     if not found:
         raise DatabaseUnavailableError("tailrace.installation is empty: run 'tailrace schema apply'")
     epoch, server, snapshot = found[0][:3]
     return Seen(tuple(OutboxRow(*row[3:]) for row in found if row[3] is not None), epoch, server, snapshot)
+
+
+async def _ask(connection: AsyncConnection, statement: str, *values: object) -> Sequence[Sequence[Any]]:
+    """The rows of a statement with a pair of braces for each value."""
+    assert connection.sync_connection is not None
+    driver: Any = connection.sync_connection.connection.driver_connection
+    found: Sequence[Sequence[Any]]
+    try:
+        if hasattr(driver, "fetch"):  # asyncpg
+            places = [f"${number}" for number in range(1, len(values) + 1)]
+            found = await driver.fetch(statement.format(*places), *values)
+        else:  # psycopg
+            named = {f"value_{number}": value for number, value in enumerate(values)}
+            places = [f"%({name})s" for name in named]
+            found = await (await driver.execute(statement.format(*places), named)).fetchall()
+    except Exception as error:
+        state = getattr(error, "sqlstate", None)
+        if state == NO_SUCH_FUNCTION:
+            raise SchemaError("the outbox's functions are missing: run 'tailrace schema apply'") from error
+        known = from_sqlstate(state)
+        raise known or DatabaseUnavailableError(f"asking the outbox failed: {type(error).__name__}") from error
+    return found
 
 
 @asynccontextmanager
@@ -164,13 +168,16 @@ async def transaction(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 async def remove(connection: AsyncConnection, rows: Iterable[OutboxRow], epoch: str) -> frozenset[int]:
-    """Remove those of ``rows`` that are still there and that nobody holds; their ids. Inside a transaction.
+    """Remove those of ``rows`` that are still there and that nobody holds; their ids. One round trip.
 
-    None are removed unless ``epoch``, the store in which they were stamped, is the one that counts, and it stays that
-    until the transaction ends.
+    None are removed unless ``epoch``, the store in which they were stamped, is the one that counts.
+
+    Raises:
+        DatabaseUnavailableError: it failed; the connection is to be given up.
     """
-    await connection.execute(SHARE, {"lock": CLAIMS})
-    return frozenset((await connection.execute(REMOVE, {**_names(rows), "epoch": epoch})).scalars())
+    rows = tuple(rows)
+    ids, xids = [row.id for row in rows], sorted({str(row.xid) for row in rows})
+    return frozenset(row[0] for row in await _ask(connection, REMOVE, ids, xids, epoch))
 
 
 async def delete_below(connection: AsyncConnection, position: int) -> None:
@@ -185,8 +192,3 @@ async def claim_store(connection: AsyncConnection, epoch: str) -> None:
     """
     await connection.execute(EXCLUDE, {"lock": CLAIMS})
     await connection.execute(CLAIM, {"epoch": epoch})
-
-
-def _names(rows: Iterable[OutboxRow]) -> dict[str, Any]:
-    rows = tuple(rows)
-    return {"ids": [row.id for row in rows], "xids": sorted({str(row.xid) for row in rows})}

@@ -22,10 +22,12 @@ from tailrace.events import Observer, TagsBumped
 from tailrace.settings import FreshnessSettings
 from tailrace.stores import Store
 
-__all__ = ["Follower", "OwnCommits", "Pass", "Relay", "RelayPass", "Stamping"]
+__all__ = ["PATIENCE", "Follower", "OwnCommits", "Pass", "Relay", "RelayPass", "Stamping"]
 
 FENCE_INTERVAL = 0.05
 """Seconds between two passes that move the horizon, and between two removals; those in between only look for news."""
+PATIENCE = 0.1
+"""Seconds for which the database may wait for news with its answer: statements that take longer are logged by many."""
 REMOVED_AT_ONCE = 64
 """So many rows that are done with do not wait for the next removal."""
 RETENTION = 30.0
@@ -37,7 +39,8 @@ OWN_REMEMBERED = 10_000
 class Pass:
     """What a pass left: ids ``unsettled``, ``depth`` rows seen, whether it can be relied upon, and who answered.
 
-    ``concludes`` is False for one that only looked for news: it says nothing about the horizon.
+    ``concludes`` is False for one that only looked for news: it says nothing about the horizon. After one that has
+    ``waited``, in the database, for news, the next may follow at once.
     """
 
     unsettled: frozenset[int]
@@ -45,13 +48,14 @@ class Pass:
     complete: bool
     server: object
     concludes: bool = True
+    waited: bool = False
 
 
 class RelayPass(Protocol):
     """A way to go over the outbox."""
 
-    async def run(self, connection: AsyncConnection) -> Pass:
-        """Go over it once.
+    async def run(self, connection: AsyncConnection, pause: float) -> Pass:
+        """Go over it once; ``pause`` seconds are to lie between two looks, whoever waits.
 
         Raises:
             StoreUnavailableError: stamps could not be written; nothing was removed.
@@ -148,17 +152,19 @@ class Relay:
     Args:
         store: the shared store; its epoch must be the one that the database says counts.
         clock: says when it is time to fence and to remove.
-        takes: False to only watch, where another process relays.
+        waits: False where the connection is shared (PgBouncer) and must not be held while nothing happens.
     """
 
     def __init__(
-        self, store: Store, stamping: Stamping, settings: FreshnessSettings, clock: Clock, *, takes: bool = True
+        self, store: Store, stamping: Stamping, settings: FreshnessSettings, clock: Clock, *, waits: bool = True
     ) -> None:
         self._store = store
         self._stamping = stamping
         self._settings = settings
         self._clock = clock
-        self._takes = takes
+        self._waits = waits
+        self._known = outbox.BEGINNING
+        self._full = False
         self._claimed: str | None = None
         self._done: dict[tuple[int, int], bool] = {}
         """Rows seen that have new stamps, in the life of the store that was claimed; True: this process's to remove."""
@@ -167,17 +173,22 @@ class Relay:
 
     def connected(self) -> None:
         self._claimed = None
+        self._known = outbox.BEGINNING
         self._done.clear()
         self._fenced = float("-inf")
 
     def restart(self) -> None:
         """Nothing is remembered but what each new connection forgets."""
 
-    async def run(self, connection: AsyncConnection) -> Pass:
+    async def run(self, connection: AsyncConnection, pause: float) -> Pass:
         epoch = await self._claim(connection)
-        seen = await outbox.look(connection, most=self._settings.batch)
+        patience = self._patience()
+        seen = await outbox.look(
+            connection, most=self._settings.batch, known=self._known, patience=patience, pause=pause
+        )
+        self._known, self._full = seen.snapshot, len(seen.rows) >= self._settings.batch
         mine = seen.store_epoch == epoch
-        news = await self._stamp(seen, epoch) if mine and self._takes else False
+        news = await self._stamp(seen, epoch) if mine and self._settings.relay else False
         now = self._clock.monotonic()
         concludes = news or now - self._fenced >= self._interval
         if concludes:
@@ -185,9 +196,16 @@ class Relay:
             await self._store.fence()
             self._fenced = now
         unsettled = frozenset(row.id for row in seen.rows if row.key not in self._done)
-        complete = mine and len(seen.rows) < self._settings.batch and self._store.epoch == epoch
+        complete = mine and not self._full and self._store.epoch == epoch
         await self._remove(connection, seen, epoch)
-        return Pass(unsettled, len(seen.rows), complete, seen.server, concludes)
+        return Pass(unsettled, len(seen.rows), complete, seen.server, concludes, waited=patience > 0)
+
+    def _patience(self) -> float:
+        """Seconds for which the next look may wait for news: not at all where they would be hidden by what lies there,
+        and shorter while something lies there that is to be removed."""
+        if not self._waits or self._full:
+            return 0.0
+        return self._interval if self._done else min(PATIENCE, self._settings.bound / 4)
 
     async def _claim(self, connection: AsyncConnection) -> str:
         """The store's epoch, after the database has once been told that it is the one that counts."""
@@ -223,13 +241,12 @@ class Relay:
         Now and then, since what lies there meanwhile costs less than a transaction for each; and all of them when they
         hide newer ones.
         """
-        done, full = self._done, len(seen.rows) >= self._settings.batch
+        done, full = self._done, self._full
         rows = [row for row in seen.rows if done.get(row.key, False) or ((full or row.left_over) and row.key in done)]
         now = self._clock.monotonic()
         if rows and (len(rows) >= REMOVED_AT_ONCE or now - self._removed >= self._interval):
             self._removed = now
-            async with outbox.transaction(connection):
-                await outbox.remove(connection, rows, epoch)
+            await outbox.remove(connection, rows, epoch)
 
 
 class Follower:
@@ -259,7 +276,7 @@ class Follower:
         self._positions.clear()
         self._passed = None
 
-    async def run(self, connection: AsyncConnection) -> Pass:
+    async def run(self, connection: AsyncConnection, pause: float) -> Pass:
         began = self._clock.monotonic()
         seen = await outbox.look_since(connection, self._snapshot)
         await self._stamping.stamp(seen.rows)

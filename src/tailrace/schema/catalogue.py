@@ -35,7 +35,7 @@ class Catalogue:
     """A picture of the database."""
 
     installed: bool
-    """Whether all of Tailrace's own tables are there; an older version may have made only some."""
+    """Whether all of Tailrace's own objects are there; an older version may have made only some."""
     recorded: Mapping[tuple[str, str], Recorded]
     tables: Mapping[str, str]
     """``schema.name`` -> relkind, with ``partition`` or ``inherits`` for tables that are part of others."""
@@ -93,6 +93,8 @@ FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.o
 JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
 WHERE x.indisvalid AND x.indpred IS NULL
 """
+# The newest of Tailrace's own objects: where it is, all of them are.
+_INSTALLED = "SELECT to_regprocedure('tailrace.outbox_remove(bigint[], xid8[], text)') IS NOT NULL"
 _LOGS = """
 SELECT l.name FROM tailrace.delta_logs l
 JOIN pg_class c ON c.relname = l.name AND c.relnamespace = 'tailrace'::regnamespace

@@ -67,3 +67,55 @@ BEGIN
     RETURN total;
 END
 $tailrace$;
+
+-- The oldest rows of the outbox, so many at most, beside the installation's own row: as soon as one is there that the
+-- snapshot ``known`` did not show, or after ``patience`` seconds. Of all who call it one looks every ``pause`` seconds,
+-- and the others wait for his lock, which costs nothing: he lets go of it when he has found something, and then each of
+-- them finds it too. Who has waited too long, because the one with the lock hangs, looks himself.
+CREATE OR REPLACE FUNCTION tailrace.outbox_news(known pg_snapshot, patience float8, pause float8, most integer)
+RETURNS TABLE (
+    store_epoch text, server timestamptz, snapshot text, xid bigint, id bigint, tag text, left_over boolean
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $tailrace$
+DECLARE
+    until timestamptz := clock_timestamp() + make_interval(secs => patience);
+BEGIN
+    IF patience > 0 THEN
+        PERFORM pg_sleep(pause);  -- what is committed in quick succession is found together
+        BEGIN
+            PERFORM pg_advisory_xact_lock(7210426119);
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+        WHILE clock_timestamp() < until AND NOT EXISTS (
+            SELECT FROM tailrace.outbox o
+            WHERE o.xid >= pg_snapshot_xmin(known) AND NOT pg_visible_in_snapshot(o.xid, known)
+        ) LOOP
+            PERFORM pg_sleep(pause);
+        END LOOP;
+    END IF;
+    RETURN QUERY
+        SELECT i.store_epoch, pg_postmaster_start_time(), pg_current_snapshot()::text,
+               o.xid::text::bigint, o.id, o.tag, o.left_over
+        FROM tailrace.installation i LEFT JOIN (
+            SELECT b.xid, b.id, b.tag, b.written_at < clock_timestamp() - interval '500 milliseconds' AS left_over
+            FROM tailrace.outbox b ORDER BY b.xid, b.id LIMIT most
+        ) o ON true;
+END
+$tailrace$;
+
+-- Removes rows that have been stamped and that nobody holds; their ids. None, unless the store they were stamped in is
+-- the one that counts, and it stays that until the transaction ends: saying that another one does waits for this.
+CREATE OR REPLACE FUNCTION tailrace.outbox_remove(ids bigint[], xids xid8[], epoch text) RETURNS SETOF bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $tailrace$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7210426118);
+    RETURN QUERY
+        WITH taken AS (
+            SELECT b.xid, b.id FROM tailrace.outbox b
+            WHERE b.id = ANY (ids) AND b.xid = ANY (xids)
+              AND EXISTS (SELECT FROM tailrace.installation i WHERE i.store_epoch = epoch)
+            FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM tailrace.outbox o USING taken WHERE o.xid = taken.xid AND o.id = taken.id RETURNING o.id;
+END
+$tailrace$;

@@ -21,7 +21,7 @@ from tailrace.db.engine import make_relay_engine
 from tailrace.db.relay import Follower, OwnCommits
 from tailrace.embedded import PostgresServer, ValkeyServer
 from tailrace.errors import StoreUnavailableError
-from tailrace.settings import DatabaseSettings, FreshnessSettings
+from tailrace.settings import CacheSettings, DatabaseSettings, FreshnessSettings
 from tailrace.stores import MemoryStore, Store, TieredStore
 
 POLICY = CachePolicy("sum", ttl=600)
@@ -31,12 +31,12 @@ INSERT = text("INSERT INTO calls (user_id, minutes) VALUES (:user, :minutes)")
 class Process:
     """What one server process has: a database, a store, a cache kept fresh."""
 
-    def __init__(self, url: str, store: Store, settings: FreshnessSettings) -> None:
+    def __init__(self, url: str, store: Store, settings: FreshnessSettings, namespace: str) -> None:
         small = DatabaseSettings(pool_size=2, max_overflow=2, retries=2)
         self.store = store
         self.database = Database(url, settings=small)
         self.freshness = DatabaseFreshness(url, settings=settings, database_settings=small)
-        self.cache = Cache(store, freshness=self.freshness)
+        self.cache = Cache(store, freshness=self.freshness, settings=CacheSettings(namespace=namespace))
         self.freshness.attach(self.cache)
         self.database.commits = self.freshness
 
@@ -63,8 +63,8 @@ Start = Callable[..., Awaitable[Process]]
 async def processes(url: str, make_store: Callable[[], Store]) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: object) -> Process:
-            process = Process(url, make_store(), FreshnessSettings(**settings))  # type: ignore[arg-type]
+        async def start(namespace: str = "tailrace", **settings: object) -> Process:
+            process = Process(url, make_store(), FreshnessSettings(**settings), namespace)  # type: ignore[arg-type]
             stack.push_async_callback(process.store.aclose)
             stack.push_async_callback(process.database.aclose)
             stack.push_async_callback(process.cache.aclose)
@@ -295,6 +295,25 @@ async def test_a_commit_is_stamped_once(shared: Start, watched: str) -> None:
         stamps = await one.store.get([key])
         await wait_until(lambda: outbox_is_empty(watched))
         assert await one.store.get([key]) == stamps
+
+
+async def test_applications_that_share_database_and_store_hear_of_the_same_commits(shared: Start, watched: str) -> None:
+    """Rows are removed by whoever stamps them first, so what one application stamps holds for every other."""
+    one, two = await shared(namespace="one"), await shared(namespace="two", relay=False)
+    writer = await asyncpg.connect(watched)
+    try:
+        for number in range(1, 6):
+            assert (await two.read(1))[0] == number - 1
+            await writer.execute("INSERT INTO calls (user_id, minutes) VALUES (1, 1)")
+
+            for process in (one, two):
+
+                async def sees_it(process: Process = process, number: int = number) -> bool:
+                    return (await process.read(1))[0] == number
+
+                await wait_until(sees_it)
+    finally:
+        await writer.close()
 
 
 async def test_rows_that_another_relay_leaves_lying_hide_nothing(shared: Start, watched: str) -> None:
