@@ -1,13 +1,13 @@
 """The server that ``bench.invalidation`` starts three times: one cached endpoint, and a note of what its process saw.
 
-``/witness`` tells when this process dropped its copies of stamps and when it sent new ones, in seconds of the machine's
-monotonic clock, and forgets them. Touches: the environment, everything that Tailrace touches.
+``/witness`` tells when this process dropped its copies of stamps, in seconds of the machine's monotonic clock, and
+forgets it. Touches: the environment, everything that Tailrace touches.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,36 +23,18 @@ VERSION = text("SELECT version FROM items WHERE id = :item")
 TAG = "items:id="
 
 dropped: list[tuple[int, float]] = []
-sent: list[tuple[int, float]] = []
-
-
-def _note(notes: list[tuple[int, float]], key: str) -> None:
-    _, found, item = key.rpartition(":s:" + TAG)
-    if found:
-        notes.append((int(item), time.monotonic()))
 
 
 class Witness(TieredStore):
-    """Notes the moment from which an old stamp is no longer answered from here, and that of each new one's sending."""
+    """Notes the moment from which an old stamp is no longer answered from here."""
 
     def invalidated(self, keys: Sequence[bytes] | None) -> None:
         """As ever, and noted."""
         super().invalidated(keys)
         for key in keys or ():
-            _note(dropped, key.decode())
-
-    async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
-        """As ever, and noted."""
-        for key in items:
-            _note(sent, key)
-        await super().set(items, ttl)
-
-    async def set_once(self, groups: Mapping[str, Mapping[str, bytes]], ttl: float, *, mark_ttl: float) -> list[bool]:
-        """As ever, and noted."""
-        for items in groups.values():
-            for key in items:
-                _note(sent, key)
-        return await super().set_once(groups, ttl, mark_ttl=mark_ttl)
+            _, found, item = key.decode().rpartition(":s:" + TAG)
+            if found:
+                dropped.append((int(item), time.monotonic()))
 
 
 settings = load_settings()
@@ -83,8 +65,7 @@ async def computed(item: int) -> Any:
 
 @app.get("/witness")
 async def witness() -> Any:
-    """What was noted since it was last asked for, by item."""
-    noted = {"dropped": list(dropped), "sent": list(sent)}
+    """What was noted since it was last asked for: item and moment."""
+    noted = list(dropped)
     dropped.clear()
-    sent.clear()
     return noted

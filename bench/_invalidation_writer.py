@@ -1,4 +1,4 @@
-"""The writer of ``bench.invalidation``: commits by plain SQL at a fixed rate and asks every server when it shows.
+"""The writer of ``bench.invalidation``: commits by plain SQL at a fixed rate, and asks every server what it answers.
 
 A process of its own, so that nothing but the commits and their probes delays what it notes. Reads its orders as JSON
 from the command line, writes what it saw as JSON to standard output. Touches: the database, the servers.
@@ -22,36 +22,59 @@ __all__ = ["main"]
 
 UPDATE = "UPDATE items SET version = version + 1 WHERE id = $1 RETURNING version"
 PAUSE = 0.005
-"""Seconds between two questions of a probe to one server."""
-PROBED = 5
+"""Seconds between two questions of a probe to one server, whether or not the first was answered."""
+PROBED = 2
 """One commit in so many is probed: those who ask again and again must not be the load that they measure."""
+CONNECTIONS = 32
+"""Opened to each server beforehand, so that a question leaves when it is asked."""
 GIVE_UP = 10.0
 """Seconds after which something is broken rather than slow."""
 
 
-async def _shown(server: Connections, item: int, version: int) -> float:
-    """The moment at which the first answer arrived that shows ``version``, or a newer one."""
-    request = Request("probe", f"/items/{item}")
-    end = time.monotonic() + GIVE_UP
-    while time.monotonic() < end:
-        response = await server.send(request)
-        if response.status == 200 and response.json()["version"] >= version:
-            return time.monotonic()
-        await asyncio.sleep(PAUSE)
-    raise RuntimeError(f"{server.base_url} still shows an old version of item {item}")
+async def _version(server: Connections, item: int) -> int:
+    response = await server.send(Request("probe", f"/items/{item}"))
+    if response.status != 200:
+        raise RuntimeError(f"{server.base_url} answered {response.status}")
+    version: int = response.json()["version"]
+    return version
 
 
 async def _warm(servers: list[Connections], item: int) -> None:
     """Let every server hold a copy, whatever made it drop the last one: two questions, the first may calculate."""
     for _ in range(2):
-        await asyncio.gather(*(_shown(server, item, 0) for server in servers))
+        await asyncio.gather(*(_version(server, item) for server in servers))
 
 
-async def _probe(servers: list[Connections], item: int, version: int) -> list[float]:
-    return await asyncio.gather(*(_shown(server, item, version) for server in servers))
+async def _asked(server: Connections, item: int, version: int) -> list[tuple[float, bool]]:
+    """When each question was sent, in order, and if its answer was older than ``version``; the last was not.
+
+    How long an answer took does not count: it is the client's waiting, and no staleness.
+    """
+    asked: list[tuple[float, bool]] = []
+    new = asyncio.Event()
+
+    async def ask() -> None:
+        sent = time.monotonic()
+        old = await _version(server, item) < version
+        asked.append((sent, old))
+        if not old:
+            new.set()
+
+    end = time.monotonic() + GIVE_UP
+    async with asyncio.TaskGroup() as group:
+        while not new.is_set():
+            if time.monotonic() > end:
+                raise RuntimeError(f"{server.base_url} still shows an old version of item {item}")
+            group.create_task(ask())
+            await asyncio.sleep(PAUSE)
+    return sorted(asked)
 
 
-async def _nothing() -> list[float]:
+async def _probe(servers: list[Connections], item: int, version: int) -> list[list[tuple[float, bool]]]:
+    return await asyncio.gather(*(_asked(server, item, version) for server in servers))
+
+
+async def _nothing() -> list[list[tuple[float, bool]]]:
     return []
 
 
@@ -59,6 +82,8 @@ async def _run(orders: dict[str, Any]) -> list[dict[str, Any]]:
     servers = [Connections(url) for url in orders["servers"]]
     first, last = orders["items"]
     database = await asyncpg.connect(orders["database"])
+    for server in servers:
+        await asyncio.gather(*(_version(server, first) for _ in range(CONNECTIONS)))
     for item in range(first, last):
         await _warm(servers, item)
     noted, warming, start = [], [], time.monotonic()
@@ -74,7 +99,7 @@ async def _run(orders: dict[str, Any]) -> list[dict[str, Any]]:
         warming.append(asyncio.ensure_future(_warm(servers, ahead)))
     await asyncio.gather(*warming)
     found = [
-        {"item": item, "began": began, "committed": committed, "shown": await probes}
+        {"item": item, "began": began, "committed": committed, "asked": await probes}
         for item, began, committed, probes in noted
     ]
     await database.close()

@@ -1,13 +1,15 @@
 """How soon a commit that Tailrace had no part in ends the cached answers of three servers on one machine.
 
-A process of its own commits by plain SQL at a fixed rate, whatever happens. Each server notes on the machine's one
-monotonic clock when it dropped its copy of the stamp: from then on it cannot serve the old answer. The slowest of the
-three counts, from the return of the commit. Beside it stands what an HTTP client sees who asks every server again and
-again, its own waiting and the new calculation included. The way is broken down at the sending of the new stamp:
-before it lies the relay (waiting for its next look, the look itself, its event loop), behind it Valkey and the pushes.
+A process of its own commits by plain SQL at a fixed rate, whatever happens, and sends every server a request for what
+it changed each few milliseconds, whatever is answered. What counts is when a request is *sent* that still gets the old
+answer: how long it then waits in a busy server is not staleness. The slowest of the three servers counts, from the
+return of the commit; beside the last request that got the old answer stands the next one, since the truth lies between.
 
-Loads: none; half of what the servers carried when asked without pause, in an open loop; and without pause, which says
-what queues do rather than what the protocol does. CPU of an idle system is in it, servers and database apart.
+Each server also notes, on the machine's one monotonic clock, when it dropped its copy of the stamp. That is later than
+what clients can see: the word of it waits in the server's queue before the requests that were sent after it.
+
+Loads: none; half of what the servers carried when asked without pause, in an open loop; and without pause. All of them
+beside ``tailrace relay``, the last without it as well. CPU of an idle system is in it: servers, database and relay.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +50,13 @@ USERS = 16
 """Clients a server that ask without pause."""
 COMPUTED = 0.1
 """Share of the load's requests that are not cached and ask the database."""
-SECONDS = float(os.environ.get("BENCH_SECONDS", "15"))
-IDLE = 3.0
+SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
+IDLE = 4.0
 CAPACITY = 3.0
-TICK = os.sysconf("SC_CLK_TCK")
+SETTLING = 2.0
+"""Seconds without load after which what the load began has ended."""
+LEAD = 1.0
+"""Seconds by which a load begins before the commits; it goes on for twice as long behind them."""
 
 metadata = MetaData()
 items = Table("items", metadata, Column("id", Integer, primary_key=True), Column("version", Integer, nullable=False))
@@ -59,11 +64,15 @@ items = Table("items", metadata, Column("id", Integer, primary_key=True), Column
 
 @dataclass(slots=True)
 class Commit:
-    """One commit and what became of it; seconds from its return. A server that held no copy is not in ``dropped``."""
+    """One commit and what became of it; seconds from its return.
 
-    sent: float
+    ``dropped`` is without a server that held no copy. ``old``: for each server, when the last request was sent that got
+    an old answer; ``new``: the next one. Both are empty for a commit that was not probed.
+    """
+
     dropped: list[float]
-    shown: list[float]
+    old: list[float]
+    new: list[float]
 
 
 def _requests(chance: random.Random) -> Iterator[Request]:
@@ -110,7 +119,7 @@ class Stage:
         """What the writer and the servers saw in ``seconds``.
 
         Raises:
-            RuntimeError: the writer failed, or a commit was never stamped.
+            RuntimeError: the writer failed, or a server never showed a commit.
         """
         await self._witnessed()
         orders = {
@@ -128,18 +137,25 @@ class Stage:
         witnesses = await self._witnessed()
         return [_commit(seen, witnesses) for seen in json.loads(said)]
 
-    async def _witnessed(self) -> list[dict[str, list[tuple[int, float]]]]:
+    async def _witnessed(self) -> list[list[tuple[int, float]]]:
         answers = await asyncio.gather(*(server.send(Request("witness", "/witness")) for server in self.connections))
         return [answer.json() for answer in answers]
 
-    async def idle_cpu(self) -> tuple[float, float]:
-        """Percent of a core that one server, and the database for all of them, use while nothing happens."""
-        backends = await self._relay_backends()
-        before = [_cpu(server.pid) for server in self.servers], [_cpu(pid) for pid in backends]
+    async def idle_cpu(self, relay: int | None = None) -> tuple[float, float, float]:
+        """Percent of a core that one server, the database for everybody, and the relay use while nothing happens."""
+        groups = [server.pid for server in self.servers], await self._relay_backends(), [relay] if relay else []
+        before = [sum(map(_cpu, group)) for group in groups]
         await asyncio.sleep(IDLE)
-        after = [_cpu(server.pid) for server in self.servers], [_cpu(pid) for pid in backends]
-        of_servers, of_database = (sum(late) - sum(early) for late, early in zip(after, before, strict=True))
-        return of_servers / len(self.servers) / IDLE * 100, of_database / IDLE * 100
+        used = [sum(map(_cpu, group)) - early for group, early in zip(groups, before, strict=True)]
+        of_servers, of_database, of_relay = (seconds / IDLE * 100 for seconds in used)
+        return of_servers / len(self.servers), of_database, of_relay
+
+    async def loaded(self, load: str, running: Coroutine[Any, Any, list[LoadResult]]) -> list[Measurement]:
+        """What the writer and the servers saw, and what the servers carried meanwhile."""
+        under_way = asyncio.ensure_future(running)
+        await asyncio.sleep(LEAD)
+        rows = _rows(load, await self.commits(SECONDS))
+        return rows + _load_row(load, await under_way)
 
     async def _relay_backends(self) -> list[int]:
         connection = await asyncpg.connect(self.database)
@@ -151,42 +167,35 @@ class Stage:
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used, to a hundredth."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """Seconds of CPU that a process has used, by the scheduler: ticks find whoever a timer has just woken."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
 
 
-def _commit(seen: dict[str, Any], witnesses: list[dict[str, list[tuple[int, float]]]]) -> Commit:
-    def first(name: str, witness: dict[str, list[tuple[int, float]]]) -> float | None:
-        moments = [moment for item, moment in witness[name] if item == seen["item"] and moment >= seen["began"]]
-        return min(moments, default=None)
-
-    committed = seen["committed"]
-    sent = [moment for witness in witnesses if (moment := first("sent", witness)) is not None]
-    dropped = [moment for witness in witnesses if (moment := first("dropped", witness)) is not None]
-    if not sent:
-        raise RuntimeError(f"the commit to item {seen['item']} was never stamped")
-    return Commit(
-        max(0.0, min(sent) - committed),
-        [max(0.0, moment - committed) for moment in dropped],
-        [moment - committed for moment in seen["shown"]],
-    )
+def _commit(seen: dict[str, Any], witnesses: list[list[tuple[int, float]]]) -> Commit:
+    item, began, committed = seen["item"], seen["began"], seen["committed"]
+    warmed = began + PROBED / COMMITS / 2  # a drop behind it is not of this commit: there was no copy
+    drops = [[moment for of, moment in witness if of == item and began <= moment < warmed] for witness in witnesses]
+    old, new = [], []
+    for asked in seen["asked"]:
+        last = max((place for place, (_, was_old) in enumerate(asked) if was_old), default=-1)
+        old.append(asked[last][0] - committed if last >= 0 else 0.0)
+        new.append(asked[last + 1][0] - committed)
+    return Commit([max(0.0, min(moments) - committed) for moments in drops if moments], old, new)
 
 
 def _rows(load: str, commits: list[Commit]) -> list[Measurement]:
-    held = [commit for commit in commits if commit.dropped]
     figures = {
-        "invalid in every process": [max(commit.dropped) for commit in held],
-        "of it until the stamp is sent": [commit.sent for commit in held],
-        "of it from there to the last process": [max(commit.dropped) - commit.sent for commit in held],
-        "new answer from every process (HTTP)": [max(commit.shown) for commit in commits if commit.shown],
+        "last request with an old answer, sent": [max(commit.old) for commit in commits if commit.old],
+        "the next request, sent": [max(commit.new) for commit in commits if commit.new],
+        "copy dropped by every server": [max(commit.dropped) for commit in commits if commit.dropped],
     }
     found = []
     for name, seconds in figures.items():
         summary = summarise(seconds)
         for metric, value in (("p50", summary.p50), ("p99", summary.p99), ("max", summary.maximum)):
             found.append(Measurement(load, name, metric, round(value * 1000, 2), "ms"))
-    found.append(Measurement(load, "commits", "count", len(commits), ""))
+        found.append(Measurement(load, name, "commits", len(seconds), ""))
     copies = sum(len(commit.dropped) for commit in commits) / len(commits)
     found.append(Measurement(load, "servers that held a copy", "mean", round(copies, 2), ""))
     return found
@@ -201,24 +210,44 @@ def _load_row(load: str, results: list[LoadResult]) -> list[Measurement]:
     ]
 
 
-async def _measure(stage: Stage) -> list[Measurement]:
-    rows: list[Measurement] = []
+async def _measure(stage: Stage, stack: AsyncExitStack, environment: dict[str, str]) -> list[Measurement]:
     await stage.warm()
     capacity = sum(result.requests_per_second for result in await stage.without_pause(CAPACITY))
-    await asyncio.sleep(2.0)
-    of_server, of_database = await stage.idle_cpu()
+    lasting = SECONDS + 3 * LEAD
+    rows = await stage.loaded("saturated, servers alone", stage.without_pause(lasting))
+    await asyncio.sleep(SETTLING)
+    of_server, of_database, _ = await stage.idle_cpu()
+    rows.append(Measurement("idle, servers alone", "a server", "CPU", round(of_server, 2), "% of a core"))
+    rows.append(Measurement("idle, servers alone", "database, for all", "CPU", round(of_database, 2), "% of a core"))
+    relay = await _start_relay(stack, environment)
+    await asyncio.sleep(SETTLING)
+    of_server, of_database, of_relay = await stage.idle_cpu(relay)
     rows.append(Measurement("idle", "a server", "CPU", round(of_server, 2), "% of a core"))
-    rows.append(Measurement("idle", "the database, for all servers", "CPU", round(of_database, 2), "% of a core"))
+    rows.append(Measurement("idle", "database, for all", "CPU", round(of_database, 2), "% of a core"))
+    rows.append(Measurement("idle", "relay", "CPU", round(of_relay, 2), "% of a core"))
     rows += _rows("no load", await stage.commits(SECONDS))
-    for load, running in (
-        ("half load", lambda: stage.at_rate(capacity / 2 / SERVERS, SECONDS + 3)),
-        ("saturated", lambda: stage.without_pause(SECONDS + 3)),
-    ):
-        under_way = asyncio.ensure_future(running())
-        await asyncio.sleep(1.0)
-        rows += _rows(load, await stage.commits(SECONDS))
-        rows += _load_row(load, await under_way)
-    return rows
+    rows += await stage.loaded("half load", stage.at_rate(capacity / 2 / SERVERS, lasting))
+    return rows + await stage.loaded("saturated", stage.without_pause(lasting))
+
+
+async def _start_relay(stack: AsyncExitStack, environment: dict[str, str]) -> int:
+    """``tailrace relay``; its process id."""
+    relay = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tailrace.cli", "relay"),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+    async def stop() -> None:
+        if relay.returncode is None:
+            relay.terminate()
+        await relay.wait()
+
+    stack.push_async_callback(stop)
+    assert relay.stdout is not None
+    if not await relay.stdout.readline():
+        raise RuntimeError("the relay did not start")
+    return relay.pid
 
 
 async def _prepare(url: str) -> None:
@@ -232,7 +261,7 @@ async def _prepare(url: str) -> None:
 
 
 def main() -> list[Measurement]:
-    """Idle, half loaded and saturated: 65 seconds with ``BENCH_SECONDS`` as it is, 15 a load."""
+    """Idle, half loaded and saturated, a minute with ``BENCH_SECONDS`` as it is, 8 a load."""
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as folder:
         Path(folder).chmod(0o711)  # the database's user is another one
         return asyncio.run(_on_servers(Path(folder)))
@@ -254,4 +283,4 @@ async def _on_servers(folder: Path) -> list[Measurement]:
             stack.push_async_callback(server.stop)
         await asyncio.gather(*(server.start() for server in servers))
         connections = [await stack.enter_async_context(Connections(server.url)) for server in servers]
-        return await _measure(Stage(url, servers, connections))
+        return await _measure(Stage(url, servers, connections), stack, environment)

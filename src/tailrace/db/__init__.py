@@ -6,6 +6,7 @@ from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.keyset import Order, Term
 from tailrace.db.order_check import check_order
 from tailrace.db.pages import Page, PageRequest, Pages
+from tailrace.db.relay_process import relaying
 from tailrace.db.totals import Total
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Term",
     "Total",
     "check_order",
+    "relaying",
 ]
