@@ -131,7 +131,8 @@ class Lookup:
         if prefix is None:
             refusal = refusal or "epoch"
         else:
-            names = [f"{prefix}e:{self.key}", *[f"{prefix}s:{tag}" for tag in self.tags]]
+            stamps = self._keyspace.stamps(prefix)
+            names = [f"{prefix}e:{self.key}", *[f"{stamps}s:{tag}" for tag in self.tags]]
             held = self._store.peek(names)
             held_here = held is not None and held[0] is not None
             with suppress(StoreUnavailableError):

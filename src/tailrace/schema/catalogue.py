@@ -93,16 +93,15 @@ FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.o
 JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
 WHERE x.indisvalid AND x.indpred IS NULL
 """
-# The newest of Tailrace's own objects: where it is, all of them are.
-_INSTALLED = "SELECT to_regprocedure('tailrace.outbox_remove(bigint[], xid8[], text)') IS NOT NULL"
 _LOGS = """
 SELECT l.name FROM tailrace.delta_logs l
 JOIN pg_class c ON c.relname = l.name AND c.relnamespace = 'tailrace'::regnamespace
 JOIN pg_proc p ON p.proname = 'fold ' || l.name AND p.pronamespace = 'tailrace'::regnamespace
 WHERE NOT l.retired
 """
+# The newest of Tailrace's own objects: where they are, all of them are.
 _INSTALLED = """
-SELECT to_regclass('tailrace.delta_logs') IS NOT NULL AND EXISTS (
+SELECT to_regprocedure('tailrace.outbox_remove(bigint[], xid8[], text)') IS NOT NULL AND EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('tailrace.objects') AND attname = 'removal')
 """
 
