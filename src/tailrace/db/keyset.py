@@ -46,6 +46,8 @@ __all__ = ["Order", "Term", "page_statement", "segments"]
 
 KEY_LABEL = "tailrace_key_"
 """The columns that a page statement adds, to say where each row stands."""
+PLACE = "tailrace_place_"
+"""The parameters of a page statement that say behind which row it begins, by the number of the order's term."""
 
 Condition = ColumnElement[bool]
 Statement = Select[*tuple[Any, ...]]
@@ -83,17 +85,17 @@ class Term:
             return turned
         return turned.nulls_first() if self.nulls_first else turned.nulls_last()
 
-    def parameter(self, value: CursorValue) -> ColumnElement[Any]:
-        """``value`` as a parameter of the column's type."""
-        parameter = bindparam(None, value, type_=self.expression.type)
+    def parameter(self, value: CursorValue, name: str | None = None) -> ColumnElement[Any]:
+        """``value`` as a parameter of the column's type, with a name for whoever gives it another value later."""
+        parameter = bindparam(name, value, type_=self.expression.type)
         if not isinstance(self.expression.type, Float):
             return parameter
         # A driver may send every float in eight bytes; 0.1 in four is another number then, and its row comes again.
         return cast(parameter, self.expression.type)
 
-    def equals(self, value: CursorValue) -> Condition:
+    def equals(self, value: CursorValue, name: str | None = None) -> Condition:
         """The column has this value, or is NULL like it."""
-        return self.expression.is_(None) if value is None else self.expression == self.parameter(value)
+        return self.expression.is_(None) if value is None else self.expression == self.parameter(value, name)
 
 
 class Order:
@@ -140,7 +142,9 @@ class Order:
         return tuple(terms)
 
 
-def page_statement(statement: Statement, order: Order, position: Position, rows: int) -> Executable:
+def page_statement(
+    statement: Statement, order: Order, position: Position, rows: int | ColumnElement[int]
+) -> Executable:
     """The first ``rows`` rows behind ``position``, in the direction that it says.
 
     Args:
@@ -149,7 +153,7 @@ def page_statement(statement: Statement, order: Order, position: Position, rows:
             ``selectinload``.
         order: of those rows.
         position: where the page before ended.
-        rows: at most.
+        rows: at most; a parameter, where the same statement is to be run with other numbers.
 
     Returns:
         A statement whose rows have the values of the order's terms behind the columns of ``statement``. Walking
@@ -192,8 +196,8 @@ def segments(terms: Sequence[Term], values: Sequence[CursorValue], *, inclusive:
         begin = end - 1
         while begin and _one_range(terms[begin - 1], values[begin - 1], terms[begin], values[begin]):
             begin -= 1
-        before = [term.equals(value) for term, value in zip(terms[:begin], values[:begin], strict=True)]
-        beyond = _beyond(terms[begin:end], values[begin:end], inclusive=inclusive and end == len(terms))
+        before = [terms[at].equals(values[at], f"{PLACE}{at}") for at in range(begin)]
+        beyond = _beyond(terms, values, range(begin, end), inclusive=inclusive and end == len(terms))
         for condition in beyond:
             yield and_(*before, condition)
         end = begin
@@ -212,9 +216,11 @@ def _one_range(term: Term, value: CursorValue, following: Term, its_value: Curso
     )
 
 
-def _beyond(terms: Sequence[Term], values: Sequence[CursorValue], *, inclusive: bool) -> Iterator[Condition]:
-    """The rows beyond ``values`` in neighbours that are compared as one."""
-    term, value = terms[0], values[0]
+def _beyond(
+    terms: Sequence[Term], values: Sequence[CursorValue], compared: range, *, inclusive: bool
+) -> Iterator[Condition]:
+    """The rows beyond ``values`` in neighbours, those numbered ``compared``, that are compared as one."""
+    term, value = terms[compared[0]], values[compared[0]]
     if value is None:
         if term.nulls_first:
             yield term.expression.is_not(None)
@@ -223,11 +229,11 @@ def _beyond(terms: Sequence[Term], values: Sequence[CursorValue], *, inclusive: 
         compare = operators.le if inclusive else operators.lt
     else:
         compare = operators.ge if inclusive else operators.gt
-    if len(terms) == 1:
-        yield compare(term.expression, term.parameter(value))
+    parameters = [terms[at].parameter(values[at], f"{PLACE}{at}") for at in compared]
+    if len(parameters) == 1:
+        yield compare(term.expression, parameters[0])
     else:
-        parameters = [term.parameter(value) for term, value in zip(terms, values, strict=True)]
-        yield compare(tuple_(*[term.expression for term in terms]), tuple_(*parameters))
+        yield compare(tuple_(*[terms[at].expression for at in compared]), tuple_(*parameters))
     if term.nullable and not term.nulls_first:
         yield term.expression.is_(None)
 

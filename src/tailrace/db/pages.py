@@ -9,22 +9,24 @@ Names of orders come from the program, so nothing that a client sends becomes pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Result
+from sqlalchemy import Executable, Integer, Result, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tailrace.core.cursor import Cursors, CursorValue, Position, bind
 from tailrace.db.errors import translated
-from tailrace.db.keyset import Order, Statement, page_statement
+from tailrace.db.keyset import PLACE, Order, Statement, page_statement
 from tailrace.db.totals import CAP, Total, TotalMode, fetch_total
 from tailrace.errors import RequestError
 
 __all__ = ["Page", "PageRequest", "Pages"]
 
 T = TypeVar("T")
+ROWS, OFFSET = "tailrace_rows", "tailrace_offset"
+"""Parameters of a page's statement."""
 Executor = AsyncSession | AsyncConnection
 
 
@@ -171,12 +173,35 @@ class PageRequest:
     cursors: Cursors
     binding: bytes
 
-    async def fetch(self, executor: Executor, statement: Statement, item: Callable[[Any], T] | None = None) -> Page[T]:
+    @property
+    def shape(self) -> Hashable:
+        """Requests of one order and one shape have the same ``statement`` but for its ``parameters``."""
+        at = self.position
+        return at.backward, at.inclusive, tuple([value is None for value in at.values]), self.offset is None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values in ``statement`` that are this request's."""
+        places = {f"{PLACE}{at}": value for at, value in enumerate(self.position.values) if value is not None}
+        return {**places, ROWS: self.limit + 1, OFFSET: self.offset}
+
+    async def fetch(
+        self,
+        executor: Executor,
+        statement: Statement,
+        item: Callable[[Any], T] | None = None,
+        *,
+        prepared: Executable | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Page[T]:
         """The page of the rows that ``statement`` gives.
 
         Args:
             statement: as for ``page_statement``.
             item: what becomes of each row; by default it stays as it is, or gives way to the single thing it holds.
+            prepared: what ``self.statement(statement)`` was for a request of the same order and shape. To make it anew
+                costs more than to send it.
+            parameters: the values of the parameters that ``statement`` has without a value of their own.
 
         Raises:
             DatabaseError: one of its kinds.
@@ -186,20 +211,22 @@ class PageRequest:
         Cost: 1 round trip for the page, and those of its total.
         """
         with translated():
-            result = await executor.execute(self.statement(statement))
+            found = self.statement(statement) if prepared is None else prepared
+            result = await executor.execute(found, {**(parameters or {}), **self.parameters})
         rows, places = _taken_apart(result, len(self.order.terms))
         more = len(rows) > self.limit
         rows, places = rows[: self.limit], places[: self.limit]
         if self.position.backward:
             rows.reverse()
             places.reverse()
-        total = await fetch_total(executor, statement, self.total, cap=self.cap)
+        total = await fetch_total(executor, statement, self.total, cap=self.cap, parameters=parameters)
         return self._page([item(row) for row in rows] if item is not None else rows, places, more, total)
 
     def statement(self, statement: Statement) -> Any:
         """What ``fetch`` runs: one row more than the page has, with the values of the order behind its columns."""
-        found: Any = page_statement(statement, self.order, self.position, self.limit + 1)
-        return found if self.offset is None else found.offset(self.offset)
+        rows = bindparam(ROWS, self.limit + 1, type_=Integer())
+        found: Any = page_statement(statement, self.order, self.position, rows)
+        return found if self.offset is None else found.offset(bindparam(OFFSET, self.offset, type_=Integer()))
 
     def _page(self, items: list[Any], places: list[tuple[CursorValue, ...]], more: bool, total: Total) -> Page[Any]:
         backward, came_from = self.position.backward, bool(self.position.values) or bool(self.offset)

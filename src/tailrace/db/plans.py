@@ -35,7 +35,9 @@ def _compile(element: _Explain, compiler: Any, **options: Any) -> str:
     return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"
 
 
-async def explain(executor: AsyncSession | AsyncConnection, statement: Executable) -> Plan:
+async def explain(
+    executor: AsyncSession | AsyncConnection, statement: Executable, parameters: Mapping[str, Any] | None = None
+) -> Plan:
     """The topmost node of the plan; the statement is planned and not run.
 
     Raises:
@@ -44,7 +46,7 @@ async def explain(executor: AsyncSession | AsyncConnection, statement: Executabl
     Cost: 1 round trip.
     """
     with translated():
-        found = (await executor.execute(_Explain(statement))).scalar_one()
+        found = (await executor.execute(_Explain(statement), parameters)).scalar_one()
     (plan,) = json.loads(found) if isinstance(found, str) else found
     return plan["Plan"]  # type: ignore[no-any-return]
 

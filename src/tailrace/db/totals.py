@@ -8,8 +8,9 @@ at which counting stopped, or the planner's estimate; none costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -43,7 +44,12 @@ NO_TOTAL = Total(None, "unknown")
 
 
 async def fetch_total(
-    executor: AsyncSession | AsyncConnection, statement: Statement, mode: TotalMode, *, cap: int = CAP
+    executor: AsyncSession | AsyncConnection,
+    statement: Statement,
+    mode: TotalMode,
+    *,
+    cap: int = CAP,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Total:
     """The total of the rows that ``statement`` gives; its own ORDER BY, LIMIT and OFFSET do not count.
 
@@ -51,6 +57,7 @@ async def fetch_total(
         mode: ``exact`` reads every row; ``capped`` at most one more than ``cap``; ``estimated`` as many, and what is
             more is the planner's estimate, made from statistics that ANALYZE keeps.
         cap: rows.
+        parameters: the values of the parameters that ``statement`` has without a value of their own.
 
     Raises:
         DatabaseError: one of its kinds.
@@ -61,17 +68,19 @@ async def fetch_total(
         return NO_TOTAL
     rows = statement.order_by(None).limit(None).offset(None)
     if mode == "exact":
-        return Total(await _count(executor, rows), "exact")
-    counted = await _count(executor, rows.limit(cap + 1))
+        return Total(await _count(executor, rows, parameters), "exact")
+    counted = await _count(executor, rows.limit(cap + 1), parameters)
     if counted <= cap:
         return Total(counted, "exact")
     if mode == "capped":
         return Total(cap, "at_least")
-    planned = int((await explain(executor, rows))["Plan Rows"])
+    planned = int((await explain(executor, rows, parameters))["Plan Rows"])
     return Total(max(planned, counted), "estimate")
 
 
-async def _count(executor: AsyncSession | AsyncConnection, rows: Statement) -> int:
+async def _count(
+    executor: AsyncSession | AsyncConnection, rows: Statement, parameters: Mapping[str, Any] | None
+) -> int:
     with translated():
-        counted = await executor.execute(select(func.count()).select_from(rows.subquery()))
+        counted = await executor.execute(select(func.count()).select_from(rows.subquery()), parameters)
         return int(counted.scalar_one())

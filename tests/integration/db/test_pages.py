@@ -22,6 +22,7 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
+    bindparam,
     cast,
     func,
     select,
@@ -397,3 +398,31 @@ def test_what_is_not_allowed_is_refused(asked: dict[str, Any], code: str) -> Non
     with pytest.raises(RequestError) as refused:
         pages.request(filters={}, identity=None, **asked)
     assert (refused.value.status, refused.value.code) == (400, code)
+
+
+async def test_one_statement_serves_every_request_of_its_shape(connection: AsyncConnection) -> None:
+    """With other values, places and limits it gives the pages and totals that a statement of their own does."""
+    pages = Pages({"newest": NEWEST}, cursors=CURSORS, totals=("none", "capped"), cap=100)
+    open_ended = select(CALLS).where(CALLS.c.product == bindparam("product"))
+    made: dict[Any, Any] = {}
+    asked = 0
+    for product, limit, offset in (("p1", 3, None), ("p2", 7, None), ("p20", 5, None), ("p3", 4, 9), ("p30", 2, 900)):
+        # Of p20 and p30 no time is known, so that places have a NULL.
+        own = select(CALLS).where(CALLS.c.product == product)
+        cursors: list[str | None] = [None]
+        for turn in range(4):
+            request = pages.request(
+                limit=limit,
+                cursor=cursors[-1],
+                offset=None if cursors[-1] else offset,
+                total="capped",
+                filters={"product": product},
+                identity=None,
+            )
+            prepared = made.setdefault(request.shape, request.statement(open_ended))
+            page = await request.fetch(connection, open_ended, prepared=prepared, parameters={"product": product})
+            assert page == await request.fetch(connection, own)
+            assert len(page.items) == limit
+            cursors.append(page.next_cursor if turn < 2 else page.previous_cursor)
+            asked += 1
+    assert len(made) == 6 < asked

@@ -74,6 +74,23 @@ async def test_every_filter_in_every_order(both: tuple[Service, Service]) -> Non
     assert found > 80
 
 
+async def test_searches_that_differ_in_values_only_are_told_apart(both: tuple[Service, Service]) -> None:
+    """One after the other, each is answered by its own words, bounds and places, whichever came first."""
+    questions: list[dict[str, Any]] = [
+        {"text": "discount", "max_score": 60, "limit": 2},
+        {"text": "budget", "max_score": 80, "limit": 3},
+        {"text": "thank", "max_score": 99, "limit": 4},
+    ]
+    for sort in ("-score", "relevance", "-scheduled_at"):
+        pages = [await same(both, **question, sort=sort, total="capped") for question in questions]
+        assert len({str(page["items"]) for page in pages}) == len(pages)
+        for question, page in zip(questions, pages, strict=True):
+            if page["has_next"]:
+                following = await same(both, **question, sort=sort, cursor=page["next_cursor"])
+                assert following["items"] != page["items"]
+        assert any(page["has_next"] for page in pages)
+
+
 async def test_pages_by_cursor_have_every_call_once(both: tuple[Service, Service]) -> None:
     """Followed to the end, an order shows each call once, NULLs last; walked back, the pages are the same."""
     for service in both:

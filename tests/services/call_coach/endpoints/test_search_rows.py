@@ -142,8 +142,10 @@ async def test_the_mix_is_answered(database: Database) -> None:
 
 def _page_of(question: SearchCalls, words: Words | None = None) -> Any:
     """The statement of the question's first page."""
-    fitting = select(CALL_SEARCH.c.call_id).where(*pages.conditions(question, CALL_SEARCH, words).values())
-    return pages.page(question, CALL_SEARCH, Cursors([b"sixteen bytes or more"])).statement(fitting)
+    given = pages.parameters(question, words)
+    fitting = select(CALL_SEARCH.c.call_id).where(*pages.conditions(given, CALL_SEARCH).values())
+    request = pages.page(question, pages.pages_of(CALL_SEARCH, question.sort), Cursors([b"sixteen bytes or more"]))
+    return request.statement(fitting).params(given)
 
 
 NAMED = {

@@ -37,11 +37,13 @@ async def search_calls(session: AsyncSession, cursors: Cursors, question: Search
     """The page."""
     words = await _words(session, question)
     rows = _rows(words)
-    fitting = select(rows).where(*pages.conditions(question, rows, words).values())
+    given = pages.parameters(question, words)
+    fitting = select(rows).where(*pages.conditions(given, rows).values())
     if question.sort == "relevance" and words is not None:
-        rows = pages.ranked(fitting, words)
+        rows = pages.ranked(fitting)
         fitting = select(rows)
-    found: Page[Row[Any]] = await pages.page(question, rows, cursors).fetch(session, fitting)
+    request = pages.page(question, pages.pages_of(rows, question.sort), cursors)
+    found: Page[Row[Any]] = await request.fetch(session, fitting, parameters=given)
     return FoundCalls(
         tuple([await _described(session, row, words) for row in found.items]),
         found.total.rows,
@@ -114,8 +116,8 @@ async def _representatives(session: AsyncSession, call_id: int) -> tuple[Represe
 
 
 async def _relevance(session: AsyncSession, call_id: int, words: Words) -> Decimal | None:
-    statement = select(pages.relevance(_document(), words)).where(Turn.call_id == call_id)
-    relevance: Decimal | None = await session.scalar(statement)
+    statement = select(pages.relevance(_document())).where(Turn.call_id == call_id)
+    relevance: Decimal | None = await session.scalar(statement, {"every": words.every})
     return relevance
 
 

@@ -10,16 +10,17 @@ rows, until it has seen as many that fit as the page needs; if it does not, the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, literal, select, text, true
+from sqlalchemy import Executable, Integer, Row, Select, and_, bindparam, case, func, literal, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import ColumnElement
 
 from tailrace.core.cursor import Cursors, Position
-from tailrace.db import Database, Page, PageRequest
+from tailrace.db import Database, Page, PageRequest, Pages
 from tailrace.db.keyset import page_statement
 from tailrace.db.totals import fetch_total
 from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH
@@ -31,6 +32,7 @@ from tailrace_services.call_coach.tools.search_calls import (
     Moment,
     Representative,
     SearchCalls,
+    Sort,
     Words,
     highlighted,
     words_of,
@@ -41,6 +43,11 @@ __all__ = ["search_calls"]
 STEPS = 5_000
 """Rows that are walked before a page is looked up, some 7 ms; more for pages that need more."""
 STEPS_PER_ROW = 20
+STEPS_RANKED = 10_000
+"""The same where RANKED calls are needed: to look up more than every fiftieth of a million takes ten times as long."""
+
+KINDS = 256
+"""Kinds of searches whose statements are kept, of some thousand that can be asked for."""
 
 CUSTOM_PLANS = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 """How often something occurs decides the plan, so none is made for everything."""
@@ -74,6 +81,80 @@ FROM call_search r WHERE r.call_id = ANY (CAST(:call_ids AS bigint[]))
 COLUMNS = [column for column in CALL_SEARCH.c if column.name not in ("reps", "document")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """Of one kind of search and one shape of page: what lets the page be walked or looked up, and what reads it."""
+
+    way: Executable | None
+    page: Executable
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Searches that differ in nothing but the values of their parameters. To make statements costs more than to send
+    them, so they are made once for each kind and shape.
+
+    Attributes:
+        conditions: as of ``search_pages``.
+        fitting: all calls that fit.
+        pages: what may be asked for.
+        made: the statements, by shape: some dozens at most.
+    """
+
+    conditions: Mapping[str, ColumnElement[bool]]
+    fitting: Select[*tuple[Any, ...]]
+    pages: Pages
+    made: dict[Hashable, _Statements] = field(default_factory=dict)
+
+    def statements(self, request: PageRequest) -> _Statements:
+        """Those for a page of that shape."""
+        if request.shape not in self.made:
+            self.made[request.shape] = _Statements(self._way(request), request.statement(self.fitting))
+        return self.made[request.shape]
+
+    def _way(self, request: PageRequest) -> Executable | None:
+        """Let the page's statement be walked if that is known to end soon, else looked up."""
+        served = SERVED.get(request.sort, frozenset())
+        tested = [condition for name, condition in self.conditions.items() if name not in served]
+        if not tested:
+            return None
+        by_relevance = request.sort == "relevance"
+        steps_left, needed = (bindparam(name, type_=Integer()) for name in ("steps", "needed"))
+        walked: Any = page_statement(
+            select(and_(*tested).label("fits")).where(
+                *[condition for name, condition in self.conditions.items() if name in served]
+            ),
+            pages.order(CALL_SEARCH, "-scheduled_at") if by_relevance else request.order,
+            Position() if by_relevance else request.position,
+            steps_left,
+        )
+        steps = walked.subquery()
+        seen = select(literal(1)).where(steps.c.fits).limit(needed).subquery()
+        enough = select((func.count() == needed).label("enough")).select_from(seen).subquery()
+        walk, look_up = (case((enough.c.enough, on), else_=off) for on, off in (("on", "off"), ("off", "on")))
+        ways = [("enable_seqscan", "off"), ("enable_bitmapscan", look_up), *((name, walk) for name in WALKS)]
+        return select(*[func.set_config(name, value, true()) for name, value in ways])
+
+
+@lru_cache(maxsize=KINDS)
+def _kind(given: frozenset[str], sort: Sort) -> _Kind:
+    """The searches with these parameters, in that order."""
+    conditions = pages.conditions(given, CALL_SEARCH)
+    fitting = select(*COLUMNS).where(*conditions.values())
+    if sort != "relevance":
+        return _Kind(conditions, fitting, pages.pages_of(CALL_SEARCH, sort))
+    rows = pages.ranked(fitting.add_columns(CALL_SEARCH.c.document))
+    return _Kind(conditions, select(*[rows.c[column.name] for column in COLUMNS]), pages.pages_of(rows, sort))
+
+
+def _bounds(request: PageRequest) -> dict[str, int]:
+    """How many rows that fit a page needs, and how many it walks for them."""
+    if request.sort == "relevance":
+        return {"needed": RANKED, "steps": STEPS_RANKED}
+    needed = request.limit + 1 + (request.offset or 0)
+    return {"needed": needed, "steps": max(STEPS, STEPS_PER_ROW * needed)}
+
+
 async def search_calls(database: Database, cursors: Cursors, question: SearchCalls) -> FoundCalls:
     """The page.
 
@@ -102,17 +183,16 @@ class _Search:
         """What is answered."""
         asked = self._question
         words = await self._words()
-        conditions = pages.conditions(asked, CALL_SEARCH, words)
-        fitting = select(*COLUMNS).where(*conditions.values())
-        if asked.sort == "relevance" and words is not None:
-            rows = pages.ranked(fitting.add_columns(CALL_SEARCH.c.document), words)
-            fitting = select(*[rows.c[column.name] for column in COLUMNS])
-            request = pages.page(asked, rows, self._cursors)
-        else:
-            request = pages.page(asked, CALL_SEARCH, self._cursors)
-        total = await fetch_total(self._session, fitting, request.total, cap=request.cap)
-        await self._choose_way(request, conditions)
-        found: Page[Row[Any]] = await replace(request, total="none").fetch(self._session, fitting)
+        given = pages.parameters(asked, words)
+        kind = _kind(frozenset(given), asked.sort)
+        request = pages.page(asked, kind.pages, self._cursors)
+        statements = kind.statements(request)
+        if statements.way is not None:
+            await self._session.execute(statements.way, {**given, **request.parameters, **_bounds(request)})
+        total = await fetch_total(self._session, kind.fitting, request.total, cap=request.cap, parameters=given)
+        found: Page[Row[Any]] = await replace(request, total="none").fetch(
+            self._session, kind.fitting, prepared=statements.page, parameters=given
+        )
         items = await self._described(found.items, words)
         return FoundCalls(
             items,
@@ -131,27 +211,6 @@ class _Search:
             return None
         parts = await self._session.execute(pages.PARSE, {"text": asked.text, "topics": list(asked.topics)})
         return words_of((row.query, row.indexable, row.lexemes) for row in parts)
-
-    async def _choose_way(self, request: PageRequest, conditions: Mapping[str, ColumnElement[bool]]) -> None:
-        """Let the page's statement be walked if that is known to end soon, else looked up."""
-        served = SERVED.get(request.sort, frozenset())
-        tested = [condition for name, condition in conditions.items() if name not in served]
-        if not tested:
-            return
-        by_relevance = request.sort == "relevance"
-        needed = RANKED if by_relevance else request.limit + 1 + (request.offset or 0)
-        walked: Any = page_statement(
-            select(and_(*tested).label("fits")).where(*[conditions[name] for name in conditions if name in served]),
-            pages.order(CALL_SEARCH, "-scheduled_at") if by_relevance else request.order,
-            Position() if by_relevance else request.position,
-            max(STEPS, STEPS_PER_ROW * needed),
-        )
-        steps = walked.subquery()
-        seen = select(literal(1)).where(steps.c.fits).limit(needed).subquery()
-        enough = select((func.count() == needed).label("enough")).select_from(seen).subquery()
-        walk, look_up = (case((enough.c.enough, on), else_=off) for on, off in (("on", "off"), ("off", "on")))
-        ways = [("enable_seqscan", "off"), ("enable_bitmapscan", look_up), *((name, walk) for name in WALKS)]
-        await self._session.execute(select(*[func.set_config(name, value, true()) for name, value in ways]))
 
     async def _described(self, rows: Sequence[Row[Any]], words: Words | None) -> tuple[FoundCall, ...]:
         """The calls of the page with what is shown of them."""

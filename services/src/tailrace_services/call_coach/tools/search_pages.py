@@ -6,9 +6,23 @@ the same to both, and a cursor of the one is good for the other.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Numeric, Select, Subquery, Text, and_, bindparam, cast, func, literal_column, select, text
+from sqlalchemy import (
+    DateTime,
+    Numeric,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.sql import ColumnElement, FromClause
 
@@ -37,6 +51,8 @@ __all__ = [
     "conditions",
     "order",
     "page",
+    "pages_of",
+    "parameters",
     "ranked",
     "relevance",
 ]
@@ -78,39 +94,59 @@ RELEVANCE = "round(CAST(ts_rank({document}, CAST(:every AS tsquery)) AS numeric)
 """The same as ``relevance``, as text to be formatted with the expression that holds the call's words."""
 
 
-def conditions(question: SearchCalls, rows: FromClause, words: Words | None) -> dict[str, ColumnElement[bool]]:
-    """What restricts the rows, each by the name of the column that it is about."""
+def parameters(question: SearchCalls, words: Words | None) -> dict[str, Any]:
+    """What restricts the rows: the values of the parameters of ``conditions``."""
+    asked = {
+        "every": None if words is None else words.every,
+        "product": question.product,
+        "call_type": question.call_type,
+        "reps": list(question.reps) or None,
+        "scheduled_from": question.scheduled_from,
+        "scheduled_until": question.scheduled_until,
+        "min_score": question.min_score,
+        "max_score": question.max_score,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def conditions(given: Collection[str], rows: FromClause) -> dict[str, ColumnElement[bool]]:
+    """What restricts the rows, each by the name of the column that it is about.
+
+    Args:
+        given: which of ``parameters`` there are. Their values are left open: searches that differ in nothing else are
+            one statement.
+        rows: those searched.
+    """
     c = rows.c
-    found: dict[str, ColumnElement[bool]] = {}
-    if words is not None:
-        found["document"] = c.document.bool_op("@@")(_query(words))
-    if question.product is not None:
-        found["product"] = c.product == question.product
-    if question.call_type is not None:
-        found["call_type"] = c.call_type == question.call_type
-    if question.reps:
-        found["reps"] = c.reps.overlap(cast(list(question.reps), ARRAY(Text)))
-    dates = [c.scheduled_at >= question.scheduled_from] if question.scheduled_from is not None else []
-    dates += [c.scheduled_at < question.scheduled_until] if question.scheduled_until is not None else []
-    if dates:
-        found["scheduled_at"] = and_(*dates)
-    scores = [c.score >= question.min_score] if question.min_score is not None else []
-    scores += [c.score <= question.max_score] if question.max_score is not None else []
-    if scores:
-        found["score"] = and_(*scores)
-    return found
+    begin, end = (bindparam(name, type_=DateTime(timezone=True)) for name in ("scheduled_from", "scheduled_until"))
+    least, most = (bindparam(name, type_=Numeric()) for name in ("min_score", "max_score"))
+    every = {
+        "every": ("document", c.document.bool_op("@@")(_query()) if "every" in given else None),
+        "product": ("product", c.product == bindparam("product", type_=Text())),
+        "call_type": ("call_type", c.call_type == bindparam("call_type", type_=Text())),
+        "reps": ("reps", c.reps.overlap(bindparam("reps", type_=ARRAY(Text)))),
+        "scheduled_from": ("scheduled_at", c.scheduled_at >= begin),
+        "scheduled_until": ("scheduled_at", c.scheduled_at < end),
+        "min_score": ("score", c.score >= least),
+        "max_score": ("score", c.score <= most),
+    }
+    found: dict[str, list[ColumnElement[bool]]] = {}
+    for name, (column, condition) in every.items():
+        if name in given and condition is not None:
+            found.setdefault(column, []).append(condition)
+    return {column: and_(*its) for column, its in found.items()}
 
 
-def relevance(document: ColumnElement[Any], words: Words) -> ColumnElement[Any]:
-    """How well a call fits, as a number that is the same in every process."""
-    return func.round(cast(func.ts_rank(document, _query(words)), Numeric), 6, type_=Numeric())
+def relevance(document: ColumnElement[Any]) -> ColumnElement[Any]:
+    """How well a call fits, as a number that is the same in every process. Its parameter: ``every``."""
+    return func.round(cast(func.ts_rank(document, _query()), Numeric), 6, type_=Numeric())
 
 
-def ranked(fitting: Select[*tuple[Any, ...]], words: Words) -> Subquery:
+def ranked(fitting: Select[*tuple[Any, ...]]) -> Subquery:
     """The newest of the rows that ``fitting`` selects, with their relevance."""
     c = fitting.selected_columns
     newest = fitting.order_by(c.scheduled_at.desc(), c.call_id.desc()).limit(RANKED).subquery()
-    return select(newest, relevance(newest.c.document, words).label("relevance")).subquery(ROWS)
+    return select(newest, relevance(newest.c.document).label("relevance")).subquery(ROWS)
 
 
 def order(rows: FromClause, sort: Sort) -> Order:
@@ -135,20 +171,24 @@ def _term(expression: ColumnElement[Any], sort: str, *, nullable: bool = False) 
     return Term(expression, descending, nulls_first=descending and not nullable, nullable=nullable)
 
 
-def page(question: SearchCalls, rows: FromClause, cursors: Cursors) -> PageRequest:
-    """The page asked for, of ``rows``.
-
-    Raises:
-        RequestError: there is no such page, or the cursor was not issued for this search; status 400.
-    """
-    pages = Pages(
-        {question.sort: order(rows, question.sort)},
+def pages_of(rows: FromClause, sort: Sort) -> Pages:
+    """What pages may be asked for of ``rows`` in that order."""
+    return Pages(
+        {sort: order(rows, sort)},
         max_limit=MAX_LIMIT,
         max_offset=MAX_OFFSET,
         totals=TOTALS,
         cap=CAP,
     )
-    return pages.request(
+
+
+def page(question: SearchCalls, of: Pages, cursors: Cursors) -> PageRequest:
+    """The page asked for.
+
+    Raises:
+        RequestError: there is no such page, or the cursor was not issued for this search; status 400.
+    """
+    return of.request(
         limit=question.limit,
         cursor=question.cursor,
         offset=question.offset,
@@ -159,5 +199,5 @@ def page(question: SearchCalls, rows: FromClause, cursors: Cursors) -> PageReque
     )
 
 
-def _query(words: Words) -> ColumnElement[Any]:
-    return cast(bindparam(None, words.every, type_=Text()), TSQUERY)
+def _query() -> ColumnElement[Any]:
+    return cast(bindparam("every", type_=Text()), TSQUERY)
