@@ -49,7 +49,7 @@ class ServicesSettings(BaseSettings):
     chat_model: str = ""
     """The model's name there."""
     chat_api_key: SecretStr = SecretStr("")
-    """Sent to it as a bearer token."""
+    """Sent to it as a bearer token; empty for an endpoint that asks for none, as models on one's own machine do."""
     seed: Annotated[int, Field(ge=0)] = DEFAULT_SEED
     """What generated data and its API keys are made from."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -21,11 +22,16 @@ def completion(content: object, **changed: Any) -> tuple[int, bytes]:
 
 
 class ChatServer:
-    """Gives ``answers`` one after the other, the last for ever; ``None`` is silence until the client goes away."""
+    """Gives ``answers`` one after the other, the last for ever; ``None`` is silence until the client goes away.
+
+    It thinks until ``gate`` is set, as it is at first.
+    """
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes] | None] = []
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         config = uvicorn.Config(
@@ -35,8 +41,9 @@ class ChatServer:
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End it."""
+    def close(self) -> None:
+        """End it, whatever it is thinking about."""
+        self.gate.set()
         self._server.should_exit = True
         self._thread.join()
 
@@ -48,6 +55,7 @@ class ChatServer:
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.requests.append((f"{scope['method']} {scope['path']}", headers, json.loads(body)))
+        await asyncio.to_thread(self.gate.wait)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer is None:
             await receive()

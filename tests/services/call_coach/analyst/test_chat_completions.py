@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI, RateLimitError
+from openai.types.chat import ChatCompletion
 from pydantic import SecretStr
 from tests.services.call_coach.analyst.chat_server import ChatServer, completion
 from tests.services.call_coach.analyst.talking import talk
@@ -28,9 +31,8 @@ GOOD = dict.fromkeys(DIMENSIONS, ONE) | {"objection_handling": {**ONE, "score": 
 
 @pytest.fixture(scope="module")
 def _running() -> Iterator[ChatServer]:
-    server = ChatServer()
-    yield server
-    server.stop()
+    with closing(ChatServer()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -93,6 +95,46 @@ async def test_what_is_asked(server: ChatServer, analyst: ChatCompletions) -> No
     assert schema["schema"]["required"] == list(DIMENSIONS)
 
 
+async def test_another_client_understands_the_server(server: ChatServer, analyst: ChatCompletions) -> None:
+    """The protocol is not only what both ends here believe: OpenAI's own client asks the same and reads the answer."""
+    server.answers = [completion(GOOD)]
+    await analyst.analyse(CALL)
+    ((line, headers, asked),) = server.requests
+    async with AsyncOpenAI(base_url=server.url, api_key="secret", max_retries=0) as client:
+        answer = await client.chat.completions.create(**asked)
+        ChatCompletion.model_validate_json(answer.model_dump_json())  # the client itself does not check what it reads
+        (choice,) = answer.choices
+        assert (choice.finish_reason, choice.message.refusal) == ("stop", None)
+        assert json.loads(choice.message.content or "") == GOOD
+        assert server.requests[1][0] == line
+        assert server.requests[1][1]["authorization"] == headers["authorization"]
+        assert server.requests[1][2] == asked
+        server.answers = [
+            (429, b'{"error": {"message": "slow down", "type": "requests", "param": null, "code": null}}')
+        ]
+        with pytest.raises(RateLimitError):
+            await client.chat.completions.create(**asked)
+
+
+async def test_an_endpoint_that_asks_for_no_key(server: ChatServer) -> None:
+    """Without a key there is no header for it, which would be refused if it were empty, and the model is asked."""
+    server.answers = [completion(GOOD)]
+    async with ChatCompletions(ChatSettings(server.url, "judge-1", SecretStr(""), QUICK)) as analyst:
+        assert not (await analyst.analyse(CALL)).degraded
+    ((_, headers, _),) = server.requests
+    assert "authorization" not in headers
+
+
+async def test_a_key_that_cannot_be_sent(server: ChatServer, events: list[Event]) -> None:
+    """A request that never leaves is a failure of the model's like any other, and says nothing of the key."""
+    async with ChatCompletions(
+        ChatSettings(server.url, "judge-1", SecretStr("line\nbreak"), QUICK), observer=events.append
+    ) as analyst:
+        assert (await analyst.analyse(CALL)).degraded
+    assert server.requests == []
+    assert [event.reason for event in events if isinstance(event, FallbackUsed)] == ["upstream_error"]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -109,6 +151,7 @@ async def test_what_is_asked(server: ChatServer, analyst: ChatCompletions) -> No
         completion({**GOOD, "discovery": {**ONE, "turns": [1, 2, 3, 1, 2]}}),
         completion({**GOOD, "discovery": {**ONE, "strengths": [" "]}}),
         completion({**GOOD, "discovery": {**ONE, "strengths": ["x" * 301]}}),
+        completion({**GOOD, "discovery": {**ONE, "strengths": ["not to be \x00 stored"]}}),
         completion({**GOOD, "discovery": {**ONE, "quote": "He said so."}}),
         (200, b'{"choices": []}'),
         (200, b'{"error": {"message": "overloaded"}}'),

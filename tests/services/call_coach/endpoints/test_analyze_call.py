@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.services.call_coach.endpoints.conftest import NOW, Service, StartService
+from pydantic import SecretStr
+from tests.services.call_coach.analyst.chat_server import ChatServer, completion
+from tests.services.call_coach.endpoints.conftest import IMPLEMENTATIONS, NOW, Service, StartService
 
+from tailrace.settings import UpstreamSettings
 from tailrace_services.call_coach.analyst import RUBRIC_VERSION
+from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.model import DIMENSIONS
 
 SESSIONS = (
@@ -145,6 +150,39 @@ async def test_what_is_stored_is_not_analysed_again_unless_forced(service: Servi
     assert (await service.ask("analyze_call", call_id=7)).json() == first
     assert len(await service.sql("SELECT FROM call_analyses WHERE call_id = 7")) == 1
     assert len(await service.sql(SESSIONS, 7, RUBRIC_VERSION)) <= 4
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+async def test_a_degraded_analysis_is_not_kept(start_service: StartService, name: str) -> None:
+    """What another analyst said for the model that could not is given, and neither stored nor cached as the model's.
+
+    Whoever asks next asks the model again; and its stored word outlives a forced attempt that fails.
+    """
+    judged = {each: {"score": 70, "strengths": [], "improvements": [], "turns": [1]} for each in DIMENSIONS}
+    settings = UpstreamSettings(max_retries=0, breaker_consecutive=1000)
+    with closing(ChatServer()) as model:
+        chat = ChatSettings(model.url, "judge", SecretStr(""), settings)
+        async with start_service(name, chat=chat) as service:
+
+            async def analyst(answer: tuple[int, bytes], **question: Any) -> tuple[str, bool]:
+                model.answers = [answer]
+                reply = await service.ask("analyze_call", call_id=7, caller=1, **question)
+                assert reply.status_code == 200
+                data = reply.json()["data"]
+                return data["analyst"], data["degraded"]
+
+            for _ in range(2):
+                assert await analyst((500, b"{}")) == ("conversation_metrics", True)
+            assert len(model.requests) == 2
+            assert await service.sql("SELECT FROM call_analyses") == []
+            for rubric_version in (RUBRIC_VERSION, "chat-completions-1/judge"):
+                assert await service.sql(SESSIONS, 7, rubric_version) == []
+            assert await analyst(completion(judged)) == ("chat_completions", False)
+            assert await analyst((500, b"{}"), force=True) == ("conversation_metrics", True)
+            assert await analyst((500, b"{}")) == ("chat_completions", False)
+            assert len(model.requests) == 4
+            (stored,) = await service.sql("SELECT rubric_version, is_current FROM call_analyses")
+            assert tuple(stored) == ("chat-completions-1/judge", True)
 
 
 async def test_an_unknown_call(service: Service) -> None:

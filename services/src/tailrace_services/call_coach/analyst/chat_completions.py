@@ -45,7 +45,8 @@ _INSTRUCTIONS = (
     "four turns that show it best."
 )
 
-Remark = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
+# PostgreSQL stores any character but NUL.
+Remark = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True, pattern=r"^[^\x00]*$")]
 Remarks = Annotated[list[Remark], Field(max_length=3)]
 
 
@@ -56,7 +57,7 @@ class ChatSettings:
     Args:
         base_url: up to and with the version, like ``https://host/v1``.
         model: its name there.
-        api_key: sent as a bearer token.
+        api_key: sent as a bearer token; empty for an endpoint that asks for none.
         upstream: time limits, retries, breaker and bulkhead; a model takes seconds, so the limits are wider.
     """
 
@@ -131,11 +132,7 @@ class ChatCompletions:
             NAME,
             settings.base_url,
             settings=settings.upstream,
-            headers={
-                "authorization": f"Bearer {settings.api_key.get_secret_value()}",
-                "content-type": "application/json",
-                "accept": "application/json",
-            },
+            headers=_headers(settings.api_key.get_secret_value()),
             clock=clock,
             observer=observer,
             transport=transport,
@@ -186,6 +183,11 @@ class ChatCompletions:
         except ValidationError as error:
             raise _UnfitError(f"{NAME}: the answer does not fit: {error.error_count()} mistakes") from error
         return _dimensions(conversation, judged)
+
+
+def _headers(api_key: str) -> dict[str, str]:
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    return headers | {"authorization": f"Bearer {api_key}"} if api_key else headers
 
 
 def _request(model: str, conversation: Conversation) -> bytes:
