@@ -1,7 +1,8 @@
 """The database as handlers use it: sessions, transactions that are tried again, errors of one kind.
 
 Touches: the engine, the clock. A transaction is repeated as a whole and only when that is safe: it failed for a passing
-reason and certainly did not commit. When the connection is lost during COMMIT nobody can tell, so it is not repeated.
+reason and certainly did not commit. When the connection is lost during COMMIT nobody can tell, so it is not repeated
+unless its caller says that doing it twice does no harm.
 """
 
 from __future__ import annotations
@@ -69,12 +70,15 @@ class Database:
             async with self._sessions() as session:
                 yield session
 
-    async def run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, idempotent: bool = False) -> T:
         """Run ``work`` in one transaction and commit it; all of it again after a passing failure.
 
         Args:
             work: reads and writes through the session it is given. It may run several times, so it must have no effect
                 outside the database.
+            idempotent: running it again after it was committed does no harm, so a connection lost during COMMIT is no
+                reason to give up. What is returned is what the last run found, to which an earlier one that was
+                committed looks like somebody else's.
 
         Raises:
             DatabaseError: what failed, after ``settings.retries`` repetitions where repeating was safe.
@@ -89,7 +93,7 @@ class Database:
                     await session.commit()
                     return result
             except DatabaseError as error:
-                if committing and isinstance(error, DatabaseUnavailableError):
+                if committing and isinstance(error, DatabaseUnavailableError) and not idempotent:
                     raise
                 attempt += 1
                 await self._pause_or_give_up(error, attempt)

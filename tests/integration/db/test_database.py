@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from socket import create_connection, socket
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.util import await_only
 
 from tailrace.db import Database
 from tailrace.db.liveness import check_on_checkout
@@ -103,27 +104,56 @@ async def test_a_lost_connection_is_repeated_before_the_commit_and_never_during_
     assert runs == 2
     assert (await database.fetch(text("SELECT n FROM t WHERE id = 1")))[0].n == 1
 
+    runs = 0
+
     async def killed_before_commit(session: AsyncSession) -> None:
         nonlocal runs
         runs += 1
         await session.execute(text("UPDATE t SET n = n + 1 WHERE id = 1"))
-        session.sync_session.commit = killing_commit(session)  # type: ignore[method-assign]
+        around_commit(session, before=lambda: terminate_without_asking(database, session))
 
-    def killing_commit(session: AsyncSession):  # type: ignore[no-untyped-def]
-        from sqlalchemy.util import await_only
-
-        original = session.sync_session.commit
-
-        def commit() -> None:
-            await_only(terminate_without_asking(database, session))
-            original()
-
-        return commit
-
-    runs = 0
     with pytest.raises(DatabaseUnavailableError):
         await database.run(killed_before_commit)
     assert runs == 1
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_what_may_be_done_twice_is_repeated_even_after_its_commit(database: Database, committed: bool) -> None:
+    """Whether or not the commit was made that was not heard of: the work runs again, and its effect is there."""
+    found: list[int] = []
+
+    async def set_once(session: AsyncSession) -> int:
+        changed = await session.execute(text("UPDATE t SET n = 5 WHERE id = 1 AND n <> 5 RETURNING n"))
+        found.append(len(changed.all()))
+        if len(found) == 1 and committed:
+            around_commit(session, after=unheard)
+        elif len(found) == 1:
+            around_commit(session, before=lambda: terminate_without_asking(database, session))
+        return len(found)
+
+    async def unheard() -> None:
+        raise DatabaseUnavailableError("the answer to COMMIT was lost")
+
+    assert await database.run(set_once, idempotent=True) == 2
+    assert found == ([1, 0] if committed else [1, 1])
+    assert (await database.fetch(text("SELECT n FROM t WHERE id = 1")))[0].n == 5
+
+
+Step = Callable[[], Awaitable[None]]
+
+
+def around_commit(session: AsyncSession, *, before: Step | None = None, after: Step | None = None) -> None:
+    """Let the session's next commit do something just before it, or after it and before its caller hears of it."""
+    original = session.sync_session.commit
+
+    def commit() -> None:
+        if before is not None:
+            await_only(before())
+        original()
+        if after is not None:
+            await_only(after())
+
+    session.sync_session.commit = commit  # type: ignore[method-assign]
 
 
 async def terminate(database: Database, session: AsyncSession) -> None:

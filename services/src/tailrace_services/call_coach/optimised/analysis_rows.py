@@ -178,7 +178,8 @@ class AnalysisRows:
         async def work(session: AsyncSession) -> bool:
             return bool(await session.scalar(STORE, values))
 
-        return await self._database.run(work)
+        # Run again after it was committed, it finds no lease and does nothing.
+        return await self._database.run(work, idempotent=True)
 
     def _of(self, call_id: int, **more: Any) -> dict[str, Any]:
         return {"call_id": call_id, "rubric_version": self._rubric_version, **more}
