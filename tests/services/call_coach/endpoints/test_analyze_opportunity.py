@@ -208,7 +208,7 @@ async def test_days_go_by(start_service: StartService, valkey_url: str) -> None:
     async with start_service("optimised", **shared) as yesterdays:
         first = await ask(yesterdays, 1)
         today = NOW + timedelta(days=1)
-        async with start_service("optimised", now=today, database=yesterdays.database_url, **shared) as todays:
+        async with start_service("optimised", now=today, at=yesterdays.database_url, **shared) as todays:
             second = await ask(todays, 1)
     assert (first["today"], second["today"]) == ("2026-03-31", "2026-04-01")
 

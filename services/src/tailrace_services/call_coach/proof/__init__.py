@@ -11,6 +11,7 @@ from typing import Any
 
 from tailrace.verify.client import Request
 from tailrace_services.call_coach.data import DATA
+from tailrace_services.call_coach.model import DIMENSIONS
 from tailrace_services.call_coach.proof.people import Manager, load_managers
 from tailrace_services.call_coach.proof.writes import sql_write
 from tailrace_services.prove.subject import Endpoint, Subject
@@ -39,6 +40,10 @@ def _get_rep_insights(manager: Manager, number: int) -> dict[str, Any]:
     return {"rep_email": manager.rep_email, **narrower[number % 2]}
 
 
+def _get_learning_insights(manager: Manager, number: int) -> dict[str, Any]:
+    return {"rep_email": manager.rep_email, "focus_area": DIMENSIONS[number % len(DIMENSIONS)]}
+
+
 def _search_calls(manager: Manager, number: int) -> dict[str, Any]:
     asked = dataclasses.asdict(manager.searches[number % len(manager.searches)])
     return {name: value for name, value in asked.items() if value not in (None, ())}
@@ -59,6 +64,7 @@ SUBJECT = Subject(
         _tool("analyze_call", _analyze_call, share=0.20, stores=True),
         _tool("get_rep_insights", _get_rep_insights, share=0.20),
         _tool("analyze_opportunity", _analyze_opportunity, share=0.15),
+        _tool("get_learning_insights", _get_learning_insights, share=0.15),
     ),
     load_people=load_managers,
     sql_write=sql_write,
