@@ -92,5 +92,5 @@ async def _measured(database: Database, call_ids: list[int]) -> dict[int, Metric
     async def keep(session: AsyncSession) -> None:
         await session.execute(KEEP, {"measured": json.dumps(measured)})
 
-    await database.run(keep)
+    await database.run(keep, idempotent=True)
     return found

@@ -171,7 +171,7 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
     async def work(session: AsyncSession) -> FoundCalls:
         return await _Search(session, cursors, question).page()
 
-    return await database.run(work)
+    return await database.run(work, idempotent=True)  # it only reads
 
 
 class _Search:
