@@ -51,7 +51,9 @@ KINDS = 256
 CUSTOM_PLANS = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 """How often something occurs decides the plan, so none is made for everything."""
 WALKS = ("enable_indexscan", "enable_indexonlyscan")
-"""What the planner does to walk; to look up it scans bitmaps."""
+LOOKS_UP = ("enable_bitmapscan", "enable_sort", "enable_incremental_sort")
+"""What the planner does to walk, and to look up. If it may sort, it walks the index of a filter instead of the order's,
+to its end."""
 
 COUNTED = text("""
 SELECT set_config('enable_bitmapscan', 'on', true),
@@ -137,7 +139,7 @@ class _Kind:
         seen = select(literal(1)).where(steps.c.fits).limit(needed).subquery()
         enough = select((func.count() == needed).label("enough")).select_from(seen).subquery()
         walk, look_up = (case((enough.c.enough, on), else_=off) for on, off in (("on", "off"), ("off", "on")))
-        ways = [("enable_seqscan", "off"), ("enable_bitmapscan", look_up), *((name, walk) for name in WALKS)]
+        ways = [("enable_seqscan", "off"), *((name, walk) for name in WALKS), *((name, look_up) for name in LOOKS_UP)]
         return select(*[func.set_config(name, value, true()) for name, value in ways])
 
 
