@@ -140,6 +140,11 @@ def test_printed_addresses_answer(up: Up) -> None:
     )
 
 
+def test_everything_relays_for_a_service(up: Up) -> None:
+    """Nobody complains of a database without Tailrace's objects: workers and relays are on the services' own."""
+    assert "will not be trusted" not in up.said, up.said
+
+
 def test_second_one_is_refused(up: Up) -> None:
     """It says which process serves where, in one line."""
     second = Up(up.home, "--port", str(free_port()), output="second")

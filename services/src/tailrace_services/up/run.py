@@ -161,7 +161,7 @@ class _Up:
 
     def _start_workers(self, stack: ExitStack, servers: Ground, listener: socket.socket, provider_url: str) -> None:
         environment = {**os.environ, **servers.environment, "TAILRACE_SERVICES_PROVIDER_URL": provider_url}
-        self._keep(stack, "the relay", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
+        self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
         listener.listen(2048)
         for number in range(1, self._options.workers + 1):
             worker = PythonProcess(
