@@ -10,7 +10,8 @@ import pytest
 from tests.unit.asgi.driver import decoded, zstd
 from zlib_ng import zlib_ng
 
-from tailrace.asgi.codecs import TABLES, Brotli, Codec, Gzip, Zstd, codec, decode_whole, installed_codecs
+from tailrace.asgi.codec_streams import decode_whole
+from tailrace.asgi.codecs import TABLES, Brotli, Codec, Gzip, Zstd, codec, installed_codecs
 from tailrace.settings import CompressionSettings
 
 SETTINGS = CompressionSettings()

@@ -17,19 +17,25 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from tailrace.asgi.codec_streams import (
+    GZIP_FORMAT,
+    BrotliDecoder,
+    Decoder,
+    Encoder,
+    GzipDecoder,
+    LibraryEncoder,
+    ZstdDecoder,
+)
 from tailrace.errors import MissingExtraError
 from tailrace.extras import require
 from tailrace.settings import CompressionSettings
 
-__all__ = ["Brotli", "Codec", "Decoder", "Encoder", "Gzip", "Zstd", "codec", "installed_codecs"]
+__all__ = ["Brotli", "Codec", "Gzip", "Zstd", "codec", "installed_codecs"]
 
 EXTRA = "compression"
-
-GZIP_FORMAT = 31
-"""zlib's window of 32 KB, in gzip's frame."""
 
 STREAM_WINDOW_LOG = 18
 """Streams look back 256 KB: a connection that stays open for hours must not keep megabytes."""
@@ -40,35 +46,6 @@ IDLE_COMPRESSORS = 8
 TABLES = {16 * 1024: 12, 128 * 1024: 14}
 """For bodies of so many bytes at most, zstd's quick levels remember what they have seen in tables of 2**n entries. What
 zstd takes by itself suits a processor whose caches hold nothing else; in a request, these take two thirds as long."""
-
-
-class Encoder(Protocol):
-    """Compresses one stream."""
-
-    def write(self, data: bytes) -> bytes:
-        """Everything so far, such that the receiver can decompress all of ``data``."""
-
-    def finish(self, data: bytes) -> bytes:
-        """The end of the stream, ``data`` before it."""
-
-
-class Decoder(Protocol):
-    """Decompresses one stream, a bounded piece at a time.
-
-    Attributes:
-        finished: the stream has ended as it should.
-        hungry: there is nothing more to be had without more input.
-    """
-
-    finished: bool
-    hungry: bool
-
-    def read(self, data: bytes, limit: int) -> bytes:
-        """About ``limit`` bytes at most; call again with ``b""`` while it is not ``hungry``.
-
-        Raises:
-            ValueError: this is no such stream, or something follows its end.
-        """
 
 
 class Codec(Protocol):
@@ -115,11 +92,11 @@ class Gzip:
     def encoder(self) -> Encoder:
         """See ``Codec``."""
         stream = self._compressobj(self._level, zlib.DEFLATED, GZIP_FORMAT)
-        return _Encoder(stream.compress, lambda: stream.flush(zlib.Z_SYNC_FLUSH), stream.flush)
+        return LibraryEncoder(stream.compress, lambda: stream.flush(zlib.Z_SYNC_FLUSH), stream.flush)
 
     def decoder(self) -> Decoder:
         """See ``Codec``."""
-        return _GzipDecoder()
+        return GzipDecoder()
 
 
 class Brotli:
@@ -146,11 +123,11 @@ class Brotli:
     def encoder(self) -> Encoder:
         """See ``Codec``."""
         stream = self._brotli.Compressor(quality=self._quality, lgwin=STREAM_WINDOW_LOG)
-        return _Encoder(stream.process, stream.flush, stream.finish)
+        return LibraryEncoder(stream.process, stream.flush, stream.finish)
 
     def decoder(self) -> Decoder:
         """See ``Codec``."""
-        return _BrotliDecoder(self._brotli)
+        return BrotliDecoder(self._brotli)
 
 
 class Zstd:
@@ -192,11 +169,11 @@ class Zstd:
     def encoder(self) -> Encoder:
         """See ``Codec``."""
         stream = self._zstd.ZstdCompressor(options=self._stream_options)
-        return _Encoder(stream.compress, lambda: stream.flush(self._block), lambda: stream.flush(self._whole))
+        return LibraryEncoder(stream.compress, lambda: stream.flush(self._block), lambda: stream.flush(self._whole))
 
     def decoder(self) -> Decoder:
         """See ``Codec``."""
-        return _ZstdDecoder(self._zstd)
+        return ZstdDecoder(self._zstd)
 
 
 class _Compressors:
@@ -244,101 +221,6 @@ def installed_codecs(settings: CompressionSettings) -> dict[str, Codec]:
     return found
 
 
-class _Encoder:
-    """A stream of any library."""
-
-    __slots__ = ("_end", "_flush", "_write")
-
-    def __init__(self, write: Callable[[bytes], bytes], flush: Callable[[], bytes], end: Callable[[], bytes]) -> None:
-        self._write = write
-        self._flush = flush
-        self._end = end
-
-    def write(self, data: bytes) -> bytes:
-        return self._write(data) + self._flush()
-
-    def finish(self, data: bytes) -> bytes:
-        return self._write(data) + self._end()
-
-
-class _GzipDecoder:
-    """RFC 1952 section 2.2: several members may follow one another."""
-
-    __slots__ = ("_rest", "_stream", "finished", "hungry")
-
-    def __init__(self) -> None:
-        self._stream = zlib.decompressobj(GZIP_FORMAT)
-        self._rest = b""
-        self.finished = False
-        self.hungry = True
-
-    def read(self, data: bytes, limit: int) -> bytes:
-        data = self._rest + data
-        if self._stream.eof and data:
-            self._stream = zlib.decompressobj(GZIP_FORMAT)
-        try:
-            written = self._stream.decompress(data, limit) if data else self._stream.decompress(b"", limit)
-        except zlib.error as error:
-            raise ValueError(str(error)) from error
-        self.finished = self._stream.eof
-        self._rest = self._stream.unused_data if self.finished else self._stream.unconsumed_tail
-        # A full piece may have more behind it that zlib holds itself.
-        self.hungry = not self._rest and len(written) < limit
-        return written
-
-
-class _BrotliDecoder:
-    __slots__ = ("_error", "_stream", "finished", "hungry")
-
-    def __init__(self, brotli: Any) -> None:
-        self._stream = brotli.Decompressor()
-        self._error: type[Exception] = brotli.error
-        self.finished = False
-        self.hungry = True
-
-    def read(self, data: bytes, limit: int) -> bytes:
-        try:
-            written: bytes = self._stream.process(data, output_buffer_limit=limit)
-        except self._error as error:
-            raise ValueError(str(error)) from error
-        self.finished = self._stream.is_finished()
-        # Input that was taken up may stand for more output than there was room for.
-        self.hungry = self.finished or (self._stream.can_accept_more_data() and len(written) < limit)
-        return written
-
-
-class _ZstdDecoder:
-    """RFC 8878 section 3: several frames may follow one another."""
-
-    __slots__ = ("_error", "_make", "_rest", "_stream", "finished", "hungry")
-
-    def __init__(self, zstd: Any) -> None:
-        # RFC 9659 section 3: no more than 8 MB has to be looked back.
-        options = {zstd.DecompressionParameter.window_log_max: 23}
-        self._make: Callable[[], Any] = lambda: zstd.ZstdDecompressor(options=options)
-        self._error: type[Exception] = zstd.ZstdError
-        self._stream = self._make()
-        self._rest = b""
-        self.finished = False
-        self.hungry = True
-
-    def read(self, data: bytes, limit: int) -> bytes:
-        data = self._rest + data
-        self._rest = b""
-        if self._stream.eof:
-            if not data:
-                return b""
-            self._stream = self._make()
-        try:
-            written: bytes = self._stream.decompress(data, limit)
-        except self._error as error:
-            raise ValueError(str(error)) from error
-        self.finished = self._stream.eof
-        self._rest = self._stream.unused_data if self.finished else b""
-        self.hungry = not self._rest and (self.finished or self._stream.needs_input)
-        return written
-
-
 def _zlib() -> Any:
     try:
         return require("zlib_ng.zlib_ng", EXTRA)
@@ -349,28 +231,3 @@ def _zlib() -> Any:
 def _window_log(size: int) -> int:
     """A window that holds the whole body, within what brotli takes."""
     return min(22, max(16, size.bit_length()))
-
-
-def decode_whole(decoder: Decoder, data: bytes, limit: int) -> bytes:
-    """All of a stream that is here in full.
-
-    Raises:
-        ValueError: it is damaged, not complete, or longer than ``limit`` bytes.
-    """
-    pieces = list(_pieces(decoder, data, limit))
-    if not decoder.finished:
-        raise ValueError("the stream is not complete")
-    return b"".join(pieces)
-
-
-def _pieces(decoder: Decoder, data: bytes, limit: int) -> Iterable[bytes]:
-    size = 0
-    while True:
-        piece = decoder.read(data, limit + 1)
-        data = b""
-        size += len(piece)
-        if size > limit:
-            raise ValueError("the stream is longer than it may be")
-        yield piece
-        if decoder.hungry:
-            return

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from tailrace.asgi.codecs import Encoder
+from tailrace.asgi.codec_streams import Encoder
 from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.content_encoding import (
     VARY_FIELD,

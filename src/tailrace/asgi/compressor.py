@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tailrace.asgi.codecs import Codec, Encoder, decode_whole, installed_codecs
+from tailrace.asgi.codec_streams import Encoder, decode_whole
+from tailrace.asgi.codecs import Codec, installed_codecs
 from tailrace.core.content_negotiation import IDENTITY, Choice, choose_encoding
 from tailrace.settings import CompressionSettings
 

@@ -10,7 +10,22 @@ from collections.abc import Iterable
 
 from tailrace.asgi.types import Header
 
-__all__ = ["cookie_values", "read_headers", "safe_value", "token_list", "without"]
+__all__ = ["OF_A_CONNECTION", "cookie_values", "read_headers", "safe_value", "token_list", "without"]
+
+OF_A_CONNECTION = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Fields that belong to one connection, so that no cache keeps them (RFC 9111 section 3.1, RFC 9110 section 7.6.1)."""
 
 _UNSAFE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 

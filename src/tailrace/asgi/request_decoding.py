@@ -10,7 +10,8 @@ One coding at a time: several in one message are refused, since each multiplies 
 
 from __future__ import annotations
 
-from tailrace.asgi.codecs import Decoder, installed_codecs
+from tailrace.asgi.codec_streams import Decoder
+from tailrace.asgi.codecs import installed_codecs
 from tailrace.asgi.exchange import exchange_of
 from tailrace.asgi.headers import read_headers, without
 from tailrace.asgi.reading import Reading

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from tailrace.asgi.content_encoding import encoded_fields, size_fields
-from tailrace.asgi.headers import read_headers
+from tailrace.asgi.headers import OF_A_CONNECTION, read_headers
 from tailrace.asgi.types import Header
 from tailrace.core.content_negotiation import IDENTITY
 
@@ -40,32 +40,21 @@ _NEVER_STALE, _UNFINISHED, _NEGOTIATED, _SIZES_TOLD = 1, 2, 4, 8
 _KINDS = _NEVER_STALE | _UNFINISHED
 _CODINGS = (IDENTITY, "gzip", "br", "zstd")
 
-NOT_STORED = frozenset(
-    {
-        # RFC 9111 section 3.1 and RFC 9110 section 7.6.1: they belong to one connection.
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        # They belong to one request.
-        b"age",
-        b"cache-status",
-        b"content-length",
-        b"server-timing",
-        b"set-cookie",
-        b"tailrace-fresh",
-        b"traceparent",
-        b"tracestate",
-        b"x-request-id",
-        b"x-response-time",
-    }
-)
+NOT_STORED = OF_A_CONNECTION | {
+    # Sent behind the body, which is kept without it.
+    b"trailer",
+    # They belong to one request.
+    b"age",
+    b"cache-status",
+    b"content-length",
+    b"server-timing",
+    b"set-cookie",
+    b"tailrace-fresh",
+    b"traceparent",
+    b"tracestate",
+    b"x-request-id",
+    b"x-response-time",
+}
 """Header fields that are never kept."""
 
 _KEPT_IN_304 = frozenset(

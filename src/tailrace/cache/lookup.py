@@ -99,8 +99,7 @@ class Lookup:
             return None
         if prefix is not self._prefix:
             self._prefix = prefix
-            stamps = self._keyspace.stamps(prefix)
-            self._names = [f"{prefix}e:{self.key}", *[f"{stamps}s:{tag}" for tag in tags]]
+            self._names = self._named(prefix)
         found = self._store.peek(self._names)
         if found is None:
             return None
@@ -131,8 +130,7 @@ class Lookup:
         if prefix is None:
             refusal = refusal or "epoch"
         else:
-            stamps = self._keyspace.stamps(prefix)
-            names = [f"{prefix}e:{self.key}", *[f"{stamps}s:{tag}" for tag in self.tags]]
+            names = self._named(prefix)
             held = self._store.peek(names)
             held_here = held is not None and held[0] is not None
             with suppress(StoreUnavailableError):
@@ -140,6 +138,11 @@ class Lookup:
         return explain(
             self.key, self.policy, self.tags, found, refusal=refusal, held_here=held_here, now=self._clock.now()
         )
+
+    def _named(self, prefix: str) -> list[str]:
+        """The keys of the entry and of its stamps."""
+        stamps = self._keyspace.stamps(prefix)
+        return [f"{prefix}e:{self.key}", *[f"{stamps}s:{tag}" for tag in self.tags]]
 
     def _read(self, data: bytes) -> bool:
         """Take over what is fixed in an entry; False if it is none."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Coroutine, Mapping
+from typing import Annotated, Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import typer
@@ -114,16 +114,15 @@ def clear(
         typer.echo(f"removed: {document['removed'] if name != 'key' else ', '.join(document['removed'])}")
 
 
-def _asked(work: Any) -> tuple[int, Mapping[str, str], bytes]:
+def _asked(work: Coroutine[Any, Any, tuple[int, Mapping[str, str], bytes]]) -> tuple[int, Mapping[str, str], bytes]:
     from tailrace.errors import SettingsError, TailraceError
 
     try:
-        found: tuple[int, Mapping[str, str], bytes] = asyncio.run(work)
+        return asyncio.run(work)
     except SettingsError as error:
         raise typer.BadParameter(str(error), param_hint="URL") from error
     except TailraceError as error:
         _fail(str(error))
-    return found
 
 
 def _document(status: int, _fields: Mapping[str, str], body: bytes, url: str) -> Any:
@@ -139,7 +138,7 @@ def _document(status: int, _fields: Mapping[str, str], body: bytes, url: str) ->
     return json.loads(body)
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     typer.echo(f"tailrace: {message}", err=True)
     raise typer.Exit(FAILED)
 

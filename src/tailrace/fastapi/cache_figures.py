@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from tailrace.asgi.exchange import Exchange
 from tailrace.errors import RequestError
+from tailrace.fastapi.figures import LOOKUPS, outcome_counts
 from tailrace.fastapi.monitoring import Answer, Answering, as_json
 
 if TYPE_CHECKING:
@@ -84,11 +85,8 @@ class CacheFigures:
 
     def _policies(self) -> list[dict[str, Any]]:
         """What look-ups found since the process started, the most used policy first."""
-        found: dict[str, dict[str, int]] = {}
-        for labels, series in self._tailrace.metrics["tailrace.cache.lookup.duration"].series.items():
-            found.setdefault(labels[0], {})[labels[1]] = int(sum(series[1:]))  # behind the sum, the counts
         shown = []
-        for policy, outcomes in found.items():
+        for policy, outcomes in outcome_counts(self._tailrace.metrics, LOOKUPS).items():
             total = sum(outcomes.values())
             served = outcomes.get("hit", 0) + outcomes.get("stale", 0)
             shown.append({"policy": policy, "lookups": total, "hit_ratio": round(served / total, 4), **outcomes})

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -22,12 +21,16 @@ from urllib.parse import parse_qs
 from tailrace.asgi.exchange import Exchange
 from tailrace.errors import RequestError
 from tailrace.fastapi.monitoring import Answer, Answering, as_json
+from tailrace.observe import Metrics
 from tailrace.observe.window import Figures
 
 if TYPE_CHECKING:
     from tailrace.fastapi.integration import Tailrace
 
-__all__ = ["MonitoringFigures"]
+__all__ = ["LOOKUPS", "MonitoringFigures", "outcome_counts"]
+
+LOOKUPS = "tailrace.cache.lookup.duration"
+"""The family that counts what look-ups in the cache found, by policy."""
 
 ENDPOINT = "/monitoring/metrics/endpoint/"
 
@@ -59,8 +62,8 @@ class MonitoringFigures:
             "window_seconds": seconds,
             "requests": _shown(window.total(seconds)),
             "endpoints": [{"route": f.route, **_shown(f)} for f in window.figures(seconds)],
-            "response_cache": self._counts("tailrace.response_cache.requests"),
-            "cache": self._counts("tailrace.cache.lookup.duration"),
+            "response_cache": outcome_counts(self._tailrace.metrics, "tailrace.response_cache.requests"),
+            "cache": outcome_counts(self._tailrace.metrics, LOOKUPS),
         }
         return as_json(200, document)
 
@@ -115,13 +118,14 @@ class MonitoringFigures:
             raise RequestError(f"window is a number of seconds from 1 to {whole:g}", status=422, code="window_invalid")
         return seconds
 
-    def _counts(self, family: str) -> Mapping[str, Mapping[str, int]]:
-        """Counts of a family with two labels, the second one an outcome."""
-        found: dict[str, dict[str, int]] = defaultdict(dict)
-        for labels, series in self._tailrace.metrics[family].series.items():
-            # A histogram's series is its sum and then its counts.
-            found[labels[0]][labels[1]] = int(series[0] if len(series) == 1 else sum(series[1:]))
-        return found
+
+def outcome_counts(metrics: Metrics, family: str) -> dict[str, dict[str, int]]:
+    """Counts since the process started of a family with two labels, the second one an outcome."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for labels, series in metrics[family].series.items():
+        # A histogram's series is its sum and then its counts.
+        found[labels[0]][labels[1]] = int(series[0] if len(series) == 1 else sum(series[1:]))
+    return found
 
 
 def _matches(template: str, path: str) -> bool:

@@ -219,7 +219,7 @@ class _Run:
         kept = {function.trigger for function in target.functions()}
         for row in await self._own_triggers(target.sql_name):
             if row["tgname"] not in kept:
-                # Dropping a trigger locks out readers too: an empty function stops it for now.
+                # Dropping a trigger locks out readers too; giving it an empty function stops it and locks out nobody.
                 await self.connection.execute(
                     f"CREATE OR REPLACE FUNCTION {qualified('tailrace', row['proname'])}() RETURNS trigger "
                     "LANGUAGE plpgsql AS $$ BEGIN RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END $$"

@@ -6,7 +6,9 @@ environment when first asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tailrace_services.lazily import applications_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -16,12 +18,4 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "baseline_app"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tailrace_services.call_coach.applications import app_from_environment, baseline_app_from_environment
-
-    made = app_from_environment() if name == "app" else baseline_app_from_environment()
-    globals()[name] = made
-    return made
+__getattr__ = applications_of(__name__)

@@ -11,13 +11,13 @@ than no cache: the request is passed on, or answered with what was stored where 
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import quote
 
-from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of
+from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.explaining import EXPLAIN, MayExplain, nobody, send_explanation
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.explanation import explanation_by_headers
 from tailrace.asgi.http_cache.forwarding import FlightEnd, Forwarding
+from tailrace.asgi.http_cache.requests import conditional, exchange_behind, no_body, target_of, to_nobody
 from tailrace.asgi.http_cache.reuse import Reuse, asked_of, may_serve_on_error, reuse
 from tailrace.asgi.http_cache.serving import serve
 from tailrace.asgi.http_cache.shelf import Found, Shelf
@@ -39,8 +39,6 @@ FOR_THE_ORIGIN = frozenset({b"if-match", b"if-unmodified-since", b"transfer-enco
 
 PRIVATE = frozenset({b"authorization", b"cookie"})
 """Fields of requests that say who asks: what is stored answers them only if it says that it is for all."""
-
-CLIENTS_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 
 
 class HttpCacheMiddleware:
@@ -203,7 +201,7 @@ class HttpCacheMiddleware:
             flight=flight,
             send=send,
         )
-        scope = exchange.scope if not conditions else _conditional(exchange, conditions)
+        scope = exchange.scope if not conditions else conditional(exchange, conditions)
         try:
             await self.app(scope, receive, forwarding.receive_from_app)
         except Exception:
@@ -237,15 +235,11 @@ class HttpCacheMiddleware:
         """Validate once, however many are served meanwhile (RFC 5861 section 3)."""
         if found.target in self._background:
             return
-        scope = {**exchange.scope, "method": "GET", "headers": list(exchange.scope["headers"])}
-        scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS]
-        scope.pop(EXCHANGE, None)
-        behind = exchange_of(scope)
-        behind.request_id, behind.begun = exchange.request_id, exchange.begun
+        behind = exchange_behind(exchange)
 
         async def validate() -> None:
             try:
-                await self._forward(behind, CacheControl(), found, stored, None, _no_body(), _to_nobody)
+                await self._forward(behind, CacheControl(), found, stored, None, no_body(), to_nobody)
             finally:
                 del self._background[found.target]
 
@@ -281,16 +275,6 @@ class HttpCacheMiddleware:
             return
 
 
-def target_of(exchange: Exchange) -> str:
-    """The target URI (RFC 9110 section 7.1), without a fragment."""
-    scope = exchange.scope
-    host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
-    raw = scope.get("raw_path") or quote(exchange.path, safe="/!$&'()*+,;=:@~%").encode("ascii")
-    query = b"?" + exchange.query if exchange.query else b""
-    version = "" if exchange.key_part is None else f" {exchange.key_part}"
-    return f"{scope.get('scheme', 'http')}://{host}{(raw + query).decode('latin-1')}{version}"
-
-
 def _why(found: Found, stored: StoredResponse | None, asked: CacheControl) -> bytes:
     """Why the request is passed on, in the words of RFC 9211 section 2.2."""
     if stored is None:
@@ -298,29 +282,5 @@ def _why(found: Found, stored: StoredResponse | None, asked: CacheControl) -> by
     return b"request" if asked.no_cache or asked.max_age is not None else b"stale"
 
 
-def _conditional(exchange: Exchange, conditions: list[tuple[bytes, bytes]]) -> Scope:
-    """The scope of a validation: the cache's conditions in place of the client's."""
-    scope = dict(exchange.scope)
-    scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS] + conditions
-    return scope
-
-
 def _nothing(found: Found) -> Found:
     return Found((), found.others, found.target, found.prefix, found.kinds, found.stamps)
-
-
-def _no_body() -> Receive:
-    asked = False
-
-    async def receive() -> Message:
-        nonlocal asked
-        if asked:
-            await asyncio.Event().wait()
-        asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    return receive
-
-
-async def _to_nobody(message: Message) -> None:
-    """Of a validation behind an answer only what is stored is of use."""

@@ -17,10 +17,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
-from tailrace.asgi.cache_key import vary_digest
 from tailrace.asgi.headers import token_list
+from tailrace.asgi.http_cache.places import (
+    ANY_GROUP,
+    Kind,
+    Place,
+    group_tag,
+    kinds_of,
+    listed_kinds,
+    path_tag,
+    response_name,
+    ruled_target,
+    stamp_names,
+    target_tag,
+)
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.cache import Cache
 from tailrace.core.freshness import STAMP_BYTES, current
@@ -29,13 +40,8 @@ from tailrace.errors import StoreUnavailableError
 
 __all__ = ["Found", "Shelf"]
 
-Kind = tuple[bytes, ...]
-"""The names that a response's ``Vary`` has, sorted."""
-
 MAX_KINDS = 8
 """Different ``Vary`` of one target that are remembered; the newest go first."""
-
-ANY_GROUP = "group"
 
 REMEMBERED = 256
 SMALL = 64 * 1024
@@ -75,26 +81,6 @@ class Found:
     stamps: Stamps
 
 
-@dataclass(slots=True)
-class _Place:
-    """What is remembered of a target.
-
-    ``names``: of the list of kinds, of the rules for the path's queries, and of the stamps of target, path and groups.
-    ``others``: the places of what a rule makes equivalent.
-    """
-
-    target: str
-    digest: str
-    path: str
-    prefix: str
-    names: list[str]
-    plain: str
-    listed: bytes | None = None
-    kinds: tuple[Kind, ...] = ()
-    ruled: bytes | None = None
-    others: tuple[_Place, ...] = ()
-
-
 class Shelf:
     """Finds, keeps and ends stored responses.
 
@@ -106,7 +92,7 @@ class Shelf:
         self._store = cache.store
         self._keyspace = cache.keyspace
         self._longest = cache.stamps.ttl
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._read: dict[str, tuple[bytes, bytes, StoredResponse]] = {}
 
     def find_now(self, target: str, headers: Mapping[bytes, bytes]) -> Found | None:
@@ -164,7 +150,7 @@ class Shelf:
         known: dict[str, bytes | None] = {place.digest: stamps.target, place.path: stamps.path}
         groups = sorted({tag for _, response in entries for tag in response.tags} - known.keys())
         if groups:
-            known |= zip(groups, await self._get(_stamp_names(place.prefix, groups)), strict=True)
+            known |= zip(groups, await self._get(stamp_names(place.prefix, groups)), strict=True)
         valid = [
             response for carried, response in entries if current(carried, [known.get(tag) for tag in response.tags])
         ]
@@ -189,26 +175,27 @@ class Shelf:
         prefix = self._prefix()
         if prefix != found.prefix:
             return False
-        tags = tuple(dict.fromkeys(_group(found.target, name) for name in groups))
-        [any_group, *of_groups] = await self._complete(
-            prefix, (ANY_GROUP, *tags), await self._get(_stamp_names(prefix, [ANY_GROUP, *tags]))
-        )
-        if any_group != found.stamps.group:
-            return False
+        tags = tuple(dict.fromkeys(group_tag(found.target, name) for name in groups))
+        of_groups: list[bytes] = []
+        if tags:
+            names = stamp_names(prefix, [ANY_GROUP, *tags])
+            [any_group, *of_groups] = await self._complete(prefix, (ANY_GROUP, *tags), await self._get(names))
+            if any_group != found.stamps.group:
+                return False
         place, kinds, stamp = self._place(found.target), found.kinds, found.stamps.target
         tag = place.digest
         rule = parse_no_vary_search(response.fields.get(b"no-vary-search"))
         if rule is not None:
             stamp, tag = found.stamps.path, place.path
             place = await self._rule(place, rule)
-            kinds = _kinds((await self._get(place.names[:1]))[0])
+            kinds = kinds_of((await self._get(place.names[:1]))[0])
         kind = tuple(sorted(set(token_list(response.fields.get(b"vary")))))
         carried = (1 + len(tags)).to_bytes(2, "big") + stamp + b"".join(of_groups)
         data = carried + replace(response, tags=(tag, *tags)).to_bytes()
-        await self._store.set({_name(prefix, place.digest, kind, request): data}, min(ttl, self._longest))
+        await self._store.set({response_name(prefix, place.digest, kind, request): data}, min(ttl, self._longest))
         if not kinds or kinds[0] != kind:
             kinds = (kind, *[each for each in kinds if each != kind])[:MAX_KINDS]
-            await self._store.set({place.names[0]: b"\n".join([b",".join(e) or b"-" for e in kinds])}, self._longest)
+            await self._store.set({place.names[0]: listed_kinds(kinds)}, self._longest)
         return True
 
     async def end(self, targets: Sequence[str], groups: Sequence[str] = ()) -> None:
@@ -218,13 +205,13 @@ class Shelf:
             StoreUnavailableError: the store is down or slow; what it holds may still be served.
         """
         prefix = self._prefix()
-        tags = [tag for target in targets for tag in (_digest(target), _path_digest(target))]
+        tags = [tag for target in targets for tag in (target_tag(target), path_tag(target))]
         if groups:
-            tags += [*[_group(targets[0], name) for name in groups], ANY_GROUP]
-        stamps = {name: os.urandom(STAMP_BYTES) for name in _stamp_names(prefix, tags)}
+            tags += [*[group_tag(targets[0], name) for name in groups], ANY_GROUP]
+        stamps = {name: os.urandom(STAMP_BYTES) for name in stamp_names(prefix, tags)}
         await self._store.set(stamps, self._longest)
 
-    async def _rule(self, place: _Place, rule: SearchVariation) -> _Place:
+    async def _rule(self, place: Place, rule: SearchVariation) -> Place:
         """The place of what ``rule`` makes equivalent to ``place``, after noting the rule for the path."""
         [ruled] = await self._get(place.names[1:2])
         text = str(rule).encode("ascii")
@@ -232,33 +219,35 @@ class Shelf:
         if not rules or rules[0] != text:
             rules = [text, *[each for each in rules if each != text]][:MAX_RULES]
             await self._store.set({place.names[1]: b"\n".join(rules)}, self._longest)
-        return self._place(_ruled_target(place.target, rule))
+        return self._place(ruled_target(place.target, rule))
 
-    def _others(self, place: _Place, ruled: bytes | None) -> tuple[_Place, ...]:
+    def _others(self, place: Place, ruled: bytes | None) -> tuple[Place, ...]:
         """The places of what the path's rules make equivalent."""
         if ruled != place.ruled:
             rules = [parse_no_vary_search(text) for text in (ruled or b"").split(b"\n")]
             place.ruled = ruled
-            place.others = tuple(self._place(_ruled_target(place.target, rule)) for rule in rules if rule is not None)
+            place.others = tuple(self._place(ruled_target(place.target, rule)) for rule in rules if rule is not None)
         return place.others
 
-    def _place(self, target: str) -> _Place:
+    def _place(self, target: str) -> Place:
         prefix = self._prefix()
         place = self._places.get(target)
         if place is None or place.prefix != prefix:
-            digest, path = _digest(target), _path_digest(target)
-            names = [f"{prefix}v:{digest}", f"{prefix}n:{path}", *_stamp_names(prefix, [digest, path, ANY_GROUP])]
+            digest, path = target_tag(target), path_tag(target)
+            names = [f"{prefix}v:{digest}", f"{prefix}n:{path}", *stamp_names(prefix, [digest, path, ANY_GROUP])]
             if len(self._places) >= REMEMBERED:
                 self._places.clear()
-            plain = _name(prefix, digest, (), {})
-            place = self._places[target] = _Place(target, digest, path, prefix, names, plain)
+            plain = response_name(prefix, digest, (), {})
+            place = self._places[target] = Place(target, digest, path, prefix, names, plain)
         return place
 
-    def _names(self, place: _Place, listed: bytes | None, headers: Mapping[bytes, bytes]) -> list[str]:
+    def _names(self, place: Place, listed: bytes | None, headers: Mapping[bytes, bytes]) -> list[str]:
         """The keys of the responses that may match."""
         if listed != place.listed:
-            place.listed, place.kinds = listed, _kinds(listed)
-        return [_name(place.prefix, place.digest, kind, headers) if kind else place.plain for kind in place.kinds]
+            place.listed, place.kinds = listed, kinds_of(listed)
+        return [
+            response_name(place.prefix, place.digest, kind, headers) if kind else place.plain for kind in place.kinds
+        ]
 
     def _entries(self, names: Sequence[str], found: Sequence[bytes | None]) -> list[tuple[bytes, StoredResponse]]:
         """The stamps carried and the response of each; decoded once while the store gives the same bytes."""
@@ -289,60 +278,17 @@ class Shelf:
         return self._store.peek(names) or await self._store.get(names)
 
     async def _complete(self, prefix: str, tags: Sequence[str], found: Sequence[bytes | None]) -> list[bytes]:
-        """The stamps, after making those that are missing."""
+        """The stamps, after making those that are missing: all as the store has them then, late copies or not."""
         if None not in found:
             return list(found)  # type: ignore[arg-type]
-        names = _stamp_names(prefix, tags)
+        names = stamp_names(prefix, tags)
         return await self._store.add({name: os.urandom(STAMP_BYTES) for name in names}, self._longest)
 
 
-def _found(place: _Place, valid: list[StoredResponse], stamps: Stamps) -> Found:
+def _found(place: Place, valid: list[StoredResponse], stamps: Stamps) -> Found:
     if len(valid) > 1:
         valid.sort(key=lambda response: response.received, reverse=True)
     return Found(tuple(valid), bool(place.kinds), place.target, place.prefix, place.kinds, stamps)
-
-
-def _ruled_target(target: str, rule: SearchVariation) -> str:
-    """One name for all targets that ``rule`` makes equivalent; no URI has a blank in it."""
-    path, _, query = target.partition("?")
-    return f"{path}?{rule.normal(query)} {rule}"
-
-
-def _path_digest(target: str) -> str:
-    """A tag of everything that has the target's path, whatever its query."""
-    return _digest(target.partition("?")[0] + "?")
-
-
-def _digest(target: str) -> str:
-    return blake2b(target.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
-
-
-def _group(target: str, name: str) -> str:
-    """A group's tag: groups of different origins have nothing to do with each other (RFC 9875 section 2)."""
-    origin = "/".join(target.split("/", 3)[:3])
-    return f"{ANY_GROUP}:{_digest(f'{origin} {name}')}"
-
-
-def _stamp_names(prefix: str, tags: Sequence[str]) -> list[str]:
-    return [f"{prefix}s:{tag}" for tag in tags]
-
-
-def _name(prefix: str, digest: str, kind: Kind, headers: Mapping[bytes, bytes]) -> str:
-    """The key of the response to a request that sent these values in the fields that ``kind`` names."""
-    normal = {name: _normal(headers[name]) for name in kind if name in headers}
-    values = blake2b(b",".join(kind) + b"\n" + vary_digest(normal, kind), digest_size=16).hexdigest()
-    return f"{prefix}e:{digest}:{values}"
-
-
-def _normal(value: bytes) -> bytes:
-    """Blanks around the members of a list mean nothing (RFC 9110 section 5.6.1)."""
-    return b",".join([part.strip(b" \t") for part in value.split(b",")])
-
-
-def _kinds(listed: bytes | None) -> tuple[Kind, ...]:
-    if not listed:
-        return ()
-    return tuple(() if line == b"-" else tuple(line.split(b",")) for line in listed.split(b"\n"))
 
 
 def _split(data: bytes | None) -> tuple[bytes, StoredResponse] | None:

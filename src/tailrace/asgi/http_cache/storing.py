@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tailrace.asgi.headers import token_list
+from tailrace.asgi.headers import OF_A_CONNECTION, token_list
 from tailrace.asgi.types import Header
 from tailrace.core.cache_control import CacheControl, parse_cache_control, parse_targeted
 from tailrace.core.http_date import parse_http_date
@@ -29,19 +29,6 @@ HEURISTIC_LONGEST = 24 * 3600.0
 NEVER = frozenset({206, 304})
 MAX_AGE = 2**31
 
-OF_A_CONNECTION = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 OF_A_REQUEST = frozenset({b"age", b"cache-status", b"content-length", b"server-timing", b"x-request-id"})
 """Made anew for each response."""
 

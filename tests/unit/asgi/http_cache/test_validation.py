@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.unit.asgi.http_cache.origin import Response, Site, ages
 
+from tailrace.asgi.http_cache.places import group_tag
 from tailrace.stores import MemoryStore
 
 STALE = {"cache-control": "max-age=1", "etag": '"a"'}
@@ -229,3 +231,43 @@ async def test_a_response_on_its_way_does_not_outlive_its_group() -> None:
     await reading
     await site.get("/a")
     assert site.asked == 3
+
+
+class LateStore:
+    """A store whose copies in this process stay as they were when it was made late."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._copies: dict[str, bytes | None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def make_late(self, names: list[str]) -> None:
+        self._copies = dict(zip(names, self._store.peek(names), strict=True))
+
+    def peek(self, keys: Any) -> Any:
+        if self._copies is None:
+            return self._store.peek(keys)
+        fresh = dict(zip(keys, self._store.peek(keys), strict=True))
+        return [self._copies.get(key, fresh[key]) for key in keys]
+
+
+async def test_a_copy_that_is_late_hides_no_end_of_a_group() -> None:
+    """Another process ends a group for the first time, while this one still holds what was there before."""
+    store = MemoryStore()
+    late = LateStore(store)
+    one = Site({"cache-control": "max-age=60", "cache-groups": '"g"'}, store=late)  # type: ignore[arg-type]
+    two = Site(Response({"cache-group-invalidation": '"g"'}), store=store)
+    gate = asyncio.Event()
+    one.hook = gate.wait
+    reading = asyncio.create_task(one.get("/a"))
+    while not one.asked:
+        await asyncio.sleep(0)
+    prefix = f"{one.cache.keyspace.prefix(database=False)}h:"
+    late.make_late([f"{prefix}s:group", f"{prefix}s:{group_tag('http://testserver/a', 'g')}"])
+    await two.get("/b", method="POST")
+    gate.set()
+    await reading
+    one.hook = None
+    assert (await one.get("/a")).body == b"body 2"

@@ -1,0 +1,113 @@
+"""The names under which stored responses lie, and what is remembered of them. Pure.
+
+    {prefix}v:{target}           what the responses to a target vary on
+    {prefix}n:{path}             what queries the path's responses do not depend on
+    {prefix}e:{target}:{values}  the response for the values that a request sent
+    {prefix}s:{tag}              the stamp of a target, a path or a group
+
+**Source:** RFC 9111 sections 2 and 4.1 (keys, Vary); RFC 9875 section 2 (groups); No-Vary-Search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from tailrace.asgi.cache_key import vary_digest
+from tailrace.core.no_vary_search import SearchVariation
+
+__all__ = [
+    "ANY_GROUP",
+    "Kind",
+    "Place",
+    "group_tag",
+    "kinds_of",
+    "listed_kinds",
+    "path_tag",
+    "response_name",
+    "ruled_target",
+    "stamp_names",
+    "target_tag",
+]
+
+Kind = tuple[bytes, ...]
+"""The names that a response's ``Vary`` has, sorted."""
+
+ANY_GROUP = "group"
+"""The tag of all groups together."""
+
+
+@dataclass(slots=True)
+class Place:
+    """What is remembered of a target.
+
+    ``names``: of the list of kinds, of the rules for the path's queries, and of the stamps of target, path and groups.
+    ``others``: the places of what a rule makes equivalent.
+    """
+
+    target: str
+    digest: str
+    path: str
+    prefix: str
+    names: list[str]
+    plain: str
+    listed: bytes | None = None
+    kinds: tuple[Kind, ...] = ()
+    ruled: bytes | None = None
+    others: tuple[Place, ...] = ()
+
+
+def ruled_target(target: str, rule: SearchVariation) -> str:
+    """One name for all targets that ``rule`` makes equivalent; no URI has a blank in it."""
+    path, _, query = target.partition("?")
+    return f"{path}?{rule.normal(query)} {rule}"
+
+
+def path_tag(target: str) -> str:
+    """A tag of everything that has the target's path, whatever its query."""
+    return target_tag(target.partition("?")[0] + "?")
+
+
+def target_tag(target: str) -> str:
+    """The tag of one target, which names it in keys as well: 40 hexadecimal digits."""
+    return blake2b(target.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def group_tag(target: str, name: str) -> str:
+    """A group's tag: groups of different origins have nothing to do with each other (RFC 9875 section 2)."""
+    origin = "/".join(target.split("/", 3)[:3])
+    return f"{ANY_GROUP}:{target_tag(f'{origin} {name}')}"
+
+
+def stamp_names(prefix: str, tags: Sequence[str]) -> list[str]:
+    """The keys of the stamps of ``tags``."""
+    return [f"{prefix}s:{tag}" for tag in tags]
+
+
+def response_name(prefix: str, digest: str, kind: Kind, headers: Mapping[bytes, bytes]) -> str:
+    """The key of the response to a request that sent these values in the fields that ``kind`` names."""
+    normal = {name: _normal(headers[name]) for name in kind if name in headers}
+    values = blake2b(b",".join(kind) + b"\n" + vary_digest(normal, kind), digest_size=16).hexdigest()
+    return f"{prefix}e:{digest}:{values}"
+
+
+def _normal(value: bytes) -> bytes:
+    """Blanks around the members of a list mean nothing (RFC 9110 section 5.6.1)."""
+    return b",".join([part.strip(b" \t") for part in value.split(b",")])
+
+
+def kinds_of(listed: bytes | None) -> tuple[Kind, ...]:
+    """The kinds in a list as ``listed_kinds`` writes it."""
+    if not listed:
+        return ()
+    return tuple(() if line == b"-" else tuple(line.split(b",")) for line in listed.split(b"\n"))
+
+
+def listed_kinds(kinds: Sequence[Kind]) -> bytes:
+    """The kinds as they are kept: a line for each.
+
+    >>> kinds_of(listed_kinds([(), (b"accept", b"x")]))
+    ((), (b'accept', b'x'))
+    """
+    return b"\n".join([b",".join(kind) or b"-" for kind in kinds])

@@ -1,0 +1,62 @@
+"""Requests as the shared cache names and sends them. Pure.
+
+**Source:** RFC 9110 section 7.1 (target URI); RFC 9111 section 4.3.1 (validation requests); RFC 5861 section 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of
+from tailrace.asgi.types import Message, Receive, Scope
+
+__all__ = ["conditional", "exchange_behind", "no_body", "target_of", "to_nobody"]
+
+CLIENTS_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
+"""Fields of which only the client that sent them has use."""
+
+
+def target_of(exchange: Exchange) -> str:
+    """The target URI (RFC 9110 section 7.1), without a fragment."""
+    scope = exchange.scope
+    host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+    raw = scope.get("raw_path") or quote(exchange.path, safe="/!$&'()*+,;=:@~%").encode("ascii")
+    query = b"?" + exchange.query if exchange.query else b""
+    version = "" if exchange.key_part is None else f" {exchange.key_part}"
+    return f"{scope.get('scheme', 'http')}://{host}{(raw + query).decode('latin-1')}{version}"
+
+
+def conditional(exchange: Exchange, conditions: list[tuple[bytes, bytes]]) -> Scope:
+    """The scope of a validation: the cache's conditions in place of the client's."""
+    scope = dict(exchange.scope)
+    scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS] + conditions
+    return scope
+
+
+def exchange_behind(exchange: Exchange) -> Exchange:
+    """A request of the cache's own for what ``exchange`` asked, under the same id."""
+    scope = {**exchange.scope, "method": "GET"}
+    scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS]
+    scope.pop(EXCHANGE, None)
+    behind = exchange_of(scope)
+    behind.request_id, behind.begun = exchange.request_id, exchange.begun
+    return behind
+
+
+def no_body() -> Receive:
+    """``receive`` of a request without a body, whose client stays."""
+    asked = False
+
+    async def receive() -> Message:
+        nonlocal asked
+        if asked:
+            await asyncio.Event().wait()
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+async def to_nobody(message: Message) -> None:
+    """Of a validation behind an answer only what is stored is of use."""
