@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +13,10 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from tests.services.implementations import IMPLEMENTATIONS, client_of, copies, originals, run_sql
 
 from tailrace.clock import Clock
 from tailrace.embedded import PostgresServer
-from tailrace.schema import apply
 from tailrace.settings import Settings
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
@@ -34,10 +32,6 @@ ANCHOR = datetime(2026, 3, 31, 12, tzinfo=UTC)
 
 NOW = datetime(2026, 3, 31, 11, 47, 12, 345678, tzinfo=UTC)
 """When tests ask."""
-
-IMPLEMENTATIONS = ("baseline", "optimised")
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -66,44 +60,25 @@ class Service:
 
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement the way somebody with psql does: beside the service."""
-        connection = await asyncpg.connect(self.database_url)
-        try:
-            return await connection.fetch(statement, *arguments)
-        finally:
-            await connection.close()
+        return await run_sql(self.database_url, statement, *arguments)
 
 
 @pytest.fixture(scope="session")
 def generated(postgres: PostgresServer) -> dict[str, str]:
     """For each implementation the name of a database with a small generated year, to make copies of."""
-    names = {name: f"coach_endpoints_{name}" for name in IMPLEMENTATIONS}
-    plain, optimised = names.values()
 
-    async def fill() -> None:
-        await migrate(postgres.url(plain))
-        await generate(postgres.url(plain), Scale("endpoints", 200, 4000, reps=6, opportunities=40), 1, ANCHOR)
+    async def fill(url: str) -> None:
+        await migrate(url)
+        await generate(url, Scale("endpoints", 200, 4000, reps=6, opportunities=40), 1, ANCHOR)
 
-    postgres.create_database(plain)
-    asyncio.run(fill())
-    postgres.create_database(optimised, template=plain)
-    asyncio.run(apply(postgres.url(optimised), objects()))
-    return names
+    return originals(postgres, "coach_endpoints", fill, objects())
 
 
 @pytest.fixture
 def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
     """Makes copies of the generated database for an implementation, dropped afterwards."""
-    made: list[str] = []
-
-    def make(implementation: str) -> str:
-        name = f"coach_endpoints_{next(_numbers)}"
-        postgres.create_database(name, template=generated[implementation])
-        made.append(name)
-        return postgres.url(name)
-
-    yield make
-    for name in made:
-        postgres.drop_database(name)
+    with copies(postgres, "coach_endpoints", generated) as make:
+        yield make
 
 
 StartService = Callable[..., AbstractAsyncContextManager[Service]]
@@ -128,11 +103,7 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
             app = create_baseline_app(url, chat=chat, clock=clock, **more)
         else:
             app = create_app(Settings(database_url=SecretStr(url), **more), chat=chat, clock=clock)
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://service") as client,
-        ):
+        async with client_of(app) as client:
             yield Service(name, url, app, client, clock)
 
     return start
