@@ -32,7 +32,8 @@ async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(
     errors = next(goal for goal in proof.goals if goal.name == "errors under the mix")
     assert errors.met, errors.measured
 
-    # What this run wrote is put back by the next: both databases hold the same calls again.
+    # What this run wrote is put back by the next: both databases hold the same calls again, and neither has work left
+    # that the server would do while something is measured.
     again = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
     generated = subject.data.generation.scales["small"].calls
     assert again.calls == databases.calls == generated
@@ -40,5 +41,6 @@ async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(
         connection = await asyncpg.connect(url)
         try:
             assert await connection.fetchval("SELECT count(*) FROM calls") == generated
+            assert await connection.fetchval("SELECT last_vacuum FROM pg_stat_user_tables WHERE relname = 'calls'")
         finally:
             await connection.close()

@@ -21,6 +21,15 @@ from tailrace_services.up.service_databases import Report
 __all__ = ["Databases", "mark_written", "prepare"]
 
 MARK = "written to by a proof"
+SETTLED = """
+SELECT coalesce(bool_and(coalesce(last_vacuum, last_autovacuum) IS NOT NULL), true)
+FROM pg_stat_user_tables WHERE pg_relation_size(relid) > 0
+"""
+"""Whether every table with rows has been vacuumed since they came."""
+MAY_CHECKPOINT = """
+SELECT rolsuper OR coalesce(pg_has_role(to_regrole('pg_checkpoint'), 'USAGE'), false)
+FROM pg_roles WHERE rolname = current_user
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,8 @@ async def prepare(
     async with open_connection(ready.url) as connection:
         calls = await connection.fetchval("SELECT count(*) FROM calls")
         newest = await connection.fetchval(f"SELECT max({column}) FROM {table}")  # noqa: S608 - our tables
+    for each in (ready.url, ready.baseline_url):
+        await _settle(each, report)
     now = ready.dataset.anchor if ready.dataset else newest
     return Databases(url, ready.url, ready.baseline_url, now.astimezone(UTC), calls)
 
@@ -79,6 +90,19 @@ async def _put_back(subject: Subject, url: str, base: str, report: Report) -> No
         await server.drop(name)
         await server.copy(baseline, name)
         report("put back what the last run wrote", 1, 1)
+
+
+async def _settle(url: str, report: Report) -> None:
+    """Do what the server would do by itself after so much was loaded: in the middle of what is measured."""
+    async with open_connection(url) as connection:
+        if await connection.fetchval(SETTLED):
+            return
+        phase = f"vacuum {name_in(url)}"
+        report(phase, 0, 1)
+        await connection.execute("VACUUM (ANALYZE)")
+        if await connection.fetchval(MAY_CHECKPOINT):
+            await connection.execute("CHECKPOINT")
+        report(phase, 1, 1)
 
 
 async def _import(subject: Subject, url: str, base: str, file: Path, report: Report) -> None:
