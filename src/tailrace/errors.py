@@ -17,6 +17,8 @@
     |  |- UpstreamTimeoutError       an attempt, or the call as a whole, ran out of time
     |  |- UpstreamUnavailableError   no connection, or a 5xx / 429 answer after the last retry
     |  |- UpstreamRejectedError      a 4xx that no retry will mend
+    |  |  `- UpstreamRedirectedError it lives elsewhere; nothing goes there by itself
+    |  |- UrlRefusedError            a URL that a stranger named is not asked; says why
     |  |- CircuitOpenError           the breaker refuses calls just now
     |  `- BulkheadFullError          too many calls under way
     |- OverloadedError               more requests than can be served in time; refused before any work
@@ -49,9 +51,11 @@ __all__ = [
     "StoreUnavailableError",
     "TailraceError",
     "UpstreamError",
+    "UpstreamRedirectedError",
     "UpstreamRejectedError",
     "UpstreamTimeoutError",
     "UpstreamUnavailableError",
+    "UrlRefusedError",
 ]
 
 
@@ -194,6 +198,35 @@ class UpstreamRejectedError(UpstreamError):
     def __init__(self, message: str, *, answered: int) -> None:
         super().__init__(message)
         self.answered = answered
+
+
+class UpstreamRedirectedError(UpstreamRejectedError):
+    """The other service says that what was asked for is elsewhere.
+
+    Args:
+        location: where, as it was sent: not to be believed, and in no message.
+    """
+
+    code = "upstream_redirected"
+
+    def __init__(self, message: str, *, answered: int, location: str) -> None:
+        super().__init__(message, answered=answered)
+        self.location = location
+
+
+class UrlRefusedError(UpstreamError):
+    """A URL that a stranger named is not asked, whatever it would answer. The message repeats nothing of the URL.
+
+    Args:
+        reason: length, characters, scheme, credentials, host, port, address, downgrade or redirects.
+    """
+
+    code = "url_refused"
+    status = 422
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class CircuitOpenError(UpstreamError):

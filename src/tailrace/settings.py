@@ -19,6 +19,7 @@ __all__ = [
     "DatabaseSettings",
     "FreshnessSettings",
     "HttpSettings",
+    "OutboundSettings",
     "RateLimitSettings",
     "Settings",
     "SheddingSettings",
@@ -294,6 +295,36 @@ class UpstreamSettings(Room):
     """A larger answer is refused, before and after decompression."""
 
 
+class OutboundSettings(Room):
+    """Requests to URLs that strangers name."""
+
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443)
+    """The only ports that are connected to; a JSON list."""
+    allowed_networks: str = ""
+    """Networks that may be asked although they are not public, as in ``10.2.0.0/16, ::1``: for tests and intranets.
+    Everything in them is then within reach of whoever may name a URL."""
+    max_redirects: Annotated[int, Field(ge=0)] = 5
+    """Redirects followed for one URL, each judged like the first."""
+    attempt_timeout: Seconds = 5.0
+    """Seconds for one attempt at one hop: look-up, connection, and the whole answer, however slowly it comes."""
+    total_timeout: Seconds = 10.0
+    """Seconds for a URL with all its redirects, attempts and pauses."""
+    max_retries: Annotated[int, Field(ge=0)] = 1
+    """Most attempts after the first, at each hop."""
+    max_response_bytes: Count = 2 * 1024 * 1024
+    """A larger answer is refused, before and after decompression."""
+    concurrency: Count = 32
+    """Most URLs fetched at once."""
+    queue: Annotated[int, Field(ge=0)] = 64
+    """Most that wait for one of those to end."""
+    queue_timeout: Seconds = 2.0
+    """Longest such wait, in seconds."""
+    concurrency_per_origin: Count = 4
+    """Most requests to one origin at once, whoever asks for them."""
+    origins: Count = 256
+    """Origins of which the health and idle connections are remembered."""
+
+
 class Settings(BaseSettings):
     """Everything Tailrace reads from the environment."""
 
@@ -314,6 +345,7 @@ class Settings(BaseSettings):
     compression: CompressionSettings = CompressionSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    outbound: OutboundSettings = OutboundSettings()
 
 
 def load_settings() -> Settings:

@@ -2,10 +2,10 @@
 
     2xx                            ok
     408, 429, 500, 502, 503, 504   passing: the same request may succeed later
-    any other                      rejected: repeating it changes nothing
+    any other                      rejected: repeating it changes nothing; 301, 302, 303, 307 and 308 say where to ask
 
-**Source:** RFC 9110 sections 9.2.2 (idempotent methods), 10.2.3 (Retry-After), 15 (status codes); RFC 6585 section 4
-(429); draft-ietf-httpapi-idempotency-key-header.
+**Source:** RFC 9110 sections 9.2.2 (idempotent methods), 10.2.3 (Retry-After), 15 (status codes), 15.4
+(redirects); RFC 6585 section 4 (429); draft-ietf-httpapi-idempotency-key-header.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tailrace.errors import (
     CircuitOpenError,
     TailraceError,
     UpstreamError,
+    UpstreamRedirectedError,
     UpstreamRejectedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
@@ -42,6 +43,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 LONGEST_RETRY_AFTER = 86_400.0
 """A longer ``Retry-After`` (seconds) is taken for this; it exceeds every caller's time anyway."""
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _SECONDS = re.compile(r"[0-9]{1,18}")
 
@@ -93,10 +95,16 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         return None
 
 
-def error_for(name: str, status: int, retry_after: float | None) -> UpstreamError:
-    """The error that an answer other than 2xx becomes. Says the status, never anything of the request or the body."""
+def error_for(name: str, status: int, retry_after: float | None, location: str | None = None) -> UpstreamError:
+    """The error that an answer other than 2xx becomes. Says the status, never anything of the request or the body.
+
+    Args:
+        location: the answer's header field of that name.
+    """
     if classify(status) == "passing":
         return UpstreamUnavailableError(f"{name}: answered {status}", retry_after=retry_after)
+    if status in _REDIRECTS and location:
+        return UpstreamRedirectedError(f"{name}: answered {status}", answered=status, location=location)
     return UpstreamRejectedError(f"{name}: answered {status}", answered=status)
 
 

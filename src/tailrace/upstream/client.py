@@ -27,6 +27,8 @@ from tailrace.resilience.timeout import with_timeout
 from tailrace.settings import UpstreamSettings
 from tailrace.upstream.classify import IDEMPOTENT, classify, error_for, outcome_of, parse_retry_after, repeatable
 from tailrace.upstream.coalescing import Coalescing
+from tailrace.upstream.connection import connect
+from tailrace.upstream.guard import OutboundGuard
 from tailrace.upstream.message import OutgoingRequest, UpstreamResponse
 from tailrace.upstream.propagation import headers_to_pass_on
 from tailrace.upstream.transport import HttpTransport, Transport
@@ -45,9 +47,12 @@ class UpstreamClient:
         transport: in place of HTTP over sockets; closed with the client.
         random: gives evenly distributed numbers in 0..1, for the jitter of pauses.
         deadline_header: if named, carries the milliseconds that the caller has left.
+        guard: for a ``base_url`` that a stranger has named: it is judged, and so is every address connected to; what
+            is passed on to other services (``propagated_headers``) is kept to ourselves.
 
     Raises:
         SettingsError: ``base_url`` cannot be used.
+        UrlRefusedError: the guard refuses it.
     """
 
     def __init__(
@@ -62,17 +67,25 @@ class UpstreamClient:
         transport: Transport | None = None,
         random: Callable[[], float] = _random.random,
         deadline_header: str | None = None,
+        guard: OutboundGuard | None = None,
     ) -> None:
         self.name = name
         self._settings = settings = settings or UpstreamSettings()
         self._clock = clock or SystemClock()
         self._observer = observer
         self._deadline_header = deadline_header.lower().encode("ascii") if deadline_header else None
+        self._pass_on = guard is None
+        if guard is not None:
+            base_url = str(guard.check(base_url))
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._headers = {"accept-encoding": "gzip"} | {k.lower(): v for k, v in (headers or {}).items()}
         self._own_pairs = _pairs(self._headers)
         self._transport = transport or HttpTransport(
-            name, base_url, keep=settings.concurrency, max_response_bytes=settings.max_response_bytes
+            name,
+            base_url,
+            keep=settings.concurrency,
+            max_response_bytes=settings.max_response_bytes,
+            connect=connect if guard is None else guard.connect,
         )
         self._retry = _retry(name, settings, self._clock, random, observer)
         self._breaker = CircuitBreaker(name, _breaker_policy(settings), clock=self._clock, observer=observer)
@@ -117,6 +130,7 @@ class UpstreamClient:
         path: str,
         *,
         params: Mapping[str, str | int | float] | None = None,
+        query: str = "",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout: float | None = None,
@@ -126,13 +140,15 @@ class UpstreamClient:
         Args:
             method: only idempotent ones are retried, or those that carry an ``Idempotency-Key``.
             path: below ``base_url``, beginning with ``/``; quoted here, except for what is quoted already.
+            query: in place of ``params``, for one that stands as it is: ASCII, without what cannot be sent.
             headers: in addition to, or in place of, the client's.
             timeout: seconds for this call in total; the settings' by default. The caller's deadline shortens it.
 
         Raises:
             UpstreamTimeoutError: no answer in time.
             UpstreamUnavailableError: the last attempt found nobody, half an answer, 408, 429 or 5xx.
-            UpstreamRejectedError: any other answer than 2xx, redirects included.
+            UpstreamRejectedError: any other answer than 2xx; UpstreamRedirectedError: one that says where to ask.
+            UrlRefusedError: the guard refuses the host's addresses.
             CircuitOpenError: the breaker is open, and this took no time.
             BulkheadFullError: too many calls under way and waiting.
             UpstreamError: the answer is too large or coded in a way that was not asked for.
@@ -141,7 +157,7 @@ class UpstreamClient:
         assert seconds is not None
         began = self._clock.monotonic()
         deadline = began + seconds
-        request = self._build(method.upper(), path, params, headers, body)
+        request = self._build(method.upper(), path, query or urlencode(params or ()), headers, body)
         call = _Call(self, request, deadline, began)
         if request.method != "GET" or body:
             return await call.run()
@@ -172,15 +188,15 @@ class UpstreamClient:
         self,
         method: str,
         path: str,
-        params: Mapping[str, str | int | float] | None,
+        query: str,
         headers: Mapping[str, str] | None,
         body: bytes,
     ) -> OutgoingRequest:
         if not path.startswith("/"):
             raise ValueError("a path begins with /")
         target = quote(self._prefix + path, safe="/%:@!$&'()*+,;=~")
-        if params:
-            target += "?" + urlencode(params)
+        if query:
+            target += "?" + query
         pairs = self._own_pairs
         if headers or body or method in ("POST", "PUT", "PATCH"):
             all_headers = self._headers | {name.lower(): value for name, value in (headers or {}).items()}
@@ -245,7 +261,7 @@ class _Call:
 
     async def _send(self) -> UpstreamResponse:
         client, request = self._client, self._request
-        extra = headers_to_pass_on()
+        extra = headers_to_pass_on() if client._pass_on else []
         if client._deadline_header is not None:
             left = max(0, int((self._deadline - client._clock.monotonic()) * 1000))
             extra.append((client._deadline_header, b"%d" % left))
@@ -254,7 +270,7 @@ class _Call:
         response = await client._transport.send(request)
         if classify(response.status) != "ok":
             retry_after = parse_retry_after(response.headers.get("retry-after"), client._clock.now())
-            raise error_for(client.name, response.status, retry_after)
+            raise error_for(client.name, response.status, retry_after, response.headers.get("location"))
         return response
 
 

@@ -14,14 +14,14 @@ from tailrace.upstream.http1 import ResponseReader
 __all__ = ["Connection", "connect"]
 
 
-async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> Connection:
-    """Open a connection; with ``tls``, its certificate is checked against ``host``.
+async def connect(host: str, port: int, tls: ssl.SSLContext | None, *, name: str | None = None) -> Connection:
+    """Open a connection; with ``tls``, its certificate is checked against ``name``, by default ``host``.
 
     Raises:
         OSError: it cannot be reached; ``ssl.SSLError`` (an ``OSError``): its certificate or protocol is not accepted.
     """
     _, connection = await asyncio.get_running_loop().create_connection(
-        Connection, host, port, ssl=tls, server_hostname=host if tls is not None else None
+        Connection, host, port, ssl=tls, server_hostname=(name or host) if tls is not None else None
     )
     return connection
 

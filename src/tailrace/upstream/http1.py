@@ -10,11 +10,12 @@ bounds on everything that comes in.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
 from tailrace.errors import UpstreamError
-from tailrace.upstream.message import BodyDecoder, OutgoingRequest, UpstreamResponse, merge_headers
+from tailrace.upstream.message import BodyDecoder, OutgoingRequest, UpstreamResponse, media_type, merge_headers
 
 __all__ = ["LARGEST_HEAD", "MalformedResponseError", "ResponseReader", "encode_request"]
 
@@ -70,6 +71,7 @@ class ResponseReader:
         name: the dependency, for messages.
         method: of the request; an answer to HEAD has no body whatever its headers say.
         limit: most bytes of the body, as received and as decoded.
+        media_types: lower case; a 2xx answer of another, or of none, is refused by its head. Empty: any.
 
     Attributes:
         began: something has come.
@@ -85,6 +87,7 @@ class ResponseReader:
         "_head_done",
         "_headers",
         "_limit",
+        "_media_types",
         "_method",
         "_name",
         "_pairs",
@@ -96,11 +99,14 @@ class ResponseReader:
         "whole",
     )
 
-    def __init__(self, parsing: ModuleType, *, name: str, method: str, limit: int) -> None:
+    def __init__(
+        self, parsing: ModuleType, *, name: str, method: str, limit: int, media_types: Collection[str] = ()
+    ) -> None:
         self._errors: tuple[type[Exception], type[Exception]] = (parsing.HttpParserError, parsing.HttpParserUpgrade)
         self._name = name
         self._method = method
         self._limit = limit
+        self._media_types = media_types
         self._pairs: list[tuple[bytes, bytes]] = []
         self._headers: dict[str, str] = {}
         self._head_done = False
@@ -176,6 +182,8 @@ class ResponseReader:
             self._decoder = BodyDecoder(self._name, headers.get("content-encoding"), self._limit)
             if announced.isdecimal() and int(announced) > self._limit:
                 raise UpstreamError(f"{self._name}: answered more than {self._limit} bytes")
+            if self._media_types and 200 <= self.status < 300 and media_type(headers) not in self._media_types:
+                raise UpstreamError(f"{self._name}: answered in a media type that was not asked for")
         except UpstreamError as error:
             self._error = error
             raise

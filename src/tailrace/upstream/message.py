@@ -14,7 +14,10 @@ from typing import Any
 
 from tailrace.errors import UpstreamError, UpstreamUnavailableError
 
-__all__ = ["BodyDecoder", "OutgoingRequest", "UpstreamResponse", "merge_headers"]
+__all__ = ["BodyDecoder", "OutgoingRequest", "UpstreamResponse", "media_type", "merge_headers"]
+
+MOST_MEMBERS = 1_024
+"""Gzip members of one body; each costs a decoder, however little is in it."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -62,6 +65,15 @@ def merge_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return merged
 
 
+def media_type(headers: Mapping[str, str]) -> str:
+    """The ``Content-Type`` without its parameters, in lower case; "" if there is none.
+
+    >>> media_type({"content-type": "Text/HTML; charset=utf-8"})
+    'text/html'
+    """
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 class BodyDecoder:
     """Takes a body's pieces as they arrive; gives the decoded whole.
 
@@ -82,6 +94,7 @@ class BodyDecoder:
         self._size = 0
         self._pieces: list[bytes] = []
         self._first = True
+        self._members = 1
         coding = (coding or "identity").strip().lower()
         if coding not in ("identity", "gzip", "x-gzip", "deflate"):
             raise UpstreamError(f"{name}: answered in a content coding that was not asked for")
@@ -112,6 +125,9 @@ class BodyDecoder:
             assert self._inflate is not None
             if self._inflate.eof:  # gzip members may follow one another
                 self._inflate = zlib.decompressobj(self._wbits)
+                self._members += 1
+                if self._members > MOST_MEMBERS:
+                    raise UpstreamError(f"{self._name}: answered in more than {MOST_MEMBERS} gzip members")
             if self._first and self._wbits == 15 and not _has_zlib_header(data):
                 self._inflate = zlib.decompressobj(-15)  # "deflate" without its wrapper, as some servers send it
             self._first = False

@@ -3,7 +3,7 @@
 One origin and a bound on calls (the bulkhead) are all that is needed here, so the pool is a stack: the connection used
 last is the likeliest to be alive, and nothing is looked at that is not used.
 
-A redirect is never followed: where requests go is decided by the settings, not by what answers (SSRF). Proxies and
+A redirect is never followed here: where requests go is decided by the settings, not by what answers (SSRF). Proxies and
 other environment variables are not read.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -27,6 +28,10 @@ __all__ = ["HttpTransport", "Transport"]
 KEEP_ALIVE = 60.0
 """Seconds for which an idle connection is kept. Most servers and balancers keep theirs as long; where one does not, the
 call that finds out goes out again on a new connection."""
+
+
+Connect = Callable[[str, int, ssl.SSLContext | None], Awaitable[Connection]]
+"""Opens a connection to a host and port, with TLS or without; raises ``OSError`` if it cannot."""
 
 
 class Transport(Protocol):
@@ -50,6 +55,8 @@ class HttpTransport:
         keep: most idle connections kept; no fewer than calls under way, or connections are opened again and again.
         max_response_bytes: a larger answer, as received or as decoded, is refused.
         tls: how certificates are checked; default: the system's authorities.
+        connect: in place of a connection to whatever address the host resolves to.
+        media_types: lower case; a 2xx answer of another, or of none, is refused before its body is read. Empty: any.
 
     Raises:
         SettingsError: ``base_url`` is not such a URL.
@@ -64,8 +71,12 @@ class HttpTransport:
         keep: int,
         max_response_bytes: int,
         tls: ssl.SSLContext | None = None,
+        connect: Connect = connect,
+        media_types: Collection[str] = (),
     ) -> None:
         self._name = name
+        self._open = connect
+        self._media_types = media_types
         self._parsing = require("httptools", "upstream")
         scheme, self._host, self._port = _origin(name, base_url)
         self._tls = (tls or ssl.create_default_context()) if scheme == "https" else None
@@ -130,14 +141,20 @@ class HttpTransport:
 
     async def _connect(self) -> Connection:
         try:
-            return await connect(self._host, self._port, self._tls)
+            return await self._open(self._host, self._port, self._tls)
         except ssl.SSLError as error:
             raise UpstreamError(f"{self._name}: TLS failed ({type(error).__name__})") from error
         except OSError as error:
             raise UpstreamUnavailableError(f"{self._name}: cannot connect ({type(error).__name__})") from error
 
     def _reader(self, request: OutgoingRequest) -> ResponseReader:
-        return ResponseReader(self._parsing, name=self._name, method=request.method, limit=self._max_response_bytes)
+        return ResponseReader(
+            self._parsing,
+            name=self._name,
+            method=request.method,
+            limit=self._max_response_bytes,
+            media_types=self._media_types,
+        )
 
     async def _exchange(self, connection: Connection, data: bytes, reader: ResponseReader) -> UpstreamResponse:
         try:

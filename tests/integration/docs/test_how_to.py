@@ -13,7 +13,7 @@ from sqlalchemy import insert, text
 from tests.unit.asgi.driver import ask
 
 from tailrace.db import Database
-from tailrace.errors import SchemaError
+from tailrace.errors import SchemaError, UrlRefusedError
 from tailrace.schema import Watch, apply
 
 GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
@@ -107,3 +107,15 @@ async def test_http_cache() -> None:
         assert [b"hit" in reply.cache_status for reply in replies] == [False, True]
         await ask(app, "/catalogue", method="POST")
         assert b"hit" not in (await ask(app, "/catalogue")).cache_status
+
+
+async def test_outbound() -> None:
+    """Neither the fetcher nor the client of the guide is led to this machine."""
+    names = run("outbound.md")
+    for address in ("http://127.0.0.1/", "http://localhost/", "http://[::ffff:169.254.169.254]/"):
+        with pytest.raises(UrlRefusedError):
+            await names["preview"](address)
+    await names["fetcher"].aclose()
+    with pytest.raises(UrlRefusedError):
+        names["webhook"]("http://10.0.0.1/hook")
+    await names["webhook"]("https://hooks.example/in").aclose()

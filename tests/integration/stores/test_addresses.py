@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.certificates import needs_openssl, server_context
 from tests.integration.stores.proxy import Proxy
 
 from tailrace.errors import StoreUnavailableError
@@ -47,37 +45,10 @@ async def test_a_unix_socket_is_an_address(valkey_url: str, tmp_path: Path) -> N
         await store.aclose()
 
 
-@pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the openssl program, which makes the certificate, is missing"
-)
+@needs_openssl
 async def test_tls_is_spoken_and_checked(valkey_url: str, tmp_path: Path) -> None:
     """`rediss` encrypts; a certificate that the caller's authorities do not vouch for is refused."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += [
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        key,
-        "-out",
-        certificate,
-    ]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ours.load_cert_chain(certificate, key)
+    ours, certificate = await server_context(tmp_path, "localhost")
     async with Proxy(port_of(valkey_url), tls=ours) as proxy:
         url = f"rediss://:{urlsplit(valkey_url).password}@localhost:{proxy.port}"
         trusting = TieredStore(url, valkey=PATIENT, tls=ssl.create_default_context(cafile=certificate))
