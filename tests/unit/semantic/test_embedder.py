@@ -1,0 +1,110 @@
+"""Embedding beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from tests.waiting import wait_until
+
+from tailrace.errors import OverloadedError
+from tailrace.semantic import Embedder, Vector
+
+
+class Held:
+    """A model that waits for leave, and tells what it was asked."""
+
+    name = "held"
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.leave = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        self.asked.append(list(texts))
+        assert self.leave.wait(30)
+        return np.array([[len(text), 1.0] for text in texts], np.float32)
+
+
+@asynccontextmanager
+async def embedding(model: Held, **options: int) -> AsyncIterator[Embedder]:
+    embedder = Embedder(lambda: model, **options)
+    try:
+        yield embedder
+    finally:
+        model.leave.set()
+        await embedder.aclose()
+
+
+async def test_one_question_is_embedded_once() -> None:
+    """However many ask the same at the same time, and again later."""
+    model = Held()
+    async with embedding(model) as embedder:
+        asked = [asyncio.create_task(embedder.embed("what?")) for _ in range(20)]
+        await wait_until(lambda: bool(model.asked))
+        model.leave.set()
+        vectors = await asyncio.gather(*asked)
+        assert {tuple(vector) for vector in vectors} == {(5.0, 1.0)}
+        assert (await embedder.embed("what?"))[0] == 5
+        assert model.asked == [["what?"]]
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    """The least recently used question is forgotten first."""
+    model = Held()
+    model.leave.set()
+    async with embedding(model, remembered=2) as embedder:
+        for question in ("a", "b", "a", "c", "a", "b"):
+            await embedder.embed(question)
+    assert model.asked == [["a"], ["b"], ["c"], ["b"]]
+
+
+async def test_too_many_are_refused() -> None:
+    """The line has an end: who would join it then is told so at once."""
+    model = Held()
+    async with embedding(model, max_waiting=3) as embedder:
+        asked = [asyncio.create_task(embedder.embed(str(number))) for number in range(3)]
+        await wait_until(lambda: bool(model.asked))
+        with pytest.raises(OverloadedError):
+            await embedder.embed("one more")
+        model.leave.set()
+        await asyncio.gather(*asked)
+        await embedder.embed("one more")
+
+
+async def test_a_question_does_not_wait_for_a_batch() -> None:
+    """Ingestion and questions have lanes of their own."""
+    model = Held()
+    async with embedding(model) as embedder:
+        batch = asyncio.create_task(embedder.embed_many([str(number) for number in range(30)]))
+        question = asyncio.create_task(embedder.embed("what?"))
+        await wait_until(lambda: len(model.asked) == 2)  # both are under way
+        model.leave.set()
+        await asyncio.gather(batch, question)
+
+
+async def test_many_texts_keep_their_order() -> None:
+    """Batches are made by length; the vectors come back in the order of the texts."""
+    model = Held()
+    model.leave.set()
+    async with embedding(model) as embedder:
+        texts = ["x" * (number * 7 % 23) for number in range(50)]
+        assert (await embedder.embed_many(texts))[:, 0].tolist() == [len(text) for text in texts]
+        assert (await embedder.embed_many([])).shape[0] == 0
+    assert max(map(len, model.asked)) == 8
+
+
+async def test_a_caller_that_leaves_spoils_nothing() -> None:
+    """The others who ask the same get their answer, and it is remembered."""
+    model = Held()
+    async with embedding(model) as embedder:
+        first, second = (asyncio.create_task(embedder.embed("what?")) for _ in range(2))
+        await wait_until(lambda: bool(model.asked))
+        first.cancel()
+        model.leave.set()
+        assert (await second)[0] == 5
+        assert first.cancelled()
