@@ -20,7 +20,8 @@
     |  |  `- UpstreamRedirectedError it lives elsewhere; nothing goes there by itself
     |  |- UrlRefusedError            a URL that a stranger named is not asked; says why
     |  |- CircuitOpenError           the breaker refuses calls just now
-    |  `- BulkheadFullError          too many calls under way
+    |  |- BulkheadFullError          too many calls under way
+    |  `- GatewayError               the origin behind a gateway is not there, or broke off
     |- OverloadedError               more requests than can be served in time; refused before any work
     `- RequestError                  the client's mistake: status 4xx
 
@@ -41,6 +42,7 @@ __all__ = [
     "DatabaseTimeoutError",
     "DatabaseUnavailableError",
     "EmbeddedServerError",
+    "GatewayError",
     "MissingExtraError",
     "OverloadedError",
     "PoolTimeoutError",
@@ -242,6 +244,13 @@ class BulkheadFullError(UpstreamError):
 
     code = "bulkhead_full"
     status = 503
+    retryable = True
+
+
+class GatewayError(UpstreamError):
+    """The origin behind a gateway could not be reached, or what it sent is no whole response."""
+
+    code = "bad_gateway"
     retryable = True
 
 

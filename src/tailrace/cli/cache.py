@@ -15,10 +15,14 @@ import typer
 
 from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption
 from tailrace.cli.probe import HeaderOption, read_headers
+from tailrace.cli.proxy import proxy
 
 __all__ = ["cache"]
 
-cache = typer.Typer(help="See what a running service's caches do, and clear them.", no_args_is_help=True)
+cache = typer.Typer(
+    help="See what a running service's caches do, and clear them; put a cache before any server.", no_args_is_help=True
+)
+cache.command()(proxy)
 
 TokenOption = Annotated[
     str | None,

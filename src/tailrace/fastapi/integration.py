@@ -35,7 +35,7 @@ from tailrace.fastapi.routes import RouteTable
 from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, watch_loop
 from tailrace.settings import Settings, load_settings
-from tailrace.stores import MemoryStore, Store
+from tailrace.stores import Store, open_store
 
 if TYPE_CHECKING:
     from tailrace.db import Database, DatabaseFreshness, Folder
@@ -106,7 +106,7 @@ class Tailrace:
         self.on_error = on_error
         self.caller = caller
         self.versions = versions
-        self._make_store = store or self._store_of_settings
+        self._make_store = store or self._open_store
         self._closed = False
         self._caches: list[ResponseCacheMiddleware | HttpCacheMiddleware] = []
         self._rate_limit: RateLimitMiddleware | None = None
@@ -152,19 +152,8 @@ class Tailrace:
         if self._rate_limit is not None:
             self._rate_limit.use(self.limiter)
 
-    def _store_of_settings(self) -> Store:
-        settings = self.settings
-        if settings.valkey_url is None:
-            return MemoryStore(settings.cache, clock=self.clock)
-        from tailrace.stores import TieredStore
-
-        return TieredStore(
-            settings.valkey_url.get_secret_value(),
-            settings=settings.cache,
-            valkey=settings.valkey,
-            clock=self.clock,
-            observer=self.observer,
-        )
+    def _open_store(self) -> Store:
+        return open_store(self.settings, clock=self.clock, observer=self.observer)
 
     @property
     def cursors(self) -> Cursors:

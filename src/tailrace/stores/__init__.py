@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailrace.stores.memory import MemoryStore
+from tailrace.stores.opening import open_store
 from tailrace.stores.store import Store, StoreStatistics
 
 if TYPE_CHECKING:
     from tailrace.stores.tiered import TieredStore
     from tailrace.stores.valkey import ValkeyStore
 
-__all__ = ["MemoryStore", "Store", "StoreStatistics", "TieredStore", "ValkeyStore"]
+__all__ = ["MemoryStore", "Store", "StoreStatistics", "TieredStore", "ValkeyStore", "open_store"]
 
 
 def __getattr__(name: str) -> object:

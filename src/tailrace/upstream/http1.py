@@ -10,14 +10,21 @@ bounds on everything that comes in.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from types import ModuleType
 from typing import Any
 
 from tailrace.errors import UpstreamError
 from tailrace.upstream.message import BodyDecoder, OutgoingRequest, UpstreamResponse, media_type, merge_headers
 
-__all__ = ["LARGEST_HEAD", "MalformedResponseError", "ResponseReader", "encode_request"]
+__all__ = [
+    "LARGEST_HEAD",
+    "MalformedResponseError",
+    "ResponseFraming",
+    "ResponseReader",
+    "encode_head",
+    "encode_request",
+]
 
 LARGEST_HEAD = 65_536
 """Bytes of status line and headers, all interim answers included, beyond which a response is refused."""
@@ -28,7 +35,9 @@ _FRAMING = 8
 _TOKEN = re.compile(rb"[a-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 _TARGET = re.compile(rb"[!-~]+")
-_METHOD = re.compile(r"[A-Z]+")
+_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+Pairs = Sequence[tuple[bytes, bytes]]
+
 _NOT_THE_CALLERS = frozenset({b"host", b"transfer-encoding"})
 """Headers that decide where a request goes or where it ends."""
 
@@ -46,74 +55,69 @@ def encode_request(request: OutgoingRequest, host: bytes) -> bytes:
     Raises:
         ValueError: a method, target or header that would not arrive as what it is; repeats none of it.
     """
-    if _METHOD.fullmatch(request.method) is None or _TARGET.fullmatch(request.target) is None:
+    lengths = [value for name, value in request.headers if name == b"content-length"]
+    if len(lengths) > 1 or (lengths or [b"0"])[0] != b"%d" % len(request.body):
+        raise ValueError("another length than the body's")
+    return encode_head(request.method, request.target, [(b"host", host)], request.headers) + request.body
+
+
+def encode_head(method: str, target: bytes, own: Pairs, headers: Pairs) -> bytes:
+    """The bytes of a request up to its body.
+
+    Args:
+        own: header fields that decide where the request goes or where it ends.
+        headers: the caller's, which may be none of those but ``Content-Length``; names in lower case.
+
+    Raises:
+        ValueError: a method, target or header that would not arrive as what it is; repeats none of it.
+    """
+    if _METHOD.fullmatch(method) is None or _TARGET.fullmatch(target) is None:
         raise ValueError("a method or target that cannot be sent")
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode("ascii"), request.target, host)]
-    length = None
-    for name, value in request.headers:
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
+    lines += [name + b": " + value for name, value in own]
+    for name, value in headers:
         if _TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None or name in _NOT_THE_CALLERS:
             raise ValueError("a header that cannot be sent")
-        if name == b"content-length":
-            if length is not None:
-                raise ValueError("two lengths")
-            length = value
         lines.append(name + b": " + value)
-    if (length or b"0") != b"%d" % len(request.body):
-        raise ValueError("another length than the body's")
-    return b"\r\n".join(lines) + b"\r\n\r\n" + request.body
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-class ResponseReader:
-    """One response, taken in as it arrives.
+class ResponseFraming:
+    """Where one response's head, body and end are in what arrives; a subclass says what becomes of them.
 
     Args:
         parsing: the module ``httptools``.
-        name: the dependency, for messages.
         method: of the request; an answer to HEAD has no body whatever its headers say.
-        limit: most bytes of the body, as received and as decoded.
-        media_types: lower case; a 2xx answer of another, or of none, is refused by its head. Empty: any.
 
     Attributes:
         began: something has come.
         whole: the response is complete.
         keep: the connection can carry another request after it.
+        status: 0 until its head has come.
+        pairs: its header fields as they came, interim answers' left out.
     """
 
     __slots__ = (
-        "_body",
-        "_decoder",
         "_error",
         "_errors",
         "_head_done",
-        "_headers",
-        "_limit",
-        "_media_types",
         "_method",
-        "_name",
-        "_pairs",
         "_parser",
         "_received",
         "began",
         "keep",
+        "pairs",
         "status",
         "whole",
     )
 
-    def __init__(
-        self, parsing: ModuleType, *, name: str, method: str, limit: int, media_types: Collection[str] = ()
-    ) -> None:
+    def __init__(self, parsing: ModuleType, *, method: str) -> None:
         self._errors: tuple[type[Exception], type[Exception]] = (parsing.HttpParserError, parsing.HttpParserUpgrade)
-        self._name = name
         self._method = method
-        self._limit = limit
-        self._media_types = media_types
-        self._pairs: list[tuple[bytes, bytes]] = []
-        self._headers: dict[str, str] = {}
         self._head_done = False
-        self._decoder: BodyDecoder | None = None
-        self._body = b""
         self._received = 0
-        self._error: UpstreamError | None = None
+        self._error: Exception | None = None
+        self.pairs: list[tuple[bytes, bytes]] = []
         self.began = self.whole = self.keep = False
         self.status = 0
         self._parser: Any = parsing.HttpResponseParser(self)
@@ -146,14 +150,10 @@ class ResponseReader:
         Raises:
             UpstreamError: its body is not what its coding promises.
         """
-        if not self.whole and self._head_done and not {"content-length", "transfer-encoding"} & self._headers.keys():
-            self._finish()
+        if not self.whole and self._head_done and not self._delimited():
+            self._complete()
         self.keep = False
         return self.whole
-
-    def response(self) -> UpstreamResponse:
-        """The response, once it is whole."""
-        return UpstreamResponse(self.status, self._headers, self._body)
 
     # --- called by the parser ----------------------------------------------------------------------------------------
 
@@ -162,36 +162,32 @@ class ResponseReader:
             self.keep = False  # another response, which nobody asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_done:  # what follows the body is of no use to anybody here
-            self._pairs.append((name, value.rstrip(b" \t")))
+        if not self._head_done:
+            self.pairs.append((name, value.rstrip(b" \t")))
+        elif not self.whole:
+            self._trailer(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         if self.whole:
             return
         self.status = self._parser.get_status_code()
         if 100 <= self.status < 200:
-            self._pairs.clear()
+            self._interim()
+            self.pairs.clear()
             return
         self._head_done = True
-        self._headers = headers = merge_headers(self._pairs)
-        if self._method == "HEAD":
-            self._finish()
-            return
-        announced = headers.get("content-length", "")
         try:
-            self._decoder = BodyDecoder(self._name, headers.get("content-encoding"), self._limit)
-            if announced.isdecimal() and int(announced) > self._limit:
-                raise UpstreamError(f"{self._name}: answered more than {self._limit} bytes")
-            if self._media_types and 200 <= self.status < 300 and media_type(headers) not in self._media_types:
-                raise UpstreamError(f"{self._name}: answered in a media type that was not asked for")
-        except UpstreamError as error:
+            self._begin()
+            if self._method == "HEAD":
+                self._complete()
+        except (UpstreamError, MalformedResponseError) as error:
             self._error = error
             raise
 
     def on_body(self, body: bytes) -> None:
-        if self._decoder is not None and not self.whole:
+        if not self.whole:
             try:
-                self._decoder.feed(body)
+                self._take(body)
             except UpstreamError as error:
                 self._error = error
                 raise
@@ -199,22 +195,93 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         if self._head_done and not self.whole:
             try:
-                self._finish()
+                self._complete()
             except UpstreamError as error:
                 self._error = error
                 raise
 
+    # --- what a subclass does with it --------------------------------------------------------------------------------
+
+    def _interim(self) -> None:
+        """An interim answer has come."""
+
+    def _begin(self) -> None:
+        """The head is there."""
+
+    def _take(self, body: bytes) -> None:
+        """A piece of the body."""
+
+    def _trailer(self, name: bytes, value: bytes) -> None:
+        """A field behind the body; of no use to anybody here."""
+
+    def _finish(self) -> None:
+        """The body is there."""
+
+    def _bound(self) -> None:
+        """Refuse what is too much."""
+        if not self._head_done and self._received > LARGEST_HEAD:
+            raise MalformedResponseError("a head without an end")
+
     # --- private -----------------------------------------------------------------------------------------------------
+
+    def _delimited(self) -> bool:
+        """Whether the head says where the body ends."""
+        return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.pairs)
+
+    def _complete(self) -> None:
+        self._finish()
+        self.whole = True
+        self.keep = self._parser.should_keep_alive()
+
+
+class ResponseReader(ResponseFraming):
+    """One response, taken in and decoded as it arrives, for those who want all of it.
+
+    Args:
+        parsing: the module ``httptools``.
+        name: the dependency, for messages.
+        method: of the request.
+        limit: most bytes of the body, as received and as decoded.
+        media_types: lower case; a 2xx answer of another, or of none, is refused by its head. Empty: any.
+    """
+
+    __slots__ = ("_body", "_decoder", "_headers", "_limit", "_media_types", "_name")
+
+    def __init__(
+        self, parsing: ModuleType, *, name: str, method: str, limit: int, media_types: Collection[str] = ()
+    ) -> None:
+        super().__init__(parsing, method=method)
+        self._name = name
+        self._limit = limit
+        self._media_types = media_types
+        self._headers: dict[str, str] = {}
+        self._decoder: BodyDecoder | None = None
+        self._body = b""
+
+    def response(self) -> UpstreamResponse:
+        """The response, once it is whole."""
+        return UpstreamResponse(self.status, self._headers, self._body)
+
+    def _begin(self) -> None:
+        self._headers = headers = merge_headers(self.pairs)
+        if self._method == "HEAD":
+            return
+        announced = headers.get("content-length", "")
+        self._decoder = BodyDecoder(self._name, headers.get("content-encoding"), self._limit)
+        if announced.isdecimal() and int(announced) > self._limit:
+            raise UpstreamError(f"{self._name}: answered more than {self._limit} bytes")
+        if self._media_types and 200 <= self.status < 300 and media_type(headers) not in self._media_types:
+            raise UpstreamError(f"{self._name}: answered in a media type that was not asked for")
+
+    def _take(self, body: bytes) -> None:
+        if self._decoder is not None:
+            self._decoder.feed(body)
 
     def _finish(self) -> None:
         if self._decoder is not None:
             self._body = self._decoder.end()
-        self.whole = True
-        self.keep = self._parser.should_keep_alive()
 
     def _bound(self) -> None:
-        if not self._head_done:
-            if self._received > LARGEST_HEAD:
-                raise MalformedResponseError("a head without an end")
-        elif self._received > LARGEST_HEAD + _FRAMING * self._limit:
+        super()._bound()
+        if self._head_done and self._received > LARGEST_HEAD + _FRAMING * self._limit:
             raise UpstreamError(f"{self._name}: answered more than {self._limit} bytes")

@@ -1,0 +1,98 @@
+"""Which header fields a gateway passes on, and which it makes. Pure.
+
+**Source:** RFC 9110 sections 6.6.1 (Date), 7.6.1 (Connection), 7.6.2 (Max-Forwards), 7.6.3 (Via), 8.6 (Content-Length)
+and 10.1.1 (Expect); RFC 9112 section 6.3 (bodies of requests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tailrace.asgi.headers import OF_A_CONNECTION, read_headers, token_list
+from tailrace.asgi.types import Header
+from tailrace.core.http_date import format_http_date
+
+__all__ = ["expects_continue", "fields_for_client", "fields_for_origin", "forwards_left", "has_body"]
+
+VIA = b"1.1 tailrace"
+
+LONGEST_COUNT = 9
+"""Digits of a ``Max-Forwards`` that limits anything."""
+
+MADE_HERE = frozenset({b"host", b"trailer", b"via", b"x-forwarded-for", b"x-forwarded-proto"})
+"""Fields of a request that the gateway makes itself, or does not make."""
+
+WITHOUT_LENGTH = frozenset({204, 304})
+"""Statuses whose ``Content-Length`` says nothing about what is sent."""
+
+
+def fields_for_origin(
+    method: str, headers: Sequence[Header], fields: Mapping[bytes, bytes], scheme: str, client: str | None
+) -> list[Header]:
+    """Those of the request that is sent in place of the client's, without ``Host`` and ``Transfer-Encoding``.
+
+    Args:
+        headers: the client's, names in lower case.
+        fields: the same by name.
+        scheme: by which the client asked.
+        client: its address, if that is known.
+    """
+    left_out = _of_this_connection(fields) | MADE_HERE
+    forwards = forwards_left(method, fields)
+    if forwards is not None:
+        left_out |= {b"max-forwards"}
+    passed = [header for header in headers if header[0] not in left_out]
+    passed.append((b"via", _appended(fields.get(b"via"), VIA)))
+    if forwards is not None:
+        passed.append((b"max-forwards", b"%d" % (forwards - 1)))
+    if client is not None:
+        passed.append(
+            (b"x-forwarded-for", _appended(fields.get(b"x-forwarded-for"), client.encode("ascii", "replace")))
+        )
+    passed.append((b"x-forwarded-proto", fields.get(b"x-forwarded-proto", scheme.encode("ascii", "replace"))))
+    return passed
+
+
+def fields_for_client(status: int, headers: Sequence[Header], received: float) -> list[Header]:
+    """Those of the response that is sent in place of the origin's.
+
+    Args:
+        headers: the origin's, names in lower case.
+        received: wall time at which they came, which is the date of a response that has none.
+    """
+    fields = read_headers(list(headers))
+    left_out = _of_this_connection(fields) | {b"trailer", b"via"}
+    if status in WITHOUT_LENGTH:
+        left_out |= {b"content-length"}
+    passed = [header for header in headers if header[0] not in left_out]
+    if b"date" not in fields:
+        passed.append((b"date", format_http_date(received)))
+    passed.append((b"via", _appended(fields.get(b"via"), VIA)))
+    return passed
+
+
+def forwards_left(method: str, fields: Mapping[bytes, bytes]) -> int | None:
+    """How many times the request may be forwarded still; None if nothing limits that."""
+    value = fields.get(b"max-forwards", b"")
+    if method not in ("OPTIONS", "TRACE") or not value.isdigit() or len(value) > LONGEST_COUNT:
+        return None
+    return int(value)
+
+
+def has_body(fields: Mapping[bytes, bytes]) -> bool:
+    """True if a request with these fields has a body."""
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
+
+
+def expects_continue(fields: Mapping[bytes, bytes]) -> bool:
+    """True if the client waits for a 100 before it sends the body."""
+    return fields.get(b"expect", b"").lower() == b"100-continue" and has_body(fields)
+
+
+def _of_this_connection(fields: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """The fields that go no further than the next recipient, those that ``Connection`` names among them."""
+    return OF_A_CONNECTION.union(token_list(fields.get(b"connection")))
+
+
+def _appended(value: bytes | None, member: bytes) -> bytes:
+    return member if not value else value + b", " + member

@@ -1,0 +1,59 @@
+"""The proxy on a port, by uvicorn. Touches: sockets, signals."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from typing import Any
+
+from tailrace.errors import TailraceError
+from tailrace.extras import require
+from tailrace.proxy.service import CacheProxy
+
+__all__ = ["listen", "server_of"]
+
+
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket on which clients can ask from now on.
+
+    Raises:
+        OSError: the address is taken, or not this machine's.
+    """
+    [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
+
+
+def server_of(proxy: CacheProxy, *, drain: float) -> Any:
+    """A ``uvicorn.Server``, whose ``serve(sockets=...)`` runs until Ctrl-C or SIGTERM.
+
+    Args:
+        drain: seconds that requests under way get at the end.
+
+    Raises:
+        MissingExtraError: uvicorn is not installed.
+    """
+    uvicorn = require("uvicorn", "proxy")
+    configuration = uvicorn.Config(
+        proxy,
+        http="httptools",
+        ws="none",
+        backlog=BACKLOG,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,  # the origin's is passed on, and what has none gets one as it comes
+        proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(drain) or 1,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
+    return uvicorn.Server(configuration)
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Whether to log: a response that broke off is told by the proxy itself, without the stack."""
+    return not (record.exc_info and isinstance(record.exc_info[1], TailraceError))
