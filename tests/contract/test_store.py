@@ -233,6 +233,26 @@ async def test_hits_and_misses_are_counted(store: Store) -> None:
     assert (after.hits - before.hits) + (after.misses - before.misses) == 3
 
 
+async def test_what_has_expired_is_counted_and_let_go(store: Store) -> None:
+    """What nobody came by after its time is counted, held no longer once it is removed, and the rest stays."""
+    lasting = {f"lasting {number}": b"x" for number in range(1500)}
+    await store.set(lasting, 60)
+    await store.set({"a": b"1", "b": b"2"}, 0.3)
+    await store.get([*lasting, "a", "b"])
+    held = store.statistics().entries
+    expired = 0 if store.name == "valkey" else held - len(lasting)  # both, unless the machine stood still for a while
+
+    async def passed() -> bool:
+        return await store.expired() == expired
+
+    await wait_until(passed)
+    assert store.statistics().entries == held
+    assert await store.expired(remove=True) == expired
+    assert store.statistics().entries == held - expired
+    assert await store.expired(remove=True) == 0
+    assert await store.get(list(lasting)) == [b"x"] * 1500
+
+
 async def test_closing_twice_is_closing_once(store: Store) -> None:
     """`aclose` may be called again, and before anything else was."""
     await store.aclose()

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from tailrace.clock import Clock, SystemClock
 from tailrace.settings import CacheSettings
 from tailrace.stores.bounded_map import BoundedMap
+from tailrace.stores.expired import STEP, count_expired
 from tailrace.stores.lifetime import lifetime
 from tailrace.stores.s3fifo import MOST_USES
 from tailrace.stores.store import StoreStatistics
 
 __all__ = ["MemoryStore"]
-
-CLEAR_STEP = 1000
-"""Keys examined by ``clear`` before others get their turn."""
 
 
 class MemoryStore:
@@ -135,14 +133,18 @@ class MemoryStore:
         """Nothing to wait for: a write is seen as soon as it is made."""
 
     async def clear(self, prefix: str) -> int:
-        """Remove every key that begins with ``prefix``, letting others in every ``CLEAR_STEP`` keys."""
+        """Remove every key that begins with ``prefix``, letting others in every ``STEP`` keys."""
         cleared = 0
         for position, key in enumerate(list(self._map.entries), start=1):
             if key.startswith(prefix):
                 cleared += await self.delete([key])
-            if position % CLEAR_STEP == 0:
+            if position % STEP == 0:
                 await self._clock.sleep(0)
         return cleared
+
+    async def expired(self, *, remove: bool = False) -> int:
+        """How many entries have expired without anybody coming by; with ``remove`` they go."""
+        return await count_expired(self._map, self._clock, remove=remove)
 
     def statistics(self) -> StoreStatistics:
         """Entries and bytes held (expired ones that nobody came by yet included), hits, misses and evictions by key."""

@@ -93,6 +93,13 @@ class Store(Protocol):
         """Remove every key that begins with ``prefix``, in steps that block nobody; returns how many."""
         ...
 
+    async def expired(self, *, remove: bool = False) -> int:
+        """How many of the entries held in this process have expired without anybody coming by; with ``remove`` they go.
+
+        In steps that block nobody.
+        """
+        ...
+
     def statistics(self) -> StoreStatistics:
         """Figures of this process's part of the store."""
         ...

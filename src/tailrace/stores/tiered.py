@@ -39,6 +39,7 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.events import Observer
 from tailrace.settings import CacheSettings, ValkeySettings
 from tailrace.stores.bounded_map import BoundedMap
+from tailrace.stores.expired import count_expired
 from tailrace.stores.lifetime import LONGEST
 from tailrace.stores.s3fifo import MOST_USES
 from tailrace.stores.store import StoreStatistics
@@ -82,7 +83,7 @@ class TieredStore:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         settings = settings or CacheSettings()
-        clock = clock or SystemClock()
+        self._clock = clock = clock or SystemClock()
         self._monotonic = clock.monotonic
         self._copies = BoundedMap(settings.memory_entries, settings.memory_bytes, settings.max_value_bytes)
         self._reading: dict[str, object] = {}
@@ -182,6 +183,10 @@ class TieredStore:
             [count] = await self._remote.call("clear", [("UNLINK", *keys)])
             cleared += count
         return cleared
+
+    async def expired(self, *, remove: bool = False) -> int:
+        """How many copies have expired without anybody coming by; with ``remove`` they go."""
+        return await count_expired(self._copies, self._clock, remove=remove)
 
     def statistics(self) -> StoreStatistics:
         """Copies held, reads answered from them and reads that asked the server, by key."""

@@ -168,6 +168,11 @@ class ValkeyStore:
             if cursor == b"0":
                 return
 
+    async def expired(self, *, remove: bool = False) -> int:
+        """None: nothing is held here, and the server lets go of what expires."""
+        del remove
+        return 0
+
     def statistics(self) -> StoreStatistics:
         """Hits and misses by key of this process's reads; what the server holds is not counted here."""
         return StoreStatistics(hits=self._hits, misses=self._misses)
