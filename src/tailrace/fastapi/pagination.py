@@ -74,13 +74,15 @@ class RequestedPage:
         self._origin = origin
         self._response = response
 
-    async def fetch(self, executor: Any, statement: Any, item: Callable[[Any], Any] | None = None) -> Listing[Any]:
-        """The page of the rows that ``statement`` gives; as ``PageRequest.fetch``.
+    async def fetch(
+        self, executor: Any, statement: Any, item: Callable[[Any], Any] | None = None, **more: Any
+    ) -> Listing[Any]:
+        """The page of the rows that ``statement`` gives; arguments as of ``PageRequest.fetch``.
 
         Raises:
             DatabaseError: one of its kinds.
         """
-        page = await self.request.fetch(executor, statement, item)
+        page = await self.request.fetch(executor, statement, item, **more)
         self.headers["link"] = link_field(self._links(page))
         if self._response is not None:
             self._response.headers.append("link", self.headers["link"])

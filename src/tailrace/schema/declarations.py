@@ -23,7 +23,7 @@ from sqlalchemy import types as sqltypes
 from sqlalchemy.sql import ColumnElement, operators
 
 from tailrace.errors import SchemaError
-from tailrace.schema.sql_text import columns_of, refuse_unstable, render
+from tailrace.schema.sql_text import columns_of, identifier, refuse_unstable, render
 
 __all__ = ["Index", "Measure", "Rollup", "Through", "Watch", "avg", "count", "sum_", "table_tag"]
 
@@ -312,6 +312,7 @@ class Index:
         where: which rows it holds; it must not depend on the time.
         using: access method.
         unique: whether keys must be unique.
+        operator_class: of every column, as ``gin_trgm_ops``; by default its type's own.
     """
 
     name: str
@@ -321,6 +322,7 @@ class Index:
     where: Any = None
     using: str = "btree"
     unique: bool = False
+    operator_class: str | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -348,7 +350,8 @@ class Index:
             suffix = f" {_SUFFIXES[inner.modifier]}{suffix}"
             inner = inner.element
         text = render(inner)
-        return (text if isinstance(column, Column) or _is_name(inner) else f"({text})") + suffix
+        named = "" if self.operator_class is None else f" {identifier(self.operator_class)}"
+        return (text if isinstance(column, Column) or _is_name(inner) else f"({text})") + named + suffix
 
     def where_text(self) -> str | None:
         return None if self.where is None else render(_unqualified(self.where, self.source))
@@ -369,8 +372,6 @@ def _is_name(expression: Any) -> bool:
 def _unqualified(expression: Expression, table: Table) -> Expression:
     """``expression`` with ``table``'s columns as bare names, as index definitions want them."""
     from sqlalchemy.sql import visitors
-
-    from tailrace.schema.sql_text import identifier
 
     def bare(part: Any, **_: Any) -> Any:
         if isinstance(part, Column) and part.table is table:

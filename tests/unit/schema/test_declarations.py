@@ -94,6 +94,12 @@ def test_index_text() -> None:
     ).replace('"lower"', "lower")
 
 
+def test_operator_classes_stand_behind_every_column() -> None:
+    """Whatever is indexed in another way than its type's own says so, for names and expressions alike."""
+    index = Index("i", events, ["kind", func.lower(events.c.kind)], using="gin", operator_class="gin_trgm_ops")
+    assert index_sql(index).endswith('USING "gin" ("kind" "gin_trgm_ops", (lower("kind")) "gin_trgm_ops")')
+
+
 @pytest.mark.parametrize("key", ["weight", "done", "at", "nothing"])
 def test_keys_of_tags_have_one_text_form(key: str) -> None:
     """A tag made in Python must equal the one made by the trigger."""
