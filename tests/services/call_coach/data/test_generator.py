@@ -19,9 +19,10 @@ from tailrace_services.call_coach.generator import SCALES, Scale, generate
 from tailrace_services.call_coach.generator.calls import plan_calls
 from tailrace_services.call_coach.generator.population import populate
 from tailrace_services.call_coach.generator.turns import KIND, make_turns, skills
-from tailrace_services.call_coach.generator.vocabulary import load_vocabulary, sentence_pools, zipf_ranks
+from tailrace_services.call_coach.generator.vocabulary import load_vocabulary, sentence_pools
 from tailrace_services.call_coach.migrations import migrate
 from tailrace_services.call_coach.model import DIMENSIONS
+from tailrace_services.data.wording import zipf_ranks
 
 TINY = Scale("tiny", 240, 4_800, 8, 60)
 ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tailrace_services.call_coach.generator.population import DAYS, Opportunities, Population
 from tailrace_services.call_coach.generator.scale import MINIMUM_TURNS
-from tailrace_services.call_coach.generator.vocabulary import zipf_ranks
 from tailrace_services.call_coach.model import CALL_TYPES
+from tailrace_services.data.wording import zipf_ranks
 
 __all__ = ["NOBODY", "Plan", "plan_calls", "warmth"]
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from tailrace_services.call_coach.generator.calls import Plan
 from tailrace_services.call_coach.generator.population import Population
-from tailrace_services.call_coach.generator.rows import array_literal, escaped, moment
 from tailrace_services.call_coach.generator.turns import KIND, Turns, skills
 from tailrace_services.call_coach.model import DIMENSIONS
+from tailrace_services.data.copy_text import array_literal, escaped, moment
 
 __all__ = ["MANAGER_RUBRIC", "session_lines"]
 

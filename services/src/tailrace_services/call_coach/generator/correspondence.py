@@ -9,8 +9,8 @@ import numpy as np
 
 from tailrace_services.call_coach.generator.calls import warmth
 from tailrace_services.call_coach.generator.population import DAYS, Population
-from tailrace_services.call_coach.generator.rows import array_literal, escaped, moment
 from tailrace_services.call_coach.generator.vocabulary import fillings
+from tailrace_services.data.copy_text import array_literal, escaped, moment
 
 __all__ = ["email_lines"]
 

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailrace_services.call_coach.generator.scale import Scale
-from tailrace_services.call_coach.generator.vocabulary import Vocabulary, zipf_ranks
+from tailrace_services.call_coach.generator.vocabulary import Vocabulary
 from tailrace_services.call_coach.model import DIMENSIONS, STAGES
+from tailrace_services.data.wording import zipf_ranks
 
 __all__ = ["DAYS", "MOST_CONTACTS", "Opportunities", "Population", "Reps", "populate"]
 

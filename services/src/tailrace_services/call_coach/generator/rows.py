@@ -1,14 +1,8 @@
-"""Generated calls as lines of PostgreSQL's text COPY format. Pure.
-
-Generated text has no backslashes, tabs or line ends, so it needs no escaping; what has is escaped by :func:`escaped`.
-
-**Source:** PostgreSQL documentation, COPY, "Text Format".
-"""
+"""Generated calls as lines of PostgreSQL's text COPY format. Pure; see ``tailrace_services.data.copy_text``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +11,9 @@ from tailrace_services.call_coach.generator.calls import NOBODY, Plan
 from tailrace_services.call_coach.generator.population import COMPANY_DOMAIN, Population
 from tailrace_services.call_coach.generator.turns import Turns
 from tailrace_services.call_coach.model import CALL_TYPES
+from tailrace_services.data.copy_text import moment
 
-__all__ = ["array_literal", "call_lines", "escaped", "link_lines", "moment", "speaker_lines", "turn_lines"]
+__all__ = ["call_lines", "link_lines", "speaker_lines", "turn_lines"]
 
 _TITLES = {
     "discovery": "Discovery call",
@@ -28,29 +23,6 @@ _TITLES = {
     "renewal": "Renewal",
     "other": "Introduction",
 }
-
-
-def escaped(text: str) -> str:
-    """``text`` as it stands in a line.
-
-    >>> escaped("one\\ntwo")
-    'one\\\\ntwo'
-    """
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-
-
-def array_literal(texts: Iterable[str]) -> str:
-    """A ``text[]`` whose members have neither quotes nor backslashes.
-
-    >>> array_literal(["a b", "c"])
-    '{"a b","c"}'
-    """
-    return "{" + ",".join(f'"{text}"' for text in texts) + "}"
-
-
-def moment(seconds: int) -> str:
-    """A UTC moment, from seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def call_lines(people: Population, plan: Plan, run: slice, durations: NDArray[np.int64]) -> Iterator[str]:

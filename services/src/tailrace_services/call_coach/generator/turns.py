@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from tailrace_services.call_coach.generator.calls import Plan
 from tailrace_services.call_coach.generator.population import Population
-from tailrace_services.call_coach.generator.vocabulary import POOL, SENTENCE_KINDS, Pools, zipf_ranks
+from tailrace_services.call_coach.generator.vocabulary import POOL, SENTENCE_KINDS, Pools
 from tailrace_services.call_coach.model import DIMENSIONS
+from tailrace_services.data.wording import zipf_ranks
 
 __all__ = ["KIND", "Turns", "make_turns", "skills"]
 

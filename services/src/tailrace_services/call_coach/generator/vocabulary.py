@@ -1,9 +1,7 @@
 """The words of ``vocabulary.toml`` and the sentences made of them. Touches: that file, read once a load.
 
 A sentence pool has many fillings of every template of one kind, and of one product where its slots speak of one. Both
-templates and words are drawn by a Zipf law, so that a few words are everywhere and most are rare, as in real speech.
-
-**Source:** Zipf, "Human Behavior and the Principle of Least Effort", 1949 (frequency inversely proportional to rank).
+templates and words are drawn by a Zipf law.
 """
 
 from __future__ import annotations
@@ -18,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SENTENCE_KINDS", "Pools", "Vocabulary", "load_vocabulary", "sentence_pools", "zipf_ranks"]
+from tailrace_services.data.wording import fill_templates
+
+__all__ = ["SENTENCE_KINDS", "Pools", "Vocabulary", "fillings", "load_vocabulary", "sentence_pools"]
 
 SENTENCE_KINDS = (
     "greeting",
@@ -46,9 +46,6 @@ SENTENCE_KINDS = (
 POOL = 256
 """Sentences of one kind about one product."""
 _PRODUCT_SLOTS = ("feature", "pain", "outcome", "jargon")
-_MOST_SLOTS = 4
-"""Most slots in one template."""
-_SLOT = re.compile(r"\{(\w+)\}")
 _KEEPS_CAPITAL = re.compile(r"I\b|I'")
 
 
@@ -93,15 +90,6 @@ def load_vocabulary() -> Vocabulary:
     return Vocabulary(**{**parsed, "fillers": parsed["fillers"]["words"]})
 
 
-def zipf_ranks(uniform: NDArray[np.float64], values: int) -> NDArray[np.int64]:
-    """Ranks in ``0..values-1`` out of uniform draws in ``[0, 1)``; rank ``r`` comes in proportion to about ``1/(r+1)``.
-
-    >>> zipf_ranks(np.array([0.0, 0.5, 0.999]), 9).tolist()
-    [0, 2, 8]
-    """
-    return ((values + 1.0) ** uniform).astype(np.int64) - 1
-
-
 def sentence_pools(vocabulary: Vocabulary, random: np.random.Generator) -> Pools:
     """Fill the templates of every kind for every product."""
     proper = {*vocabulary.words["competitor"], *vocabulary.words["integration"]}
@@ -120,16 +108,8 @@ def fillings(
     vocabulary: Vocabulary, templates: Sequence[str], product: str, count: int, random: np.random.Generator
 ) -> list[str]:
     """``count`` sentences out of ``templates``, each with its slots filled."""
-    lists = {**vocabulary.words, **{slot: vocabulary.products[product][slot] for slot in _PRODUCT_SLOTS}}
-    drawn = iter(random.random(count * _MOST_SLOTS).tolist())
-    chosen = zipf_ranks(random.random(count), len(templates)).tolist()
-
-    def word(match: re.Match[str]) -> str:
-        options = lists[match[1]]
-        return options[int((len(options) + 1.0) ** next(drawn)) - 1]
-
-    filled = (_SLOT.sub(word, templates[template]) for template in chosen)
-    return [sentence[0].upper() + sentence[1:] for sentence in filled]
+    words = {**vocabulary.words, **{slot: vocabulary.products[product][slot] for slot in _PRODUCT_SLOTS}}
+    return fill_templates(templates, words, count, random)
 
 
 def _continued(sentence: str, proper: set[str]) -> str:
