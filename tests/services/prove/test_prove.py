@@ -32,15 +32,16 @@ async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(
     errors = next(goal for goal in proof.goals if goal.name == "errors under the mix")
     assert errors.met, errors.measured
 
-    # What this run wrote is put back by the next: both databases hold the same calls again, and neither has work left
+    # What this run wrote is put back by the next: both databases hold the same rows again, and neither has work left
     # that the server would do while something is measured.
     again = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
-    generated = subject.data.generation.scales["small"].calls
-    assert again.calls == databases.calls == generated
+    assert again.size == databases.size
+    assert again.size.count == getattr(subject.data.generation.scales["small"], again.size.of)
     for url in (again.url, again.baseline_url):
         connection = await asyncpg.connect(url)
         try:
-            assert await connection.fetchval("SELECT count(*) FROM calls") == generated
-            assert await connection.fetchval("SELECT last_vacuum FROM pg_stat_user_tables WHERE relname = 'calls'")
+            assert await connection.fetchval(f"SELECT count(*) FROM {again.size.of}") == again.size.count
+            vacuumed = "SELECT last_vacuum FROM pg_stat_user_tables WHERE relname = $1"
+            assert await connection.fetchval(vacuumed, again.size.of)
         finally:
             await connection.close()

@@ -11,6 +11,7 @@ from rich.console import Console
 from tailrace_services.prove.answers import Difference
 from tailrace_services.prove.comparison import Mismatch
 from tailrace_services.prove.conditions import Crowd, Soak
+from tailrace_services.prove.databases import Size
 from tailrace_services.prove.goals import crowd_goals, growth_goal, size_goals, soak_goal, timing_goals
 from tailrace_services.prove.report import Proof, json_rows, json_whole, print_proof, row_of
 from tailrace_services.prove.timing import Timing
@@ -36,7 +37,7 @@ OVERVIEW = SUBJECT.endpoints[0]
 
 
 def proof_of(timing: Timing | None, *, compared: int = 10, equal: int = 10) -> Proof:
-    proof = Proof("Voice Dashboard", "small", 100_000)
+    proof = Proof("Voice Dashboard", "small", Size(100_000, "calls"))
     proof.rows.append(row_of("voice-dashboard", OVERVIEW, "small", timing, compared=compared, equal=equal))
     return proof
 

@@ -18,7 +18,7 @@ from tailrace_services.up import service_databases
 from tailrace_services.up.server_databases import connect_to_server, name_in, with_database
 from tailrace_services.up.service_databases import Report
 
-__all__ = ["Databases", "mark_written", "prepare"]
+__all__ = ["Databases", "Size", "mark_written", "prepare"]
 
 MARK = "written to by a proof"
 SETTLED = """
@@ -33,6 +33,21 @@ FROM pg_roles WHERE rolname = current_user
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows there are of what a service is about.
+
+    >>> str(Size(1000, "calls"))
+    '1,000 calls'
+    """
+
+    count: int
+    of: str
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {self.of}"
+
+
+@dataclass(frozen=True, slots=True)
 class Databases:
     """Where the rows are. ``now``: the moment at which every server's clock stands."""
 
@@ -40,7 +55,7 @@ class Databases:
     url: str
     baseline_url: str
     now: datetime
-    calls: int
+    size: Size
 
 
 async def prepare(
@@ -61,12 +76,12 @@ async def prepare(
     ready = await service_databases.prepare(subject.data, url, report, scale=None if imported else scale)
     table, _, column = subject.data.newest.partition(".")
     async with open_connection(ready.url) as connection:
-        calls = await connection.fetchval("SELECT count(*) FROM calls")
+        count = await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - our tables
         newest = await connection.fetchval(f"SELECT max({column}) FROM {table}")  # noqa: S608 - our tables
     for each in (ready.url, ready.baseline_url):
         await _settle(each, report)
     now = ready.dataset.anchor if ready.dataset else newest
-    return Databases(url, ready.url, ready.baseline_url, now.astimezone(UTC), calls)
+    return Databases(url, ready.url, ready.baseline_url, now.astimezone(UTC), Size(count, table))
 
 
 async def mark_written(subject: Subject, databases: Databases) -> None:

@@ -163,8 +163,8 @@ class Proving:
 
     def proof(self) -> Proof:
         """Rows of everything that was found."""
-        title, calls = self.subject.data.title, self.stage.databases.calls
-        proof = Proof(title, self.scale, calls, goals=self.goals, notes=self.notes)
+        title, size = self.subject.data.title, self.stage.databases.size
+        proof = Proof(title, self.scale, size, goals=self.goals, notes=self.notes)
         proof.mismatches = self.verdicts.mismatches
         for endpoint in self.subject.endpoints:
             name, timing = endpoint.name, self.timings.get(endpoint.name)

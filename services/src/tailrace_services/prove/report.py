@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tailrace_services.prove.comparison import Mismatch
+from tailrace_services.prove.databases import Size
 from tailrace_services.prove.subject import Endpoint
 from tailrace_services.prove.timing import Timing
 
@@ -59,7 +60,7 @@ class Proof:
 
     title: str
     scale: str
-    calls: int
+    size: Size
     rows: list[Row] = field(default_factory=list)
     cut_off: dict[str, int] = field(default_factory=dict)
     samples: dict[str, tuple[int, int, int]] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Proof:
         return {
             "service": self.title,
             "scale": self.scale,
-            "calls": self.calls,
+            self.size.of: self.size.count,
             "rows": [dataclasses.asdict(row) for row in self.rows],
             "goals": [dataclasses.asdict(goal) for goal in self.goals],
             "samples": {
@@ -134,7 +135,7 @@ def row_of(
 
 def print_proof(console: Console, proof: Proof) -> None:
     """The table, the goals and the differences."""
-    title = f"{proof.title}, {proof.scale}: {proof.calls:,} calls; p95 in milliseconds"
+    title = f"{proof.title}, {proof.scale}: {proof.size}; p95 in milliseconds"
     table = Table(title=title, title_justify="left")
     table.add_column("endpoint", no_wrap=True)
     for name in ("asked", "before", "cold", "warm", "x cold", "x warm", "req/s", "hits", "equal/compared"):

@@ -65,11 +65,11 @@ async def prove_growth(
             person = draw(running.site.people, 1, Random(1))[0]  # noqa: S311 - a sample, no secret
             times.append(await conditions.growth(running.site, endpoint, person))
             told("growth", (number + 1) / 2)
-    proof = Proof(subject.data.title, f"{fewer.calls:,} and {more.calls:,} calls", more.calls)
-    names = f"{fewer.calls:,} to {more.calls:,} calls"
+    proof = Proof(subject.data.title, f"{fewer.size} and {more.size}", more.size)
+    names = f"{fewer.size} to {more.size}"
     proof.goals.append(goals.growth_goal(times[0], times[1], f"cold {endpoint.name}, {names}"))
     proof.notes = [
-        f"cold {endpoint.name} p95: {percentile(seconds, 0.95) * 1000:.2f} ms at {databases.calls:,} calls"
+        f"cold {endpoint.name} p95: {percentile(seconds, 0.95) * 1000:.2f} ms at {databases.size}"
         for seconds, databases in zip(times, (fewer, more), strict=True)
     ]
     return proof
