@@ -51,4 +51,8 @@ class Service:
         return getattr(importlib.import_module(f"{self.package}.{module}"), name)
 
 
-SERVICES = (Service("voice-dashboard", "Voice Dashboard"), Service("call-coach", "Call Coach"))
+SERVICES = (
+    Service("voice-dashboard", "Voice Dashboard"),
+    Service("call-coach", "Call Coach"),
+    Service("research-hub", "Research Hub"),
+)

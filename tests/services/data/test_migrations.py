@@ -64,8 +64,8 @@ async def test_no_secondary_indexes(database_url: str, sample: Sample) -> None:
         "AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))"
     )
     assert await _fetch(database_url, bare) == []
-    calls = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'calls'::regclass"
-    assert await _fetch(database_url, calls) == [("calls_pkey",)]
+    of_largest = f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{sample.largest}'::regclass"
+    assert await _fetch(database_url, of_largest) == [(f"{sample.largest}_pkey",)]
 
 
 async def test_no_server_is_one_clear_error(sample: Sample) -> None:

@@ -119,13 +119,14 @@ def up(home: Path) -> Iterator[Up]:
 def test_printed_commands_work(up: Up) -> None:
     """What is printed can be copied, and answers."""
     commands = [line.strip() for line in up.said.splitlines() if line.startswith("  curl ")]
-    assert len(commands) == 4
+    assert len(commands) == 6
     for command in commands:
-        _, _, header, *data, url = shlex.split(command)
-        name, _, value = header.partition(": ")
-        method, body = ("POST", data[1]) if data else ("GET", None)
+        *options, url = shlex.split(command)[1:]
+        given = dict(zip(options[::2], options[1::2], strict=True))
+        headers = dict([given["-H"].split(": ", 1)]) if "-H" in given else {}
+        method, body = ("POST", given["-d"]) if "-d" in given else ("GET", None)
         connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
-        connection.request(method, url.removeprefix(f"http://127.0.0.1:{up.port}"), body, {name: value})
+        connection.request(method, url.removeprefix(f"http://127.0.0.1:{up.port}"), body, headers)
         response = connection.getresponse()
         assert (response.status, response.getheader("content-type")) == (200, "application/json"), command
         connection.close()
@@ -134,7 +135,7 @@ def test_printed_commands_work(up: Up) -> None:
 def test_printed_addresses_answer(up: Up) -> None:
     """The list of services, each one's documentations and metrics, and readiness for whoever watches."""
     paths = re.findall(rf"^  (?!curl)\S.* http://127.0.0.1:{up.port}(/\S*)$", up.said, re.MULTILINE)
-    assert len(paths) == 7
+    assert len(paths) == 10
     assert {path: up.get(path)[0] for path in [*paths, "/livez", "/readyz"]} == dict.fromkeys(
         [*paths, "/livez", "/readyz"], 200
     )

@@ -33,17 +33,27 @@ HIT = CacheLookedUp(POLICY.name, "hit", 0.0)
 SECRET = text("SELECT secret FROM tailrace.installation")
 
 Find = Callable[[int], Executable]
-"""Given a holder's id, the statement for the hash of its key, whether it is active, and its email or None."""
+"""Given a holder's id, the statement for the fields of its ``Account`` behind the id, as many as the service has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who may ask. ``key_hash`` is the SHA-256 of the API key, 64 hex characters; ``email`` is None for a program."""
+    """Who may ask.
+
+    Attributes:
+        holder_id: whoever has the key, or the key itself where somebody may have several.
+        key_hash: the SHA-256 of the API key, 64 hex characters.
+        email: None for a program.
+        user_id: whose key it is, where the holder is the key itself.
+        is_administrator: it opens what is for operators.
+    """
 
     holder_id: int
     key_hash: str
     is_active: bool
     email: str | None
+    user_id: int | None = None
+    is_administrator: bool = False
 
 
 class Accounts(Protocol):

@@ -1,0 +1,39 @@
+"""What an implementation of the service does. Pure: a protocol."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from tailrace.errors import RequestError
+from tailrace.fastapi import Listing, RequestedPage
+from tailrace_services.identity.accounts import Accounts
+from tailrace_services.research_hub.api.schemas import CardView, NewCard
+
+__all__ = ["Hub", "content_not_found"]
+
+
+class Hub(Protocol):
+    """Answers and writes. Database trouble is raised as ``TailraceError``."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may ask as somebody."""
+        ...
+
+    async def cards(self, page: RequestedPage) -> Listing[Any]:
+        """A page of everybody's published cards: ``CardView``."""
+        ...
+
+    async def own_cards(self, page: RequestedPage, user_id: int) -> Listing[Any]:
+        """A page of a user's own cards, drafts as well: ``CardView``."""
+        ...
+
+    async def create_card(self, user_id: int, card: NewCard, now: datetime) -> CardView:
+        """Store a card; ``RequestError`` 422 if a post that it names does not exist."""
+        ...
+
+
+def content_not_found(content_id: int) -> RequestError:
+    """422: a write names a post that does not exist."""
+    return RequestError(f"there is no content {content_id}", status=422, code="content_not_found")

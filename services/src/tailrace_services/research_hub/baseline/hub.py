@@ -1,0 +1,49 @@
+"""The slow implementation of the service. Touches: the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tailrace.fastapi import Listing, RequestedPage
+from tailrace_services.identity.accounts import PlainAccounts
+from tailrace_services.plain_sessions import Sessions
+from tailrace_services.research_hub.api.callers import find_key
+from tailrace_services.research_hub.api.schemas import CardView, NewCard
+from tailrace_services.research_hub.baseline import cards
+
+__all__ = ["BaselineHub"]
+
+
+class BaselineHub:
+    """``Hub`` without Tailrace, on any database that has the service's tables.
+
+    Args:
+        database_url: of the database.
+
+    Attributes:
+        accounts: of those who may ask.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._sessions = Sessions(database_url)
+        self.accounts = PlainAccounts(self._sessions, find_key)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._sessions.aclose()
+
+    async def cards(self, page: RequestedPage) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await cards.cards(session, page)
+
+    async def own_cards(self, page: RequestedPage, user_id: int) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await cards.own_cards(session, page, user_id)
+
+    async def create_card(self, user_id: int, card: NewCard, now: datetime) -> CardView:
+        """One transaction."""
+        async with self._sessions.begin() as session:
+            return await cards.create_card(session, user_id, card, now)

@@ -1,0 +1,17 @@
+"""Commands to try. Pure."""
+
+from __future__ import annotations
+
+from tailrace_services.research_hub.generator.people import ADMINISTRATOR
+from tailrace_services.research_hub.keys import api_key
+
+__all__ = ["examples"]
+
+
+def examples(address: str, seed: int) -> list[str]:
+    """Read published cards, and one's own with the key that follows from the ``seed``."""
+    key = api_key(seed, ADMINISTRATOR)
+    return [
+        f"curl '{address}/api/cards?limit=5'",
+        f"curl -H 'X-API-Key: {key}' '{address}/api/cards/mine?total=exact'",
+    ]

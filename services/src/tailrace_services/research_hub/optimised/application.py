@@ -1,0 +1,53 @@
+"""The fast implementation as a web application. Touches: nothing until it is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+
+from tailrace.clock import Clock
+from tailrace.events import Observer
+from tailrace.fastapi import Tailrace, cached
+from tailrace.settings import Settings
+from tailrace_services.research_hub.api.application import new_application
+from tailrace_services.research_hub.api.callers import Callers
+from tailrace_services.research_hub.api.routes import Surroundings, build_routes
+from tailrace_services.research_hub.optimised.hub import OptimisedHub
+from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
+
+__all__ = ["create_app", "with_defaults"]
+
+POOL = {"pool_size": 20, "max_overflow": 30, "pool_recycle": 3600.0, "connect_timeout": 10.0}
+"""Connections; seconds. Whoever waits longer than ``pool_timeout`` for one is told so."""
+
+
+def with_defaults(settings: Settings) -> Settings:
+    """``settings`` with what this service wants where they do not say otherwise."""
+    cache, database = settings.cache, settings.database
+    if "memory_entries" not in cache.model_fields_set:
+        cache = cache.model_copy(update={"memory_entries": ENTRIES})
+    wanted = {name: value for name, value in POOL.items() if name not in database.model_fields_set}
+    return settings.model_copy(update={"cache": cache, "database": database.model_copy(update=wanted)})
+
+
+def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = None) -> FastAPI:
+    """The service on Tailrace.
+
+    Args:
+        settings: Tailrace's; ``database_url`` names the service's own database, with the declared objects.
+        clock: the service's time. Tailrace itself always goes by the machine's.
+        observer: receives Tailrace's events.
+    """
+    app = new_application("Research Hub")
+    tailrace = Tailrace(app, with_defaults(settings), observer=observer)
+    hub = OptimisedHub(tailrace)
+    callers = Callers(hub.accounts, clock)
+    kept = policies(callers)
+
+    def mark(name: str, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        return cached(kept[name])(endpoint) if name in kept else endpoint
+
+    app.include_router(build_routes(hub, Surroundings(callers, clock, mark=mark)))
+    return app

@@ -1,0 +1,118 @@
+"""Cards with all that is shown of them: one statement a page, whatever its depth. Touches: the database."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, Text, bindparam, func, insert, select, type_coerce
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tailrace.schema import Declaration, Index
+from tailrace_services.research_hub.api.hub import content_not_found
+from tailrace_services.research_hub.api.schemas import (
+    AttributionShare,
+    AuthorName,
+    CardContent,
+    CardView,
+    NewCard,
+    UserName,
+)
+from tailrace_services.research_hub.model import Attribution, Author, Card, Content, User
+
+__all__ = ["OBJECTS", "OWN", "PUBLISHED", "card_view", "create_card"]
+
+cards, attributions = Card.__table__.c, Attribution.__table__.c
+
+OBJECTS: tuple[Declaration, ...] = (
+    Index(
+        "cards_published",
+        Card,
+        [cards.published_at.desc(), cards.id.desc()],
+        where=cards.published_at.is_not(None),
+    ),
+    Index("cards_user_created", Card, [cards.user_id, cards.created_at.desc(), cards.id.desc()]),
+    Index("attributions_card", Attribution, [attributions.card_id], include=["id", "content_id", "weight"]),
+)
+"""Everybody's published cards and a user's own, each in its order, and what a card goes back to."""
+
+_SHARES = (
+    select(
+        func.coalesce(
+            func.json_agg(
+                aggregate_order_by(
+                    func.json_build_array(attributions.id, attributions.content_id, attributions.weight),
+                    attributions.weight.desc(),
+                    attributions.id,
+                )
+            ),
+            func.json_build_array(),
+        )
+    )
+    .where(attributions.card_id == cards.id)
+    .correlate(Card)
+    .scalar_subquery()
+)
+_SHOWN: Select[*tuple[Any, ...]] = (
+    select(
+        *(Card.id, Card.title, Card.body, Card.published_at, Card.created_at, Card.user_id, User.username),
+        *(Card.content_id, Content.platform, Content.url, Content.title.label("content_title"), Content.author_id),
+        *(Author.username.label("author_username"), Author.display_name),
+        type_coerce(func.cast(_SHARES, Text), Text).label("shares"),
+    )
+    .join(User, User.id == Card.user_id)
+    .join(Content, Content.id == Card.content_id)
+    .join(Author, Author.id == Content.author_id)
+)
+
+PUBLISHED = _SHOWN.where(Card.published_at.is_not(None))
+"""Everybody's published cards."""
+OWN = _SHOWN.where(Card.user_id == bindparam("user_id"))
+"""A user's own cards."""
+ONE = _SHOWN.where(Card.id == bindparam("card_id"))
+
+
+def card_view(row: Row[Any]) -> CardView:
+    """What is shown of a row."""
+    author = AuthorName.model_construct(id=row.author_id, username=row.author_username, display_name=row.display_name)
+    return CardView.model_construct(
+        id=row.id,
+        title=row.title,
+        body=row.body,
+        published_at=row.published_at,
+        created_at=row.created_at,
+        user=UserName.model_construct(id=row.user_id, username=row.username),
+        content=CardContent.model_construct(
+            id=row.content_id, platform=row.platform, url=row.url, title=row.content_title, author=author
+        ),
+        attributions=[
+            AttributionShare.model_construct(id=number, content_id=content_id, weight=float(weight))
+            for number, content_id, weight in json.loads(row.shares)
+        ],
+    )
+
+
+async def create_card(session: AsyncSession, user_id: int, card: NewCard, now: datetime) -> CardView:
+    """Store a card with what it goes back to. Cost: 4 round trips.
+
+    Raises:
+        RequestError: 422, there is no such post.
+    """
+    named = dict.fromkeys((card.content_id, *[source.content_id for source in card.sources]))
+    # Locked as the foreign keys would, so that none can go before the card is there.
+    there = select(Content.id).where(Content.id.in_(named)).with_for_update(read=True, key_share=True)
+    found = set(await session.scalars(there))
+    for content_id in named:
+        if content_id not in found:
+            raise content_not_found(content_id)
+    values = {"user_id": user_id, "content_id": card.content_id, "title": card.title, "body": card.body}
+    moments = {"published_at": now if card.publish else None, "created_at": now}
+    card_id = await session.scalar(insert(Card).values(**values, **moments).returning(Card.id))
+    await session.execute(
+        insert(Attribution).values(
+            [{"card_id": card_id, "content_id": source.content_id, "weight": source.weight} for source in card.sources]
+        )
+    )
+    return card_view((await session.execute(ONE, {"card_id": card_id})).one())

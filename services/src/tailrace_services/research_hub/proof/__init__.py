@@ -1,0 +1,44 @@
+"""Research Hub as a subject of the proof: what is asked of it, by whom, and who writes meanwhile."""
+
+from __future__ import annotations
+
+from tailrace.verify.client import Request
+from tailrace_services.prove.subject import Endpoint, Subject
+from tailrace_services.research_hub.data import DATA
+from tailrace_services.research_hub.proof.people import Member, load_members
+from tailrace_services.research_hub.proof.writes import MemberWriter, sql_write
+
+__all__ = ["SUBJECT"]
+
+
+def _get(name: str, *targets: str, asked: float, share: float, cold: float, warm: float) -> Endpoint:
+    """A read by anybody; people ask for the first of ``targets`` and for the others in turn."""
+
+    def request(member: Member, number: int) -> Request:
+        return Request(name, targets[number % len(targets)], headers=member.headers)
+
+    return Endpoint(name, request, asked, share, cold, warm)
+
+
+SUBJECT = Subject(
+    data=DATA,
+    endpoints=(
+        _get(
+            "cards",
+            *("/api/cards", "/api/cards?limit=50", "/api/cards?total=capped", "/api/cards?offset=40"),
+            asked=80,
+            share=0.7,
+            cold=8,
+            warm=1,
+        ),
+        _get("own cards", "/api/cards/mine", "/api/cards/mine?limit=5", asked=80, share=0.3, cold=8, warm=1),
+    ),
+    load_people=load_members,
+    sql_write=sql_write,
+    reference="tailrace_services.research_hub.proof.reference:create_reference_app",
+    ready="/docs",
+    new_writer=MemberWriter,
+    shared=True,
+    hit_ratios=(0.70, 0.90),
+    variables={"TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]'},
+)

@@ -1,0 +1,95 @@
+"""What is written while Research Hub answers: by users through the API, and by others with plain SQL.
+
+Touches: the database. A row that was there stays there: deleted is only what these writes made.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from random import Random
+
+from tailrace.verify.client import Request
+from tailrace.verify.http1 import Response
+from tailrace_services.prove.subject import Execute
+from tailrace_services.research_hub.proof.people import Member
+
+__all__ = ["SQL_WRITES", "MemberWriter", "sql_write"]
+
+_NEWEST_CARD = "(SELECT id FROM cards WHERE user_id = $2 ORDER BY created_at DESC, id DESC LIMIT 1)"
+_MADE_CARD = "(SELECT id FROM cards WHERE user_id = $1 AND title LIKE 'Written %' ORDER BY id DESC LIMIT 1)"
+
+SQL_WRITES = (
+    # a card, and what it goes back to
+    (
+        """WITH made AS (
+            INSERT INTO cards (user_id, content_id, title, body, published_at, created_at)
+            VALUES ($2, $3, 'Written ' || $1::int, 'By SQL', CASE $1::int % 4 WHEN 0 THEN NULL ELSE $4::timestamptz END,
+                    $4) RETURNING id, content_id
+        ) INSERT INTO attributions (card_id, content_id, weight) SELECT id, content_id, 0.5 FROM made""",
+        ("number", "user", "content", "moment"),
+    ),
+    # away with it
+    (f"DELETE FROM cards WHERE id = {_MADE_CARD}", ("user",)),  # noqa: S608 - constants
+    # another title, and a draft that is published, or a card that becomes one again
+    (f"UPDATE cards SET title = 'Retitled ' || $1::int WHERE id = {_NEWEST_CARD}", ("number", "user")),  # noqa: S608
+    (
+        "UPDATE cards SET published_at = CASE WHEN published_at IS NULL THEN $1::timestamptz END "  # noqa: S608
+        f"WHERE id = {_NEWEST_CARD}",
+        ("moment", "user"),
+    ),
+    # what a card goes back to
+    (
+        f"UPDATE attributions SET weight = 0.25 + ($1::int % 100) / 200.0 WHERE card_id = {_NEWEST_CARD}",  # noqa: S608
+        ("number", "user"),
+    ),
+    # the post that it is about, its author, and who wrote the card
+    ("UPDATE contents SET title = 'Corrected ' || $1::int WHERE id = $2", ("number", "content")),
+    (
+        "UPDATE authors SET display_name = 'Author ' || $1::int, followers = followers + 1 "
+        "WHERE id = (SELECT author_id FROM contents WHERE id = $2)",
+        ("number", "content"),
+    ),
+    ("UPDATE users SET username = 'member.' || $1::int || '.' || id WHERE id = $2", ("number", "user")),
+)
+"""Statements and what they are about, in the order of their parameters: writes to every table that answers show."""
+
+
+async def sql_write(execute: Execute, member: Member, random: Random, now: datetime) -> None:
+    """One statement of ``SQL_WRITES`` on what the member looks at, committed."""
+    statement, names = random.choice(SQL_WRITES)
+    values = {
+        "number": random.randrange(10**6),
+        "user": member.id,
+        "content": member.content_id,
+        "moment": now - timedelta(seconds=random.randrange(0, 3 * 24 * 3600)),
+    }
+    await execute(statement, *(values[name] for name in names))
+
+
+class MemberWriter:
+    """What one member writes through the API."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def usual(self, random: Random) -> Request:
+        """A card, mostly one that everybody sees."""
+        body = {
+            "content_id": self._member.content_id,
+            "title": f"Card {random.randrange(10**6)}",
+            "body": "What the post says, in a sentence.",
+            "publish": random.random() < 0.8,
+        }
+        headers = {**self._member.headers, "Content-Type": "application/json"}
+        return Request("POST cards", "/api/cards", "POST", headers, json.dumps(body).encode())
+
+    def any(self, random: Random) -> Request:
+        """There is one kind."""
+        return self.usual(random)
+
+    def take(self, request: Request, response: Response) -> None:
+        """Nothing more is done to what was made."""
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
