@@ -31,6 +31,8 @@ __all__ = [
     "LimitStateLost",
     "Observer",
     "PoolMeasured",
+    "QueryAudited",
+    "QueryNotCached",
     "RequestAdmitted",
     "RequestFinished",
     "RequestShed",
@@ -271,6 +273,26 @@ class TransactionRetried(Event):
     pool: str
     attempt: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryNotCached(Event):
+    """A statement that asked for the query cache ran past it; ``tailrace.db.query_cache`` lists the reasons."""
+
+    cache: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAudited(Event):
+    """A result from the query cache was compared with the database's.
+
+    ``outcome``: equal; different, which is a defect; overtaken, by a commit; unordered, rows differ where the statement
+    leaves it open which rows they are; failed, the statement could not be run again.
+    """
+
+    cache: str
+    outcome: str
 
 
 # --- upstream and resilience ---------------------------------------------------------------------

@@ -59,6 +59,8 @@ class DatabaseSettings(Room):
     """True behind PgBouncer in transaction mode: no session settings, no named prepared statements."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a transaction that failed for a passing reason is tried again."""
+    query_audit: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the query cache's hits that are compared with the database in the background, one at a time."""
     fold: bool = True
     """Whether this process folds the logs of rollups kept by differences; switch off only where another does."""
 

@@ -25,6 +25,7 @@ from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import Phase, phase
 from tailrace.cache.entry import Entry, decode
 from tailrace.cache.fill import Asked, Compute, Filling, answer_of
+from tailrace.cache.in_place import InPlace
 from tailrace.cache.keyspace import Freshness, Keyspace
 from tailrace.cache.lookup import Lookup
 from tailrace.cache.policy import Answer, CachePolicy, Uncacheable
@@ -82,6 +83,7 @@ class Cache:
         ttl = FreshnessSettings().stamp_ttl if stamp_ttl is None else stamp_ttl
         self.stamps = Stamps(store, self.keyspace, ttl=ttl, random_bytes=os.urandom)
         self._flights: SingleFlight[Answer] = SingleFlight()
+        self._in_place: InPlace[Answer] = InPlace()
         self._background: set[asyncio.Task[None]] = set()
         self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.warmer = Warmer(self._warm)
@@ -169,14 +171,61 @@ class Cache:
             self._observer(CacheLookedUp(policy.name, answer.status, self._clock.monotonic() - began))
         return answer
 
+    async def read_in_place(
+        self, key: str, compute: Compute, *, policy: CachePolicy, depends_on: Iterable[str] = ()
+    ) -> Answer | None:
+        """``read_through`` for a computation that must run in the caller's own task, and end with it.
+
+        Returns:
+            None if the cache cannot be used, or somebody else's computation failed or is not to be shared: the caller
+            goes on without the cache.
+
+        Raises:
+            Whatever ``compute`` raises. The store being down or slow is never an error.
+        """
+        began = self._clock.monotonic()
+        found = await self._look_up(key, compute, policy, self._complete(depends_on))
+        if isinstance(found, str):
+            if self._observer is not None:
+                self._observer(CacheBypassed(policy.name, found))
+            return None
+        answer: Answer | None
+        if isinstance(found, Answer):
+            answer = found
+        else:
+            request, stamps, _ = found
+
+            async def fly() -> Answer:
+                return await self._filling.fill(request, stamps, background=False)
+
+            answer, computed = await self._in_place.join((request.entry_key, stamps), fly)
+            if answer is None or not (computed or answer.shareable):
+                return None
+            if not computed:
+                answer = Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
+        if self._observer is not None:
+            self._observer(CacheLookedUp(policy.name, answer.status, self._clock.monotonic() - began))
+        return answer
+
     async def _read_through(self, key: str, compute: Compute, policy: CachePolicy, tags: tuple[str, ...]) -> Answer:
+        found = await self._look_up(key, compute, policy, tags)
+        if isinstance(found, Answer):
+            return found
+        if isinstance(found, str):
+            return await self._bypass(key, compute, policy, found)
+        return await self._compute_once(*found)
+
+    async def _look_up(
+        self, key: str, compute: Compute, policy: CachePolicy, tags: tuple[str, ...]
+    ) -> Answer | tuple[Asked, bytes, Entry | None] | str:
+        """What is held; else what is asked for, the stamps to keep it under and what has expired; else why not."""
         reads = current_reads.get()
         refusal = self._refusal(reads, tags)
         prefix = self.keyspace.prefix(database=bool(tags))
         if refusal is None and prefix is None:
             refusal = "epoch"
         if refusal is not None or prefix is None:
-            return await self._bypass(key, compute, policy, refusal or "epoch")
+            return refusal or "epoch"
         stamp_root = self.keyspace.stamps(prefix)
         stamp_keys = tuple([f"{stamp_root}s:{tag}" for tag in tags])
         request = Asked(key, f"{prefix}e:{key}", stamp_keys, prefix, tags, policy, compute)
@@ -192,8 +241,8 @@ class Cache:
                 entry = None
             stamps = await self.stamps.complete(stamp_keys, found[1:])
         except StoreUnavailableError:
-            return await self._bypass(key, compute, policy, "store")
-        return await self._compute_once(request, stamps, entry)
+            return "store"
+        return request, stamps, entry
 
     def _refusal(self, reads: ReadContext | None, tags: tuple[str, ...]) -> str | None:
         """Why the cache must not be used just now, or None; what depends on nothing may always be."""
@@ -302,6 +351,21 @@ class Cache:
             StoreUnavailableError: the store is down or slow; what it holds may still be served.
         """
         await self.stamps.bump(tags)
+
+    async def held(self, key: str, depends_on: Iterable[str] = ()) -> bytes | None:
+        """The stored value, if what it depends on has not changed since it was computed. One round trip.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow.
+        """
+        tags = self._complete(depends_on)
+        prefix = self.keyspace.prefix(database=bool(tags))
+        if prefix is None:
+            return None
+        stamp_root = self.keyspace.stamps(prefix)
+        found = await self.store.get([f"{prefix}e:{key}", *[f"{stamp_root}s:{tag}" for tag in tags]])
+        entry = decode(found[0])
+        return entry.value if entry is not None and current(entry.stamps, found[1:]) else None
 
     async def forget(self, key: str) -> None:
         """Remove one answer.

@@ -6,6 +6,7 @@ from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.keyset import Order, Term
 from tailrace.db.order_check import check_order
 from tailrace.db.pages import Page, PageRequest, Pages
+from tailrace.db.query_cache import QueryCache, QueryPolicy, cached_query
 from tailrace.db.relay_process import relaying
 from tailrace.db.totals import Total
 
@@ -17,8 +18,11 @@ __all__ = [
     "Page",
     "PageRequest",
     "Pages",
+    "QueryCache",
+    "QueryPolicy",
     "Term",
     "Total",
+    "cached_query",
     "check_order",
     "relaying",
 ]

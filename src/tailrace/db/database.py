@@ -15,15 +15,20 @@ from typing import Any, TypeVar
 from sqlalchemy import Executable, Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from tailrace.cache import Cache
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
-from tailrace.db.engine import POOL, make_engine
+from tailrace.db.engine import POOL, make_engine, make_relay_engine
 from tailrace.db.errors import translated
-from tailrace.db.session import Commits, session_factory
+from tailrace.db.freshness import DatabaseFreshness
+from tailrace.db.query_cache import QueryCache, QueryPolicy
+from tailrace.db.query_cache.auditor import Auditor
+from tailrace.db.query_cache.catalogue import CatalogueReader
+from tailrace.db.session import QUERIES, Commits, session_factory
 from tailrace.errors import ConflictError, DatabaseError, DatabaseUnavailableError
 from tailrace.events import Observer, TransactionRetried
-from tailrace.settings import DatabaseSettings
+from tailrace.settings import DatabaseSettings, FreshnessSettings
 
 __all__ = ["Database"]
 
@@ -54,20 +59,50 @@ class Database:
         self.settings = settings or DatabaseSettings()
         self.commits: Commits | None = None
         """Told of each commit; set by whatever keeps answers fresh."""
+        self.queries: QueryCache | None = None
+        """Answers statements that ask for it; None until ``cache_queries``."""
         self.engine: AsyncEngine = make_engine(url, self.settings, observer)
         self._clock = clock or SystemClock()
         self._observer = observer
         self._sessions = session_factory(self.engine, lambda: self.commits)
 
+    def cache_queries(self, cache: Cache) -> QueryCache:
+        """Let statements that ask for it (``cached_query``) be answered from ``cache``; once, before the first one.
+
+        Args:
+            cache: with what keeps it as fresh as this database.
+        """
+        freshness = cache.freshness if isinstance(cache.freshness, DatabaseFreshness) else None
+        bound = (FreshnessSettings() if freshness is None else freshness.settings).bound
+        own = make_relay_engine(self.url, self.settings, "tailrace-catalogue", keep=True)
+        catalogue = CatalogueReader(own, self._clock, bound=bound)
+        queries = self.queries = QueryCache(self.engine, cache, catalogue, self._observer)
+        if freshness is not None and self.settings.query_audit:
+            queries.auditor = Auditor(
+                self.engine,
+                cache,
+                freshness,
+                self._observer,
+                share=self.settings.query_audit,
+                random=random.random,
+                distrust=queries.distrust,
+            )
+        return queries
+
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
+    async def session(self, *, cached: QueryPolicy | None = None) -> AsyncIterator[AsyncSession]:
         """A session, closed at the end; nothing is committed unless its ``commit`` or ``begin`` does.
+
+        Args:
+            cached: takes the results of all that it selects from the query cache, where that is certain to be right.
 
         Raises:
             DatabaseError: one of its kinds, in place of SQLAlchemy's and the driver's.
         """
         with translated(), _reading_context():
             async with self._sessions() as session:
+                if cached is not None:
+                    session.info[QUERIES] = cached
                 yield session
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, idempotent: bool = False) -> T:
@@ -135,6 +170,8 @@ class Database:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self.queries is not None:
+            await self.queries.aclose()
         await self.engine.dispose()
 
 

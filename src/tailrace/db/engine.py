@@ -28,10 +28,12 @@ from tailrace.events import (
 )
 from tailrace.settings import DatabaseSettings
 
-__all__ = ["async_url", "connect_arguments", "make_engine", "make_relay_engine"]
+__all__ = ["ANSWERED", "async_url", "connect_arguments", "make_engine", "make_relay_engine"]
 
 DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 POOL = "default"
+ANSWERED = "tailrace_answered"
+"""An attribute of the execution context of a statement that the query cache answered."""
 
 
 def async_url(url: str) -> URL:
@@ -143,7 +145,8 @@ def _observe_statements(engine: AsyncEngine, observer: Observer) -> None:
         context.tailrace_began = time.monotonic()
 
     def after(_c: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
-        observer(StatementFinished(POOL, _operation(statement), time.monotonic() - context.tailrace_began, False))
+        if not getattr(context, ANSWERED, False):
+            observer(StatementFinished(POOL, _operation(statement), time.monotonic() - context.tailrace_began, False))
 
     def failed(context: Any) -> None:
         began = getattr(context.execution_context, "tailrace_began", None)
@@ -165,13 +168,22 @@ def _operation(statement: str) -> str:
     return name if name in OPERATIONS else "OTHER"
 
 
-def make_relay_engine(url: str, settings: DatabaseSettings, name: str = "tailrace-relay") -> AsyncEngine:
+def make_relay_engine(
+    url: str, settings: DatabaseSettings, name: str = "tailrace-relay", *, keep: bool = False
+) -> AsyncEngine:
     """Connections that are made when needed, for a task that could do its work again.
 
     Losing what it did in a crash is harmless: a row whose deletion is lost is stamped, or folded, again.
+
+    Args:
+        url: the database.
+        settings: timeouts, PgBouncer mode.
+        name: what the server calls them.
+        keep: whether one is kept from one use to the next.
     """
     address = async_url(url)
     arguments = connect_arguments(address.drivername, settings, application_name=name, synchronous_commit="off")
+    pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if keep else {"poolclass": NullPool}
     return create_async_engine(
-        address, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
+        address, **pool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
     )

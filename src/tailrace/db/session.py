@@ -24,7 +24,7 @@ from sqlalchemy.util import await_only
 
 from tailrace.cache.consistency import ReadContext, current_reads
 
-__all__ = ["Commits", "session_factory"]
+__all__ = ["QUERIES", "Commits", "OpenTransaction", "session_factory", "transaction_of"]
 
 # A statement that fails would fail the user's transaction: ask first, in a way that needs no rights.
 READABLE = text("""
@@ -37,6 +37,8 @@ OWN_TAGS = text("""
     WHERE xid = pg_current_xact_id_if_assigned() GROUP BY xid
 """)
 TRANSACTION = "tailrace_transaction"
+QUERIES = "tailrace_queries"
+"""Where a session's ``info`` says how it caches what it reads."""
 READING = (
     *("SELECT", "WITH", "VALUES", "TABLE", "(", "SHOW", "SET", "EXPLAIN", "FETCH", "DECLARE"),
     *("SAVEPOINT", "RELEASE", "ROLLBACK"),
@@ -82,7 +84,7 @@ def _plainly_reads(statement: str) -> bool:
 
 
 @dataclass(slots=True, eq=False)
-class _Transaction:
+class OpenTransaction:
     """What one transaction of a session has done so far. ``reads`` is of the request that wrote, where it is one."""
 
     wrote: bool = False
@@ -91,6 +93,12 @@ class _Transaction:
     """There are tags, and this role may not read them."""
     tags: set[str] = field(default_factory=set)
     xids: set[int] = field(default_factory=set)
+    queries: object = None
+    """How this session caches what it reads, where it does."""
+    settings: list[str] = field(default_factory=list)
+    """What has been set for this transaction alone."""
+    unsettled: bool = False
+    """Settings may be other than these say."""
 
 
 class _Hooks:
@@ -102,14 +110,14 @@ class _Hooks:
 
     def begun(self, session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
         """A connection joins; a savepoint begins on one that already has, which changes nothing."""
-        own = session.info.setdefault(TRANSACTION, _Transaction())
-        if _of(connection) is not own:
+        own = session.info.setdefault(TRANSACTION, OpenTransaction(queries=session.info.get(QUERIES)))
+        if transaction_of(connection) is not own:
             connection.execution_options(**{TRANSACTION: own})
 
     def executing(
         self, connection: Connection, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool
     ) -> None:
-        own = _of(connection)
+        own = transaction_of(connection)
         if own is None or own.wrote or _plainly_reads(statement):
             return
         own.wrote = True
@@ -118,7 +126,7 @@ class _Hooks:
             own.reads.writing += 1
 
     def committing(self, connection: Connection) -> None:
-        own = _of(connection)
+        own = transaction_of(connection)
         if own is None or not own.wrote or self._commits() is None:
             return
         if not self._readable:
@@ -137,7 +145,7 @@ class _Hooks:
             own.tags.update(tags)
 
     def committed(self, session: Session) -> None:
-        own: _Transaction | None = session.info.get(TRANSACTION)
+        own: OpenTransaction | None = session.info.get(TRANSACTION)
         if session.in_nested_transaction() or own is None or not own.wrote:
             return
         commits, reads = self._commits(), own.reads
@@ -157,10 +165,11 @@ class _Hooks:
         """Committed, rolled back or closed: the request may use the cache again, as far as this one goes."""
         if transaction.parent is not None:
             return
-        own: _Transaction | None = session.info.pop(TRANSACTION, None)
+        own: OpenTransaction | None = session.info.pop(TRANSACTION, None)
         if own is not None and own.reads is not None:
             own.reads.writing -= 1
 
 
-def _of(connection: Connection) -> _Transaction | None:
+def transaction_of(connection: Connection) -> OpenTransaction | None:
+    """What the session that uses ``connection`` has done in its transaction; None outside a session."""
     return connection.get_execution_options().get(TRANSACTION)

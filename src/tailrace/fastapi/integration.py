@@ -147,6 +147,7 @@ class Tailrace:
         if self.freshness is not None and self.database is not None:
             self.freshness.attach(self.cache)
             self.database.commits = self.freshness
+            self.database.cache_queries(self.cache)
         for layer in self._caches:
             layer.use(self.cache)
         if self._rate_limit is not None:

@@ -213,6 +213,20 @@ CATALOGUE: tuple[Metric, ...] = (
         ("db.client.connection.pool.name", "reason"),
     ),
     Metric(
+        "tailrace.query_cache.refusals",
+        "counter",
+        "{statement}",
+        "Statements that asked for the query cache and ran past it.",
+        ("cache", "reason"),
+    ),
+    Metric(
+        "tailrace.query_cache.audits",
+        "counter",
+        "{result}",
+        "Results of the query cache compared with the database's; different: a defect.",
+        ("cache", "outcome"),
+    ),
+    Metric(
         "tailrace.upstream.call.duration",
         "histogram",
         "s",

@@ -271,6 +271,8 @@ class Metrics:
         statement = self["db.client.operation.duration"].observe
         retries = self["tailrace.db.transaction.retries"].add
         folded = self["tailrace.rollups.differences.folded"].add
+        not_cached = self["tailrace.query_cache.refusals"].add
+        audited = self["tailrace.query_cache.audits"].add
 
         def pool_measured(event: events.PoolMeasured) -> None:
             count((event.pool, "used"), event.in_use)
@@ -284,6 +286,8 @@ class Metrics:
             events.StatementFinished: lambda e: statement((e.pool, e.operation, e.error), e.duration),
             events.Folded: lambda e: folded((), e.count),
             events.TransactionRetried: lambda e: retries((e.pool, e.reason)),
+            events.QueryNotCached: lambda e: not_cached((e.cache, e.reason)),
+            events.QueryAudited: lambda e: audited((e.cache, e.outcome)),
         }
 
     def _of_upstreams(self) -> dict[type[Event], Callable[[Any], None]]:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
+from tests.integration.db.query_world import processes
 from tests.unit.asgi.driver import ask
+from tests.waiting import wait_until
 
 from tailrace.db import Database
 from tailrace.errors import SchemaError, UrlRefusedError
@@ -25,7 +27,7 @@ def run(name: str) -> dict[str, Any]:
     for block in re.findall(
         r"^( *)```python\n(.*?)^ *```", (GUIDES / name).read_text(), flags=re.DOTALL | re.MULTILINE
     ):
-        exec(compile(dedent(block[1]), name, "exec"), names)
+        exec(compile(dedent(block[1]), name, "exec", dont_inherit=True), names)
     return names
 
 
@@ -119,3 +121,26 @@ async def test_outbound() -> None:
     with pytest.raises(UrlRefusedError):
         names["webhook"]("http://10.0.0.1/hook")
     await names["webhook"]("https://hooks.example/in").aclose()
+
+
+async def test_query_cache(database_url: str) -> None:
+    """The second time both functions of the guide send nothing, and a write ends it."""
+    names = run("query-cache.md")
+    async with Database(database_url).engine.begin() as connection:
+        await connection.run_sync(names["Base"].metadata.create_all)
+    await apply(database_url, names["OBJECTS"])
+    async with processes(database_url) as (process,):
+        await wait_until(process.freshness.trusted)
+        order = names["Order"]
+
+        async def buy(amount: int) -> None:
+            await process.database.run(lambda s: s.execute(insert(order).values(customer_id=1, amount=amount)))
+
+        await buy(3)
+        for amount in (4, 5):
+            before = await names["totals"](process.database), len(await names["orders"](process.database, 1))
+            process.sent()
+            again = await names["totals"](process.database), len(await names["orders"](process.database, 1))
+            assert (process.sent(), again) == (0, before)
+            await buy(amount)
+            assert (await names["totals"](process.database))[1] == before[0][1] + amount
