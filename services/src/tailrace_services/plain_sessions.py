@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from tailrace.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError, PoolTimeoutError
 from tailrace_services.data.connection import driver_url
@@ -52,6 +52,11 @@ class Sessions:
             raise DatabaseError("the database refused a statement") from error
         except OSError as error:
             raise DatabaseUnavailableError("cannot connect to the database") from error
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """Whose connections they use."""
+        return self._engine
 
     async def aclose(self) -> None:
         """Close every connection."""

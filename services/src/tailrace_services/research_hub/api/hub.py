@@ -9,6 +9,8 @@ from tailrace.errors import RequestError
 from tailrace.fastapi import Listing, RequestedPage
 from tailrace_services.identity.accounts import Accounts
 from tailrace_services.research_hub.api.schemas import CardView, NewCard
+from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
+from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
 
 __all__ = ["Hub", "content_not_found"]
 
@@ -31,6 +33,18 @@ class Hub(Protocol):
 
     async def create_card(self, user_id: int, card: NewCard, now: datetime) -> CardView:
         """Store a card; ``RequestError`` 422 if a post that it names does not exist."""
+        ...
+
+    async def tokens(self, page: RequestedPage, user_id: int, kind: str | None) -> TokenAccount:
+        """What a user has, and a page of its entries; with ``kind``, of those of that type."""
+        ...
+
+    async def transfer(self, asked: Asked, new: NewTransfer, now: datetime) -> Outcome:
+        """Give a user's tokens away, once for each ``asked.key``; a refusal is an outcome, too.
+
+        Raises:
+            RequestError: 422, the key was used for something else.
+        """
         ...
 
 

@@ -14,7 +14,9 @@ from tailrace.core.cursor import Cursors
 from tailrace.fastapi import install_error_handlers
 from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
+from tailrace_services.research_hub.api.health import build_health_routes
 from tailrace_services.research_hub.api.routes import Surroundings, build_routes
+from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.baseline.hub import BaselineHub
 
 __all__ = ["create_baseline_app"]
@@ -44,5 +46,8 @@ def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | N
     app.add_middleware(ProblemDetailsMiddleware)
     app.add_middleware(RequestContextMiddleware)
     callers = Callers(hub.accounts, clock)
-    app.include_router(build_routes(hub, Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)]))))
+    around = Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)]))
+    app.include_router(build_routes(hub, around))
+    app.include_router(build_token_routes(hub, around))
+    app.include_router(build_health_routes(hub.health, around))
     return app

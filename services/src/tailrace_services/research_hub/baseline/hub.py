@@ -10,7 +10,10 @@ from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.research_hub.api.callers import find_key
 from tailrace_services.research_hub.api.schemas import CardView, NewCard
-from tailrace_services.research_hub.baseline import cards
+from tailrace_services.research_hub.baseline import cards, tokens
+from tailrace_services.research_hub.baseline.health import BaselineHealth
+from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
+from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
 
 __all__ = ["BaselineHub"]
 
@@ -23,10 +26,12 @@ class BaselineHub:
 
     Attributes:
         accounts: of those who may ask.
+        health: how it is.
     """
 
     def __init__(self, database_url: str) -> None:
         self._sessions = Sessions(database_url)
+        self.health = BaselineHealth(self._sessions)
         self.accounts = PlainAccounts(self._sessions, find_key)
 
     async def aclose(self) -> None:
@@ -47,3 +52,13 @@ class BaselineHub:
         """One transaction."""
         async with self._sessions.begin() as session:
             return await cards.create_card(session, user_id, card, now)
+
+    async def tokens(self, page: RequestedPage, user_id: int, kind: str | None) -> TokenAccount:
+        """Added up anew every time."""
+        async with self._sessions.begin() as session:
+            return await tokens.account(session, page, user_id, kind)
+
+    async def transfer(self, asked: Asked, new: NewTransfer, now: datetime) -> Outcome:
+        """One transaction."""
+        async with self._sessions.begin() as session:
+            return await tokens.transfer(session, asked, new, now)

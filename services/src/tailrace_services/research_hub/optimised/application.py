@@ -13,7 +13,9 @@ from tailrace.fastapi import Tailrace, cached
 from tailrace.settings import Settings
 from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
+from tailrace_services.research_hub.api.health import build_health_routes
 from tailrace_services.research_hub.api.routes import Surroundings, build_routes
+from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
 from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
 
@@ -49,5 +51,8 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
     def mark(name: str, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         return cached(kept[name])(endpoint) if name in kept else endpoint
 
-    app.include_router(build_routes(hub, Surroundings(callers, clock, mark=mark)))
+    around = Surroundings(callers, clock, mark=mark)
+    app.include_router(build_routes(hub, around))
+    app.include_router(build_token_routes(hub, around))
+    app.include_router(build_health_routes(hub.health, around))
     return app

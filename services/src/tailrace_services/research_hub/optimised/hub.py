@@ -15,8 +15,11 @@ from tailrace.fastapi import Listing, RequestedPage, Tailrace
 from tailrace_services.identity.accounts import CachedAccounts
 from tailrace_services.research_hub.api.callers import find_key
 from tailrace_services.research_hub.api.schemas import CardView, NewCard
-from tailrace_services.research_hub.optimised import cards
+from tailrace_services.research_hub.optimised import cards, tokens
+from tailrace_services.research_hub.optimised.health import OptimisedHealth
 from tailrace_services.research_hub.optimised.watches import key_tags
+from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
+from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
 
 __all__ = ["OptimisedHub"]
 
@@ -29,10 +32,12 @@ class OptimisedHub:
 
     Attributes:
         accounts: of those who may ask.
+        health: how it is.
     """
 
     def __init__(self, tailrace: Tailrace) -> None:
         self._tailrace = tailrace
+        self.health = OptimisedHealth(tailrace)
         self.accounts = CachedAccounts(tailrace, "research-hub", find_key, key_tags)
 
     @property
@@ -52,6 +57,15 @@ class OptimisedHub:
     async def create_card(self, user_id: int, card: NewCard, now: datetime) -> CardView:
         """One transaction; ends everybody's first pages and the user's own."""
         return await self._database.run(lambda session: cards.create_card(session, user_id, card, now))
+
+    async def tokens(self, page: RequestedPage, user_id: int, kind: str | None) -> TokenAccount:
+        """Two statements of one moment; another one for a total."""
+        async with self._database.session() as session:
+            return await tokens.account(session, page, user_id, kind)
+
+    async def transfer(self, asked: Asked, new: NewTransfer, now: datetime) -> Outcome:
+        """One transaction, which may be run again whatever became of it: the key sees to that."""
+        return await self._database.run(lambda session: tokens.transfer(session, asked, new, now), idempotent=True)
 
     async def _page(
         self, page: RequestedPage, statement: Statement, item: Any, parameters: Mapping[str, Any] | None = None

@@ -34,4 +34,12 @@ def policies(callers: Callers) -> Mapping[str, RoutePolicy]:
             statuses=OK_ONLY,
             name="own cards",
         ),
+        "tokens": RoutePolicy(
+            60.0,
+            identity=callers.identity,
+            depends_on=lambda user, _path, _query: () if user is None else (watches.balance_tag(user),),
+            query=(*PAGE, "type"),
+            statuses=OK_ONLY,
+            name="tokens",
+        ),
     }

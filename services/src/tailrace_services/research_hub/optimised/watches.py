@@ -13,7 +13,7 @@ from tailrace_services.research_hub.model import (
     User,
 )
 
-__all__ = ["WATCHES", "card_tags", "key_tags", "own_card_tags"]
+__all__ = ["WATCHES", "balance_tag", "card_tags", "key_tags", "own_card_tags"]
 
 WATCHES = (
     Watch(ApiKey, key="id"),
@@ -41,3 +41,8 @@ def own_card_tags(user_id: str) -> tuple[str, ...]:
     """What a user's own cards depend on."""
     whose = (tag("cards", "user_id", user_id), tag("attributions", "user_id", user_id), tag("users", "id", user_id))
     return (*whose, *SHOWN_WITH_CARDS)
+
+
+def balance_tag(user_id: str) -> str:
+    """What a user's tokens depend on: whatever moves some changes the balances of both."""
+    return tag("token_balances", "user_id", user_id)

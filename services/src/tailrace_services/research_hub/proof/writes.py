@@ -50,6 +50,13 @@ SQL_WRITES = (
         "WHERE id = (SELECT author_id FROM contents WHERE id = $2)",
         ("number", "content"),
     ),
+    # tokens: made, and taken again
+    ("INSERT INTO token_ledger (to_user_id, type, amount) VALUES ($1, 'reward', 1 + $2::int % 9)", ("user", "number")),
+    (
+        "INSERT INTO token_ledger (from_user_id, to_user_id, type, amount) "
+        "VALUES (NULL, $1, 'reward', 5), ($1, NULL, 'fee', 5)",
+        ("user",),
+    ),
     ("UPDATE users SET username = 'member.' || $1::int || '.' || id WHERE id = $2", ("number", "user")),
 )
 """Statements and what they are about, in the order of their parameters: writes to every table that answers show."""
@@ -85,8 +92,17 @@ class MemberWriter:
         return Request("POST cards", "/api/cards", "POST", headers, json.dumps(body).encode())
 
     def any(self, random: Random) -> Request:
-        """There is one kind."""
-        return self.usual(random)
+        """A card, or a token for somebody."""
+        if random.random() < 0.5:
+            return self.usual(random)
+        others = [user for user in (1, 2, 3) if user != self._member.id]
+        headers = {
+            **self._member.headers,
+            "Content-Type": "application/json",
+            "Idempotency-Key": random.randbytes(8).hex(),
+        }
+        body = json.dumps({"to_user_id": random.choice(others), "amount": 1}).encode()
+        return Request("POST transfer", "/api/tokens/transfer", "POST", headers, body)
 
     def take(self, request: Request, response: Response) -> None:
         """Nothing more is done to what was made."""
