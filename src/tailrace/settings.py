@@ -136,6 +136,8 @@ class HttpSettings(Room):
     """Bytes of the values of a request's header fields together; 431 beyond."""
     cache_by_headers: bool = False
     """Whether responses of routes that declare no policy are cached as they say themselves (RFC 9111)."""
+    x_cache: bool = False
+    """Whether ``X-Cache`` (HIT, STALE, MISS or BYPASS) says in a word what ``Cache-Status`` says."""
     cache_max_body: Count = 1024 * 1024
     """Bytes of a response that the response cache keeps; a longer one is passed on and not kept."""
     cursor_secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()

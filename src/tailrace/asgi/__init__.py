@@ -19,6 +19,7 @@ from tailrace.asgi.route_policy import Finish, Resolved, RoutePolicy
 from tailrace.asgi.sentry import report_to_sentry
 from tailrace.asgi.stack import ORDER, stack
 from tailrace.asgi.versioning import VersioningMiddleware
+from tailrace.asgi.x_cache import XCacheMiddleware
 
 __all__ = [
     "ORDER",
@@ -45,6 +46,7 @@ __all__ = [
     "Version",
     "VersioningMiddleware",
     "Versions",
+    "XCacheMiddleware",
     "by_header",
     "by_path",
     "current_exchange",

@@ -79,8 +79,8 @@ class Filling:
             return await self._compute_and_store(request, stamps, background=background)
         taken: list[Entry] = []
 
-        def usable(data: bytes | None) -> bool:
-            entry = decode(data)
+        async def stored() -> bool:
+            entry = decode((await self._store.get([request.entry_key]))[0])
             if entry is None or entry.stamps != stamps or entry.created_at + entry.ttl <= self._clock.now():
                 return False
             taken.append(entry)
@@ -91,7 +91,7 @@ class Filling:
         owner = os.urandom(12)
         try:
             with suppress(StoreUnavailableError):  # then everyone computes for themselves
-                await self._leases.take_or_wait(lease, owner, request.entry_key, usable)
+                await self._leases.take_or_wait(lease, owner, stored)
             if taken:
                 return answer_of(taken[-1], "collapsed", self._clock.now())
             answer = await self._compute_and_store(request, stamps, background=background)

@@ -6,7 +6,7 @@ lease's length at most. It saves work; it decides nothing about correctness, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tailrace.clock import Clock
 from tailrace.stores import Store
@@ -35,18 +35,17 @@ class Leases:
         self._clock = clock
         self._seconds = seconds
 
-    async def take_or_wait(
-        self, key: str, owner: bytes, entry_key: str, usable: Callable[[bytes | None], bool]
-    ) -> None:
+    async def take_or_wait(self, key: str, owner: bytes, stored: Callable[[], Awaitable[bool]]) -> None:
         """Become ``owner`` of ``key``, or wait until its owner has stored an entry.
 
-        Returns when this caller must compute, or as soon as ``entry_key`` holds what is ``usable``. Nobody waits for a
-        computation that has just turned out to give nothing that can be shared (``open``). After a lease's
+        Returns when this caller must compute, or as soon as ``stored`` says that there is something to use. Nobody
+        waits for a computation that has just turned out to give nothing that can be shared (``open``). After a lease's
         length without either, the caller must compute whatever others do: it has a client to answer. Whatever ends the
         call, the lease may have been taken.
 
         Args:
             owner: a name nobody else uses.
+            stored: looks into the store.
 
         Raises:
             StoreUnavailableError: the store is down or slow.
@@ -59,7 +58,7 @@ class Leases:
                 return
             await self._clock.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-            if usable((await self._store.get([entry_key]))[0]):
+            if await stored():
                 return
 
     async def give_back(self, key: str, owner: bytes) -> None:

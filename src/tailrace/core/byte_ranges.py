@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-__all__ = ["UNSATISFIABLE", "content_range", "multipart", "parse_range"]
+__all__ = ["UNSATISFIABLE", "Span", "content_range", "multipart", "parse_content_range", "parse_range"]
 
 Span = tuple[int, int]
 """First and last byte, both included."""
@@ -23,6 +23,7 @@ MAX_PARTS = 8
 
 _UNIT = re.compile(rb"bytes=(.*)", re.IGNORECASE | re.DOTALL)
 _SPEC = re.compile(rb"(\d{1,18})-(\d{0,18})|-(\d{1,18})")
+_CONTENT = re.compile(rb"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 _LONGEST = 400
 
 
@@ -66,6 +67,19 @@ def content_range(span: Span | None, length: int) -> bytes:
     (b'bytes 0-4/10', b'bytes */10')
     """
     return b"bytes */%d" % length if span is None else b"bytes %d-%d/%d" % (*span, length)
+
+
+def parse_content_range(value: bytes | None) -> tuple[Span, int] | None:
+    """Which bytes a 206 has, and of how many; None for what is invalid or does not tell both (14.4).
+
+    >>> parse_content_range(b"bytes 0-4/10"), parse_content_range(b"bytes 0-4/*"), parse_content_range(b"bytes 4-10/10")
+    (((0, 4), 10), None, None)
+    """
+    found = _CONTENT.fullmatch((value or b"").strip(b" \t"))
+    if found is None:
+        return None
+    first, last, length = (int(part) for part in found.groups())
+    return ((first, last), length) if first <= last < length else None
 
 
 def multipart(spans: Sequence[Span], body: bytes, media_type: bytes | None, boundary: bytes) -> bytes:

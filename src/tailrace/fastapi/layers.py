@@ -26,6 +26,7 @@ from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Scope
 from tailrace.asgi.versioning import VersioningMiddleware
+from tailrace.asgi.x_cache import XCacheMiddleware
 from tailrace.events import Observer
 from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import OPEN, Health
@@ -88,7 +89,8 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, observer: Obs
         layers["rate_limit"] = limits.around
     layered = stack(app, layers)
     if http.server_timing:  # every response is measured by the layers
-        return Surrounded(layered, cached, by_headers, limits, None)
+        outermost = XCacheMiddleware(layered) if http.x_cache else layered
+        return Surrounded(outermost, cached, by_headers, limits, None)
     hits = HitPath(
         layered,
         resolve=routes.resolve,
@@ -99,6 +101,8 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, observer: Obs
         clock=tailrace.clock,
         admit=None if limits is None else limits.admit_now,
     )
+    if http.x_cache:
+        return Surrounded(XCacheMiddleware(hits), cached, by_headers, limits, None)
     return Surrounded(hits, cached, by_headers, limits, hits)
 
 

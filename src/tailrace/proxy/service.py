@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
-from tailrace.asgi.types import Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
+from tailrace.asgi.x_cache import XCacheMiddleware
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
 from tailrace.proxy.gateway import Gateway
@@ -30,7 +32,7 @@ class CacheProxy:
         origin: the server that is asked.
         settings: for the store, the cache and how long requests under way are waited for.
         own_host: ask for the origin's own name in ``Host``.
-        heuristic: as ``HttpCacheMiddleware``.
+        heuristic, ttl: as ``HttpCacheMiddleware``.
         max_body: bytes of a body that is kept.
         clock: wall time.
     """
@@ -42,6 +44,7 @@ class CacheProxy:
         *,
         own_host: bool = False,
         heuristic: float = 0.0,
+        ttl: Callable[[str], float | None] | None = None,
         max_body: int = 10 * 1024 * 1024,
         clock: Clock | None = None,
     ) -> None:
@@ -52,9 +55,11 @@ class CacheProxy:
         self.cache = Cache(self.store, settings=settings.cache, stamp_ttl=settings.freshness.stamp_ttl, clock=clock)
         gateway = Gateway(origin, own_host=own_host, clock=clock)
         self._layer = HttpCacheMiddleware(
-            gateway, cache=self.cache, clock=clock, max_body=max_body, heuristic=heuristic
+            gateway, cache=self.cache, clock=clock, max_body=max_body, heuristic=heuristic, ttl=ttl
         )
-        self._app = ProblemDetailsMiddleware(self._layer)
+        self._app: ASGIApp = ProblemDetailsMiddleware(self._layer)
+        if settings.http.x_cache:
+            self._app = XCacheMiddleware(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from tailrace.proxy.serving import listen, server_of
 from tailrace.settings import Settings
 from tailrace.upstream.origin import Origin
 
-__all__ = ["Answering", "Asked", "Client", "RawOrigin", "Reply", "between", "plain", "request"]
+__all__ = ["Answering", "Asked", "Between", "Client", "RawOrigin", "Reply", "between", "plain", "request"]
 
 
 def plain(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
@@ -121,6 +121,12 @@ class Client:
         self.reader = reader
         self.writer = writer
 
+    async def leave(self) -> None:
+        """End the connection at once."""
+        self.writer.transport.abort()
+        with suppress(OSError):
+            await self.writer.wait_closed()
+
     async def ask(self, data: bytes) -> Reply:
         """Send ``data`` and read one response."""
         self.writer.write(data)
@@ -178,11 +184,11 @@ class Between:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
         try:
-            yield Client(reader, writer)
+            yield client
         finally:
-            writer.transport.abort()
+            await client.leave()
 
     async def ask(self, data: bytes) -> Reply:
         """One request over a connection of its own."""

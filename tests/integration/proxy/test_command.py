@@ -38,21 +38,23 @@ async def test_the_command_serves_until_it_is_told_to_stop() -> None:
     """One line says where; answers come from the store; SIGTERM ends it, and it says nothing more."""
 
     async def fine(asked: Asked) -> None:
-        await asked.send(plain(b"hello", "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT"))
+        modified = ["Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT"] if "/old" in asked.line else []
+        await asked.send(plain(b"hello", *modified))
 
     origin = RawOrigin(fine)
     origin.listening = await asyncio.start_server(origin.accept, "127.0.0.1", 0)
     address = f"http://127.0.0.1:{origin.listening.sockets[0].getsockname()[1]}"
     port = free_port()
-    process = await start("--origin", address, "--port", str(port), "--heuristic", "0.1")
+    process = await start("--origin", address, "--port", str(port), "--ttl", "/static/*=60")
     try:
         assert process.stdout is not None
         assert (await process.stdout.readline()).decode().strip() == f"http://127.0.0.1:{port} asks {address}"
         client = await connected(port, process)
-        for _ in range(3):
-            assert (await client.ask(request())).body == b"hello"
-        assert len(origin.asked) == 1
-        client.writer.transport.abort()
+        for path in ("/old", "/static/a", "/new"):
+            for _ in range(3):
+                assert (await client.ask(request(path))).body == b"hello"
+        assert [asked.line.split(" ")[1] for asked in origin.asked] == ["/old", "/static/a", "/new", "/new", "/new"]
+        await client.leave()
         process.send_signal(signal.SIGTERM)
         out, errors = await process.communicate()
         assert (out, errors) == (b"", b"")
@@ -67,10 +69,11 @@ async def test_the_command_serves_until_it_is_told_to_stop() -> None:
 
 async def test_what_cannot_be_an_origin_is_said_at_once() -> None:
     """Exit code 2 for an address that is none, 1 for a port that is taken."""
-    process = await start("--origin", "ftp://127.0.0.1", "--port", str(free_port()))
-    _, errors = await process.communicate()
-    assert process.returncode == 2
-    assert b"http://" in errors
+    for wrong in (["ftp://127.0.0.1"], ["http://127.0.0.1", "--ttl", "/a"], ["http://127.0.0.1", "--ttl", "a=1"]):
+        process = await start("--port", str(free_port()), "--origin", *wrong)
+        _, errors = await process.communicate()
+        assert process.returncode == 2
+        assert b"http://" in errors or b"PATH=SECONDS" in errors
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

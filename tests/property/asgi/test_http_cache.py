@@ -104,19 +104,68 @@ fields = st.lists(st.tuples(st.binary(max_size=9), st.binary(max_size=30)), max_
 
 @given(st.integers(200, 599), fields, st.binary(max_size=50), st.lists(st.text("abc:0"), max_size=3), st.floats(0, 1e9))
 def test_what_is_stored_comes_back(status: int, headers: Any, body: bytes, tags: list[str], moment: float) -> None:
-    """Byte for byte; and no truncation of it is taken for another response's whole head."""
+    """Byte for byte; and nothing that was cut off or damaged is taken for a response."""
     stored = StoredResponse(status, headers, body, moment, 1.5, 60.0, tuple(tag for tag in tags if tag))
     data = stored.to_bytes()
     assert StoredResponse.from_bytes(data) == stored
-    for cut in range(0, len(data) - len(body), 7):
+    for cut in range(0, len(data), 7):
         assert StoredResponse.from_bytes(data[:cut]) is None
+        damaged = data[:cut] + bytes([data[cut] ^ 0x10]) + data[cut + 1 :]
+        assert StoredResponse.from_bytes(damaged) is None
 
 
 @given(st.binary(max_size=120))
 def test_no_stored_bytes_crash(data: bytes) -> None:
     """What is foreign or damaged is no response."""
-    StoredResponse.from_bytes(data)
-    StoredResponse.from_bytes(b"HC1" + data)
+    assert StoredResponse.from_bytes(data) is None
+    assert StoredResponse.from_bytes(b"HC2" + data) is None
+
+
+garbage = st.binary(max_size=60) | st.sampled_from(
+    [b"\n" * 5000, b",,\n*\n-", b"params=?1", b"key-order, params\n" * 9, b"\xff" * 16, b"\x00\x02" + b"a" * 40]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(garbage, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_garbage_in_the_store_is_a_miss(found: list[bytes], random: Any) -> None:
+    """Whatever lies under the names that the cache uses: a whole answer of the origin, each time, and no error."""
+    store = MemoryStore()
+    names: set[str] = set()
+    get, peek = store.get, store.peek
+
+    def note(keys: Any) -> None:
+        names.update(keys)
+
+    async def noting_get(keys: Any) -> Any:
+        note(keys)
+        return await get(keys)
+
+    def noting_peek(keys: Any) -> Any:
+        note(keys)
+        return peek(keys)
+
+    store.get, store.peek = noting_get, noting_peek  # type: ignore[method-assign]
+    calls = 0
+
+    async def origin(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal calls
+        calls += 1
+        fields = [(b"cache-control", b"max-age=60"), (b"vary", b"accept"), (b"no-vary-search", b'params=("a")')]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"%d" % calls})
+
+    async def live() -> None:
+        app = HttpCacheMiddleware(origin, cache=Cache(store))
+        for value in found:
+            await ask(app, query_string=b"a=1&b=2")
+            await store.set({name: random.choice([value, *found]) for name in sorted(names)}, 60.0)
+            again = HttpCacheMiddleware(origin, cache=Cache(store))
+            for each in (app, again):
+                reply = await ask(each, query_string=b"a=3&b=2")
+                assert (reply.status, reply.body.isdigit()) == (200, True)
+
+    asyncio.run(live())
 
 
 names = st.sampled_from(

@@ -16,10 +16,12 @@ from typing import Literal
 
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.headers import read_headers
+from tailrace.asgi.http_cache.parts import grown, joined, run_of
 from tailrace.asgi.http_cache.shelf import Found, Shelf
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.asgi.http_cache.storing import (
     Directives,
+    Guess,
     age_on_arrival,
     directives_of,
     lifetime_of,
@@ -67,7 +69,7 @@ class Forwarding:
         shelf: Shelf,
         clock: Clock,
         max_body: int,
-        heuristic: float,
+        guess: Guess,
         why: bytes,
         survives: Callable[[bool], bool],
         flight: asyncio.Future[FlightEnd] | None,
@@ -79,7 +81,7 @@ class Forwarding:
         self._shelf = shelf
         self._clock = clock
         self._max_body = max_body
-        self._heuristic = heuristic
+        self._guess = guess
         self._why = why
         self._survives = survives
         self._flight = flight
@@ -119,7 +121,7 @@ class Forwarding:
         for stored in self._found.responses:
             mine = stored.fields.get(b"etag")
             if told is None or told == mine or (told.startswith(b"W/") and mine is None):
-                fresh = refreshed(stored, self._headers, self._requested, self._received, heuristic=self._heuristic)
+                fresh = refreshed(stored, self._headers, self._requested, self._received, guess=self._guess)
                 await self._keep(fresh)
                 return fresh
         return None
@@ -154,7 +156,9 @@ class Forwarding:
         said = self._said = directives_of(self._fields)
         if refusal(self.status, self._fields, said, self._exchange.headers) is not None:
             return
-        lifetime = lifetime_of(self.status, self._fields, said, self._received, heuristic=self._heuristic)
+        if self.status == 206 and (b"range" not in self._exchange.headers or run_of(self._fields) is None):
+            return
+        lifetime = lifetime_of(self.status, self._fields, said, self._received, guess=self._guess)
         has_validator = b"etag" in self._fields or b"last-modified" in self._fields
         if lifetime is None and said.control.no_cache and has_validator:
             lifetime = 0.0
@@ -185,6 +189,8 @@ class Forwarding:
         length = self._fields.get(b"content-length")
         if length is not None and self.status != 204 and int(length) != len(body):
             return
+        if self.status == 206 and run_of(self._fields, len(body)) is None:
+            return
         response = StoredResponse(
             self.status,
             stored_fields(self._headers, self._fields, self._said.control),
@@ -194,7 +200,16 @@ class Forwarding:
             self._lifetime,
             (),
         )
-        await self._keep(response)
+        await self._keep(self._with_what_is_held(response) if self.status == 206 else response)
+
+    def _with_what_is_held(self, part: StoredResponse) -> StoredResponse:
+        """The part together with what of the same representation lies on the shelf (RFC 9111 section 3.4)."""
+        for held in (*self._found.parts, *self._found.responses):
+            together = joined(part, held, self._received)
+            if together is not None and len(together[2]) <= self._max_body:
+                updated = refreshed(held, self._headers, self._requested, self._received, guess=self._guess)
+                return grown(updated, *together)
+        return part
 
     async def _keep(self, response: StoredResponse) -> None:
         control = response.control
@@ -213,9 +228,7 @@ class Forwarding:
             return
         stored = self._found.responses[0]
         if head_agrees(stored, self._fields, self._received):
-            await self._keep(
-                refreshed(stored, self._headers, self._requested, self._received, heuristic=self._heuristic)
-            )
+            await self._keep(refreshed(stored, self._headers, self._requested, self._received, guess=self._guess))
         else:
             await self._keep(stored.stale())
 

@@ -11,17 +11,24 @@ than no cache: the request is passed on, or answered with what was stored where 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.explaining import EXPLAIN, MayExplain, nobody, send_explanation
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.explanation import explanation_by_headers
 from tailrace.asgi.http_cache.forwarding import FlightEnd, Forwarding
+from tailrace.asgi.http_cache.leading import Leading
+from tailrace.asgi.http_cache.parts import is_part
 from tailrace.asgi.http_cache.requests import conditional, exchange_behind, no_body, target_of, to_nobody
 from tailrace.asgi.http_cache.reuse import Reuse, asked_of, may_serve_on_error, reuse
+from tailrace.asgi.http_cache.selection import answering, is_private, is_ranged, why_forwarded
 from tailrace.asgi.http_cache.serving import serve
 from tailrace.asgi.http_cache.shelf import Found, Shelf
 from tailrace.asgi.http_cache.stored import StoredResponse
+from tailrace.asgi.http_cache.storing import Guess
 from tailrace.asgi.http_cache.update import conditions_for, groups_of, invalidated_targets
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.sending import adding, send_timeout
@@ -33,12 +40,11 @@ from tailrace.errors import StoreUnavailableError
 
 __all__ = ["HttpCacheMiddleware"]
 
+_log = logging.getLogger("tailrace.asgi")
+
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FOR_THE_ORIGIN = frozenset({b"if-match", b"if-unmodified-since", b"transfer-encoding"})
 """Fields of requests that only the origin can judge, or that have a body of which nobody can say what it means."""
-
-PRIVATE = frozenset({b"authorization", b"cookie"})
-"""Fields of requests that say who asks: what is stored answers them only if it says that it is for all."""
 
 
 class HttpCacheMiddleware:
@@ -51,6 +57,7 @@ class HttpCacheMiddleware:
         max_body: bytes of a body that is kept; a longer one is passed on and not kept.
         heuristic: share of its age at arrival (since ``Last-Modified``) for which a response is taken for fresh that
             says nothing about it; 0: it is not stored.
+        ttl: seconds in place of that, by path; None: not for this one.
         shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
         may_explain: who is told what would be done with a request, and why, in place of an answer.
     """
@@ -63,15 +70,17 @@ class HttpCacheMiddleware:
         clock: Clock | None = None,
         max_body: int = 10 * 1024 * 1024,
         heuristic: float = 0.0,
+        ttl: Callable[[str], float | None] | None = None,
         shape: ErrorShape | None = None,
         may_explain: MayExplain = nobody,
     ) -> None:
         self.app = app
         self._may_explain = may_explain
-        self._shelf = Shelf(cache)
         self._clock = clock or SystemClock()
+        self.use(cache)
         self._max_body = max_body
         self._heuristic = heuristic
+        self._ttl = ttl
         self._shape = shape
         self._flights: dict[tuple[str, str], asyncio.Future[FlightEnd]] = {}
         self._background: dict[str, asyncio.Task[None]] = {}
@@ -97,6 +106,7 @@ class HttpCacheMiddleware:
         try:
             target = target_of(exchange)
             found = self._shelf.find_now(target, headers) or await self._shelf.find(target, headers)
+            found = self._fit(found, exchange)
         except StoreUnavailableError:
             await self._pass(b"bypass", exchange, receive, send)
             return
@@ -113,6 +123,7 @@ class HttpCacheMiddleware:
     def use(self, cache: Cache) -> None:
         """Keep responses in another cache from now on."""
         self._shelf = Shelf(cache)
+        self._leading = Leading(cache, self._clock)
 
     async def drain(self, seconds: float) -> None:
         """Wait ``seconds`` at most for validations behind answers, then end them."""
@@ -122,16 +133,16 @@ class HttpCacheMiddleware:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._leading.drain()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     async def _read(self, exchange: Exchange, asked: CacheControl, found: Found, receive: Receive, send: Send) -> None:
-        private = not PRIVATE.isdisjoint(exchange.headers)
-        joins = exchange.method == "GET" and not private and not asked.no_cache
+        joins = exchange.method == "GET" and not is_private(exchange) and not asked.no_cache
         name = (found.target, exchange.method)
         collapsed = False
         while True:
-            stored = next((each for each in found.responses if not private or each.for_all), None)
+            stored = answering(found, exchange)
             if stored is not None and await self._served(stored, exchange, asked, found, send, collapsed=collapsed):
                 return
             if asked.only_if_cached:
@@ -142,16 +153,45 @@ class HttpCacheMiddleware:
                 break
             collapsed = flight.result() == "stored"
             found = await self._find_again(exchange, found)
-        mine = None
-        if joins and name not in self._flights:
-            mine = self._flights[name] = asyncio.get_running_loop().create_future()
+        if not joins or name in self._flights or is_ranged(exchange):  # a part answers nobody who asks for the whole
+            await self._forward(exchange, asked, found, stored, None, receive, send)
+            return
+        mine = self._flights[name] = asyncio.get_running_loop().create_future()
         try:
-            await self._forward(exchange, asked, found, stored, mine, receive, send)
+            await self._lead(exchange, asked, found, stored, mine, receive, send)
         finally:
-            if mine is not None:
-                del self._flights[name]
-                if not mine.done():
-                    mine.set_result("lost")
+            del self._flights[name]
+            if not mine.done():
+                mine.set_result("lost")
+
+    async def _lead(
+        self,
+        exchange: Exchange,
+        asked: CacheControl,
+        found: Found,
+        stored: StoredResponse | None,
+        flight: asyncio.Future[FlightEnd],
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Ask the application for all who wait in this process, unless another process has just done so."""
+        theirs: list[Found] = []
+
+        async def there() -> bool:
+            again = self._fit(await self._shelf.find(found.target, exchange.headers), exchange)
+            other = answering(again, exchange)
+            if other is None or reuse(other.held(self._clock.now()), asked) == "validate":
+                return False
+            theirs.append(again)
+            return True
+
+        await self._leading.lead_or_wait(found, flight, there)
+        if theirs:
+            other = answering(theirs[0], exchange)
+            if other is not None and await self._served(other, exchange, asked, theirs[0], send, collapsed=True):
+                flight.set_result("stored")
+                return
+        await self._forward(exchange, asked, found, stored, flight, receive, send)
 
     async def _served(
         self,
@@ -195,13 +235,14 @@ class HttpCacheMiddleware:
             shelf=self._shelf,
             clock=self._clock,
             max_body=self._max_body,
-            heuristic=self._heuristic,
-            why=_why(found, stored, asked),
+            guess=Guess(self._heuristic, None if self._ttl is None else self._ttl(exchange.path)),
+            why=why_forwarded(found, stored, asked),
             survives=lambda unreachable: held is not None and may_serve_on_error(held, asked, unreachable=unreachable),
             flight=flight,
             send=send,
         )
-        scope = exchange.scope if not conditions else conditional(exchange, conditions)
+        part = stored is not None and is_part(stored)
+        scope = exchange.scope if not conditions else conditional(exchange, conditions, ranged=part)
         try:
             await self.app(scope, receive, forwarding.receive_from_app)
         except Exception:
@@ -212,7 +253,7 @@ class HttpCacheMiddleware:
         if forwarding.outcome == "confirmed":
             fresh = await forwarding.confirm()
             if fresh is None:  # confirmed was something that is not held: ask for all of it
-                await self._forward(exchange, asked, _nothing(found), None, flight, receive, send)
+                await self._forward(exchange, asked, replace(found, responses=()), None, flight, receive, send)
                 return
             await self._serve(fresh, exchange, send, b"tailrace; fwd=stale; fwd-status=304", validated=True)
         elif forwarding.outcome == "failed":
@@ -220,9 +261,12 @@ class HttpCacheMiddleware:
             detail = b"tailrace; hit; fwd=stale; fwd-status=%d" % forwarding.status
             await self._serve(stored, exchange, send, detail)
 
+    def _fit(self, found: Found, exchange: Exchange) -> Found:
+        return found.for_request(is_ranged(exchange), exchange.headers, self._clock.now())
+
     async def _find_again(self, exchange: Exchange, found: Found) -> Found:
         try:
-            return await self._shelf.find(found.target, exchange.headers)
+            return self._fit(await self._shelf.find(found.target, exchange.headers), exchange)
         except StoreUnavailableError:
             return found
 
@@ -240,6 +284,8 @@ class HttpCacheMiddleware:
         async def validate() -> None:
             try:
                 await self._forward(behind, CacheControl(), found, stored, None, no_body(), to_nobody)
+            except Exception:
+                _log.warning("a validation behind an answer failed", exc_info=True)
             finally:
                 del self._background[found.target]
 
@@ -273,14 +319,3 @@ class HttpCacheMiddleware:
             # A store that comes back has another life, and nothing of this one is found again; one that was only slow
             # may have taken the stamps or not, which is what the RFC asks of a cache: to invalidate what it can.
             return
-
-
-def _why(found: Found, stored: StoredResponse | None, asked: CacheControl) -> bytes:
-    """Why the request is passed on, in the words of RFC 9211 section 2.2."""
-    if stored is None:
-        return b"vary-miss" if found.others else b"uri-miss"
-    return b"request" if asked.no_cache or asked.max_age is not None else b"stale"
-
-
-def _nothing(found: Found) -> Found:
-    return Found((), found.others, found.target, found.prefix, found.kinds, found.stamps)

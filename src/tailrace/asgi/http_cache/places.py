@@ -19,6 +19,7 @@ from tailrace.core.no_vary_search import SearchVariation
 
 __all__ = [
     "ANY_GROUP",
+    "MAX_KINDS",
     "Kind",
     "Place",
     "group_tag",
@@ -33,6 +34,12 @@ __all__ = [
 
 Kind = tuple[bytes, ...]
 """The names that a response's ``Vary`` has, sorted."""
+
+MAX_KINDS = 8
+"""Different ``Vary`` of one target that are remembered; the newest go first."""
+
+CASELESS = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
+"""Fields whose members mean the same in upper and lower case (RFC 9110 sections 8.3.2, 8.4.1 and 8.5.1)."""
 
 ANY_GROUP = "group"
 """The tag of all groups together."""
@@ -87,21 +94,22 @@ def stamp_names(prefix: str, tags: Sequence[str]) -> list[str]:
 
 def response_name(prefix: str, digest: str, kind: Kind, headers: Mapping[bytes, bytes]) -> str:
     """The key of the response to a request that sent these values in the fields that ``kind`` names."""
-    normal = {name: _normal(headers[name]) for name in kind if name in headers}
+    normal = {name: _normal(name, headers[name]) for name in kind if name in headers}
     values = blake2b(b",".join(kind) + b"\n" + vary_digest(normal, kind), digest_size=16).hexdigest()
     return f"{prefix}e:{digest}:{values}"
 
 
-def _normal(value: bytes) -> bytes:
-    """Blanks around the members of a list mean nothing (RFC 9110 section 5.6.1)."""
-    return b",".join([part.strip(b" \t") for part in value.split(b",")])
+def _normal(name: bytes, value: bytes) -> bytes:
+    """One value for all that mean the same; blanks around the members of a list do not (RFC 9110 section 5.6.1)."""
+    value = b",".join([part.strip(b" \t") for part in value.split(b",")])
+    return value.lower() if name in CASELESS else value
 
 
 def kinds_of(listed: bytes | None) -> tuple[Kind, ...]:
     """The kinds in a list as ``listed_kinds`` writes it."""
     if not listed:
         return ()
-    return tuple(() if line == b"-" else tuple(line.split(b",")) for line in listed.split(b"\n"))
+    return tuple(() if line == b"-" else tuple(line.split(b",")) for line in listed.split(b"\n", MAX_KINDS)[:MAX_KINDS])
 
 
 def listed_kinds(kinds: Sequence[Kind]) -> bytes:

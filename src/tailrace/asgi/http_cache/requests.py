@@ -27,10 +27,15 @@ def target_of(exchange: Exchange) -> str:
     return f"{scope.get('scheme', 'http')}://{host}{(raw + query).decode('latin-1')}{version}"
 
 
-def conditional(exchange: Exchange, conditions: list[tuple[bytes, bytes]]) -> Scope:
-    """The scope of a validation: the cache's conditions in place of the client's."""
+def conditional(exchange: Exchange, conditions: list[tuple[bytes, bytes]], *, ranged: bool) -> Scope:
+    """The scope of a validation: the cache's conditions in place of the client's.
+
+    Args:
+        ranged: what is validated is a part; should it have changed, the range of the new representation is wanted.
+    """
     scope = dict(exchange.scope)
-    scope["headers"] = [each for each in scope["headers"] if each[0] not in CLIENTS_CONDITIONS] + conditions
+    left_out = CLIENTS_CONDITIONS - {b"range"} if ranged else CLIENTS_CONDITIONS
+    scope["headers"] = [each for each in scope["headers"] if each[0] not in left_out] + conditions
     return scope
 
 

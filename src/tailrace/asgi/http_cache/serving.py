@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.http_cache.parts import is_part, piece_of, span_within
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.asgi.partial import part_of
 from tailrace.asgi.types import Header, Send
@@ -42,6 +43,10 @@ async def serve(
     conditional = b"if-none-match" in request or b"if-modified-since" in request
     if conditional and 200 <= code < 300 and is_not_modified(request, stored.validators(now), now):
         code, headers, body = 304, not_modified, b""
+    elif is_part(stored):
+        span = span_within(stored, request, now)
+        assert span is not None  # or it would not have been chosen
+        headers, body = piece_of(stored, headers, span)
     elif b"range" in request and code == 200 and exchange.method == "GET":
         code, headers, body = part_of(_Whole(code, headers, not_modified, stored.fields), body, request, now)
     exchange.cache = "hit"

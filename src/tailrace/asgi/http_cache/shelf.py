@@ -19,8 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tailrace.asgi.headers import token_list
+from tailrace.asgi.http_cache.parts import is_part, span_within
 from tailrace.asgi.http_cache.places import (
     ANY_GROUP,
+    MAX_KINDS,
     Kind,
     Place,
     group_tag,
@@ -39,9 +41,6 @@ from tailrace.core.no_vary_search import SearchVariation, parse_no_vary_search
 from tailrace.errors import StoreUnavailableError
 
 __all__ = ["Found", "Shelf"]
-
-MAX_KINDS = 8
-"""Different ``Vary`` of one target that are remembered; the newest go first."""
 
 REMEMBERED = 256
 SMALL = 64 * 1024
@@ -68,6 +67,7 @@ class Found:
 
     Attributes:
         responses: those that match it, the newest first.
+        parts: what of them has some of the body only.
         others: there are some for other requests to the same target.
         target, prefix, kinds: where it was looked for.
         stamps: as they were.
@@ -79,6 +79,19 @@ class Found:
     prefix: str
     kinds: tuple[Kind, ...]
     stamps: Stamps
+    parts: tuple[StoredResponse, ...] = ()
+
+    def for_request(self, ranged: bool, request: Mapping[bytes, bytes], now: float) -> Found:
+        """The same, with those among ``responses`` that may answer it: parts only if they have what it asks for.
+
+        Args:
+            ranged: it is a GET that asks for a range.
+        """
+        parts = tuple([each for each in self.responses if is_part(each)])
+        if not parts:
+            return self
+        fit = [each for each in self.responses if not is_part(each) or (ranged and span_within(each, request, now))]
+        return replace(self, responses=tuple(fit), parts=parts)
 
 
 class Shelf:
@@ -126,7 +139,8 @@ class Shelf:
             return None  # groups have stamps of their own
         stamps = Stamps(*found[2:])  # type: ignore[arg-type]
         now = {place.digest: stamps.target, place.path: stamps.path}
-        return _found(place, [response for carried, response in entries if carried == now[response.tags[0]]], stamps)
+        valid = [response for carried, response in entries if carried == now.get(response.tags[0])]
+        return _found(place, valid, stamps)
 
     async def find(self, target: str, headers: Mapping[bytes, bytes]) -> Found:
         """Look for what a request with these header fields may be answered with.
@@ -224,7 +238,7 @@ class Shelf:
     def _others(self, place: Place, ruled: bytes | None) -> tuple[Place, ...]:
         """The places of what the path's rules make equivalent."""
         if ruled != place.ruled:
-            rules = [parse_no_vary_search(text) for text in (ruled or b"").split(b"\n")]
+            rules = [parse_no_vary_search(text) for text in (ruled or b"").split(b"\n", MAX_RULES)[:MAX_RULES]]
             place.ruled = ruled
             place.others = tuple(self._place(ruled_target(place.target, rule)) for rule in rules if rule is not None)
         return place.others
@@ -297,4 +311,4 @@ def _split(data: bytes | None) -> tuple[bytes, StoredResponse] | None:
         return None
     end = 2 + int.from_bytes(data[:2], "big") * STAMP_BYTES
     response = StoredResponse.from_bytes(data[end:])
-    return None if response is None else (data[2:end], response)
+    return None if response is None or not response.tags else (data[2:end], response)

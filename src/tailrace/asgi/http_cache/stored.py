@@ -1,6 +1,7 @@
 """A response as the shared cache keeps it, and its bytes. Pure.
 
-magic "HC1" | status (2) | received (8) | age on arrival (8) | lifetime (8) | bytes of tags (4) | of headers (4)
+magic "HC2" | CRC-32 of all that follows (4)
+status (2) | received (8) | age on arrival (8) | lifetime (8) | bytes of tags (4) | of headers (4)
 tags: names of what may invalidate it, joined with newlines
 headers: for each, name length (4), value length (4), name, value
 body: the rest
@@ -12,6 +13,7 @@ import struct
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
+from zlib import crc32
 
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.reuse import Held
@@ -22,9 +24,10 @@ from tailrace.core.conditions import Validators, validators_of
 
 __all__ = ["StoredResponse"]
 
-_HEAD = struct.Struct("!3sHdddII")
+_MARK = struct.Struct("!3sI")
+_HEAD = struct.Struct("!HdddII")
 _FIELD = struct.Struct("!II")
-_MAGIC = b"HC1"
+_MAGIC = b"HC2"
 
 IN_304 = frozenset({b"cache-control", b"cdn-cache-control", b"content-location", b"date", b"etag", b"expires", b"vary"})
 """RFC 9110 section 15.4.5."""
@@ -115,28 +118,27 @@ class StoredResponse:
         tags = "\n".join(self.tags).encode("utf-8", "surrogatepass")
         block = b"".join([_FIELD.pack(len(name), len(value)) + name + value for name, value in self.headers])
         times = (self.received, self.initial_age, self.lifetime)
-        return _HEAD.pack(_MAGIC, self.status, *times, len(tags), len(block)) + tags + block + self.body
+        data = _HEAD.pack(self.status, *times, len(tags), len(block)) + tags + block + self.body
+        return _MARK.pack(_MAGIC, crc32(data)) + data
 
     @staticmethod
     def from_bytes(data: bytes) -> StoredResponse | None:
-        """What ``to_bytes`` made; None for anything else."""
-        if len(data) < _HEAD.size:
+        """What ``to_bytes`` made; None for anything else, and for what was damaged."""
+        if len(data) < _MARK.size + _HEAD.size:
             return None
-        magic, status, received, initial_age, lifetime, tags, block = _HEAD.unpack_from(data)
-        start = _HEAD.size + tags
-        if magic != _MAGIC or len(data) < start + block:
+        magic, check = _MARK.unpack_from(data)
+        if magic != _MAGIC or crc32(memoryview(data)[_MARK.size :]) != check:
             return None
+        status, received, initial_age, lifetime, tags, block = _HEAD.unpack_from(data, _MARK.size)
+        first = _MARK.size + _HEAD.size
+        start = first + tags
         headers, at = [], start
         while at < start + block:
-            if at + _FIELD.size > start + block:
-                return None
             name, value = _FIELD.unpack_from(data, at)
             at += _FIELD.size
             headers.append((data[at : at + name], data[at + name : at + name + value]))
             at += name + value
-        if at != start + block:
-            return None
-        names = data[_HEAD.size : start].decode("utf-8", "surrogatepass")
+        names = data[first:start].decode("utf-8", "surrogatepass")
         body = data[start + block :]
         return StoredResponse(
             status, headers, body, received, initial_age, lifetime, tuple(names.split("\n")) if names else ()

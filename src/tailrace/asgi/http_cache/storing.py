@@ -14,19 +14,31 @@ from tailrace.asgi.types import Header
 from tailrace.core.cache_control import CacheControl, parse_cache_control, parse_targeted
 from tailrace.core.http_date import parse_http_date
 
-__all__ = ["TARGETED", "Directives", "age_on_arrival", "directives_of", "lifetime_of", "refusal", "stored_fields"]
+__all__ = [
+    "NO_GUESS",
+    "TARGETED",
+    "Directives",
+    "Guess",
+    "age_on_arrival",
+    "directives_of",
+    "lifetime_of",
+    "refusal",
+    "stored_fields",
+]
 
 TARGETED = (b"cdn-cache-control",)
 """Fields for caches like this one, the first that is there and valid going before ``Cache-Control`` and ``Expires``."""
 
-UNDERSTOOD = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501})
+UNDERSTOOD = frozenset({200, 203, 204, 206, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501})
 """Final statuses of which all that matters to a cache is known; what ``must-understand`` asks about."""
 
-HEURISTIC = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+HEURISTIC = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """RFC 9110 section 15.1: those that may be kept for a while although nothing says for how long."""
 
 HEURISTIC_LONGEST = 24 * 3600.0
-NEVER = frozenset({206, 304})
+NEVER = frozenset({304, 412, 416})
+"""Statuses that answer the conditions or ranges of one request."""
+
 MAX_AGE = 2**31
 
 OF_A_REQUEST = frozenset({b"age", b"cache-status", b"content-length", b"server-timing", b"x-request-id"})
@@ -39,6 +51,22 @@ class Directives:
 
     control: CacheControl
     targeted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """For how long a response is taken for fresh that does not say so itself (4.2.2).
+
+    Attributes:
+        share: of the time since it was last modified.
+        seconds: in place of that, where the server's operator knows better.
+    """
+
+    share: float = 0.0
+    seconds: float | None = None
+
+
+NO_GUESS = Guess()
 
 
 def directives_of(fields: Mapping[bytes, bytes]) -> Directives:
@@ -73,13 +101,13 @@ def refusal(status: int, fields: Mapping[bytes, bytes], said: Directives, reques
 
 
 def lifetime_of(
-    status: int, fields: Mapping[bytes, bytes], said: Directives, now: float, *, heuristic: float = 0.0
+    status: int, fields: Mapping[bytes, bytes], said: Directives, now: float, *, guess: Guess = NO_GUESS
 ) -> float | None:
     """Seconds for which the response is fresh from when it was made; None if nothing says so.
 
     Args:
         now: wall time.
-        heuristic: share of the time since it was last modified for which a response that says nothing is fresh.
+        guess: what holds where nothing says so.
     """
     explicit = said.control.shared_lifetime
     if explicit is not None:
@@ -89,11 +117,12 @@ def lifetime_of(
     if b"expires" in fields and not said.targeted:
         expires = parse_http_date(fields[b"expires"], now)
         return 0.0 if expires is None else max(0.0, expires - made)
+    if said.control.no_cache or not (status in HEURISTIC or said.control.public):
+        return None
     modified = parse_http_date(fields.get(b"last-modified"), now)
-    may_guess = status in HEURISTIC or said.control.public
-    if heuristic and modified is not None and modified < made and may_guess and not said.control.no_cache:
-        return min((made - modified) * heuristic, HEURISTIC_LONGEST)
-    return None
+    if guess.seconds is None and guess.share and modified is not None and modified < made:
+        return min((made - modified) * guess.share, HEURISTIC_LONGEST)
+    return guess.seconds
 
 
 def age_on_arrival(fields: Mapping[bytes, bytes], requested: float, received: float) -> float:

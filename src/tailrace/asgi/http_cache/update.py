@@ -15,7 +15,7 @@ import http_sf
 
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.stored import StoredResponse
-from tailrace.asgi.http_cache.storing import age_on_arrival, directives_of, lifetime_of, stored_fields
+from tailrace.asgi.http_cache.storing import Guess, age_on_arrival, directives_of, lifetime_of, stored_fields
 from tailrace.asgi.types import Header
 
 __all__ = ["conditions_for", "groups_of", "head_agrees", "invalidated_targets", "refreshed"]
@@ -39,7 +39,7 @@ def conditions_for(stored: Sequence[StoredResponse], now: float) -> list[Header]
 
 
 def refreshed(
-    stored: StoredResponse, headers: Sequence[Header], requested: float, received: float, *, heuristic: float
+    stored: StoredResponse, headers: Sequence[Header], requested: float, received: float, *, guess: Guess
 ) -> StoredResponse:
     """What is stored, with the fields of the 304 that confirmed it (or of a HEAD's 200) in place of its own."""
     told = read_headers([(name.lower(), value) for name, value in headers])
@@ -49,7 +49,7 @@ def refreshed(
     merged = [header for header in stored.headers if header[0] not in replaced] + new
     fields = read_headers(merged)
     said = directives_of(fields)
-    lifetime = lifetime_of(stored.status, fields, said, received, heuristic=heuristic)
+    lifetime = lifetime_of(stored.status, fields, said, received, guess=guess)
     return replace(
         stored,
         headers=merged,

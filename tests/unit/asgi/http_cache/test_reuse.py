@@ -127,6 +127,9 @@ async def test_stale_in_a_failure_as_the_client_asks() -> None:
         ("Accept", {"accept": "a, b"}, {"accept": "b, a"}, False),
         ("x, y", {"x": "1", "y": "2"}, {"x": "1", "y": "2"}, True),
         ("x\ny", {"x": "1", "y": "2"}, {"x": "1", "y": "3"}, False),
+        ("accept-language", {"accept-language": "en, DE"}, {"accept-language": "EN,de"}, True),
+        ("accept-language", {"accept-language": "en, de"}, {"accept-language": "de, en"}, False),
+        ("x", {"x": "a"}, {"x": "A"}, False),
         (" x ,, y ", {"x": "1", "y": "2"}, {"x": "2", "y": "1"}, False),
     ],
 )

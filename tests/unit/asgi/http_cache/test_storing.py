@@ -135,6 +135,28 @@ async def test_an_old_date_is_an_age() -> None:
     assert ages(await site.get()) == [30]
 
 
+async def test_a_lifetime_by_path() -> None:
+    """What the operator says of a path holds for what says nothing itself, also once it has been validated."""
+    lifetimes = {"/kept": 100.0}
+    site = Site({"etag": '"a"'}, Response({"etag": '"a"'}, status=304), ttl=lifetimes.get, heuristic=0.1)
+    await site.get("/kept")
+    await site.later(99)
+    assert (await site.get("/kept")).body == b"body 1"
+    await site.later(2)
+    assert (await site.get("/kept")).body == b"body 1"
+    await site.later(99)
+    assert (await site.get("/kept")).body == b"body 1"
+    assert site.asked == 2
+    for fields in ({"cache-control": "no-store"}, {"cache-control": "no-cache"}, {"cache-control": "max-age=0"}):
+        other = Site(fields, ttl=lifetimes.get)
+        assert [(await other.get("/kept")).body for _ in range(2)] == [b"body 1", b"body 2"]
+    for status in (201, 403, 500):
+        other = Site(Response({}, status=status), ttl=lifetimes.get)
+        assert [(await other.get("/kept")).body for _ in range(2)] == [b"body 1", b"body 2"]
+    other = Site({}, ttl=lifetimes.get)
+    assert [(await other.get("/other")).body for _ in range(2)] == [b"body 1", b"body 2"]
+
+
 async def test_heuristics_only_if_asked_for() -> None:
     """4.2.2: a tenth of the time since it was last modified, a day at most, and not with a status that says nothing."""
     site = Site({"last-modified": -1000.0, "date": 0.0}, heuristic=0.1)
