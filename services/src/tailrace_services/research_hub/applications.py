@@ -36,9 +36,11 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    shared = [secret.get_secret_value().encode() for secret in load_settings().http.cursor_secrets]
+    settings = load_settings()
+    shared = [secret.get_secret_value().encode() for secret in settings.http.cursor_secrets]
     return create_baseline_app(
         url or database_url(SERVICE, baseline=True),
         clock=service_clock(services.fixed_now),
         cursors=Cursors(shared) if shared else None,
+        outbound=settings.outbound,
     )

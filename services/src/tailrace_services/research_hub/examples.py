@@ -9,9 +9,11 @@ __all__ = ["examples"]
 
 
 def examples(address: str, seed: int) -> list[str]:
-    """Read published cards, and one's own with the key that follows from the ``seed``."""
+    """Read published cards, and one's own and one's tokens with the key that follows from the ``seed``."""
     key = api_key(seed, ADMINISTRATOR)
     return [
         f"curl '{address}/api/cards?limit=5'",
         f"curl -H 'X-API-Key: {key}' '{address}/api/cards/mine?total=exact'",
+        f"curl -H 'X-API-Key: {key}' '{address}/api/tokens?limit=5'",
+        f"curl '{address}/health/performance'",
     ]

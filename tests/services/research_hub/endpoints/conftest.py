@@ -96,7 +96,7 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
     async def start(name: str, *, at: str | None = None, **more: Any) -> AsyncIterator[Service]:
         url, clock = at or new_database(name), FrozenClock(NOW)
         if name == "baseline":
-            app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]))
+            app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]), **more)
         else:
             http = HttpSettings(cursor_secrets=[SecretStr(SECRET)])
             app = create_app(Settings(database_url=SecretStr(url), http=http, **more), clock=clock)

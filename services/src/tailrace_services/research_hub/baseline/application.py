@@ -12,17 +12,21 @@ from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
 from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
 from tailrace.fastapi import install_error_handlers
+from tailrace.settings import OutboundSettings
 from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.health import build_health_routes
 from tailrace_services.research_hub.api.routes import Surroundings, build_routes
+from tailrace_services.research_hub.api.scrape import build_scrape_routes
 from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.baseline.hub import BaselineHub
 
 __all__ = ["create_baseline_app"]
 
 
-def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | None = None) -> FastAPI:
+def create_baseline_app(
+    database_url: str, *, clock: Clock, cursors: Cursors | None = None, outbound: OutboundSettings | None = None
+) -> FastAPI:
     """The service as it was, on any database that has the service's tables.
 
     Of Tailrace it has request ids and the shape of errors, so that both can be asked in the same way.
@@ -31,8 +35,9 @@ def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | N
         database_url: ``postgresql://...``.
         clock: the service's time.
         cursors: sign the pages of lists; by default with a secret of this process's own.
+        outbound: what may be asked of others, and within which bounds.
     """
-    hub = BaselineHub(database_url)
+    hub = BaselineHub(database_url, outbound)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,4 +55,5 @@ def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | N
     app.include_router(build_routes(hub, around))
     app.include_router(build_token_routes(hub, around))
     app.include_router(build_health_routes(hub.health, around))
+    app.include_router(build_scrape_routes(hub.collector, around))
     return app

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from tailrace.fastapi import Listing, RequestedPage
+from tailrace.settings import OutboundSettings
 from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.research_hub.api.callers import find_key
 from tailrace_services.research_hub.api.schemas import CardView, NewCard
 from tailrace_services.research_hub.baseline import cards, tokens
 from tailrace_services.research_hub.baseline.health import BaselineHealth
+from tailrace_services.research_hub.baseline.scraping import BaselineCollector
 from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
 from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
 
@@ -23,19 +25,23 @@ class BaselineHub:
 
     Args:
         database_url: of the database.
+        outbound: what may be asked of others.
 
     Attributes:
         accounts: of those who may ask.
         health: how it is.
+        collector: collects posts.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, outbound: OutboundSettings | None = None) -> None:
         self._sessions = Sessions(database_url)
+        self.collector = BaselineCollector(self._sessions, outbound or OutboundSettings())
         self.health = BaselineHealth(self._sessions)
         self.accounts = PlainAccounts(self._sessions, find_key)
 
     async def aclose(self) -> None:
         """Close every connection."""
+        await self.collector.aclose()
         await self._sessions.aclose()
 
     async def cards(self, page: RequestedPage) -> Listing[Any]:

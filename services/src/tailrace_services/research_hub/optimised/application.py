@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.health import build_health_routes
 from tailrace_services.research_hub.api.routes import Surroundings, build_routes
+from tailrace_services.research_hub.api.scrape import build_scrape_routes
 from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
 from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
@@ -42,7 +44,15 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
         clock: the service's time. Tailrace itself always goes by the machine's.
         observer: receives Tailrace's events.
     """
-    app = new_application("Research Hub")
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await hub.aclose()
+
+    app = new_application("Research Hub", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer)
     hub = OptimisedHub(tailrace)
     callers = Callers(hub.accounts, clock)
@@ -55,4 +65,5 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
     app.include_router(build_routes(hub, around))
     app.include_router(build_token_routes(hub, around))
     app.include_router(build_health_routes(hub.health, around))
+    app.include_router(build_scrape_routes(hub.collector, around))
     return app

@@ -17,6 +17,7 @@ from tailrace_services.research_hub.api.callers import find_key
 from tailrace_services.research_hub.api.schemas import CardView, NewCard
 from tailrace_services.research_hub.optimised import cards, tokens
 from tailrace_services.research_hub.optimised.health import OptimisedHealth
+from tailrace_services.research_hub.optimised.scraping import OptimisedCollector
 from tailrace_services.research_hub.optimised.watches import key_tags
 from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
 from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
@@ -33,12 +34,18 @@ class OptimisedHub:
     Attributes:
         accounts: of those who may ask.
         health: how it is.
+        collector: collects posts.
     """
 
     def __init__(self, tailrace: Tailrace) -> None:
         self._tailrace = tailrace
+        self.collector = OptimisedCollector(tailrace)
         self.health = OptimisedHealth(tailrace)
         self.accounts = CachedAccounts(tailrace, "research-hub", find_key, key_tags)
+
+    async def aclose(self) -> None:
+        """Close what is its own; the rest is its ``Tailrace``'s."""
+        await self.collector.aclose()
 
     @property
     def _database(self) -> Database:

@@ -1,0 +1,1 @@
+"""From a URL that somebody names to posts: asked past the guard, read without trust, whatever answers."""
