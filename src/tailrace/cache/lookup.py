@@ -15,10 +15,11 @@ from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import LONGEST_DRAW, Phase, phase
 from tailrace.cache.entry import decode
 from tailrace.cache.explain import Explanation, explain
+from tailrace.cache.fill import answer_of
 from tailrace.cache.keyspace import Keyspace
 from tailrace.cache.policy import Answer, CachePolicy
 from tailrace.clock import Clock
-from tailrace.core.freshness import STAMP_BYTES
+from tailrace.core.freshness import STAMP_BYTES, current
 from tailrace.errors import StoreUnavailableError
 from tailrace.stores import Store
 
@@ -117,13 +118,40 @@ class Lookup:
             self._used(self.key)
         return data
 
+    async def find(self) -> Answer | None:
+        """``peek``, and where this process does not hold all of it the store is asked. Nothing is computed.
+
+        Cost: one round trip at most.
+        """
+        data = self.peek()
+        if data is not None:
+            return self.answer(data)
+        prefix = self._keyspace.prefix(database=bool(self.tags))
+        if prefix is None or self.refusal() is not None:
+            return None
+        names = self._named(prefix)
+        if self._store.peek(names) is not None:
+            return None  # it is all held here, and not fresh
+        try:
+            found = await self._store.get(names)
+        except StoreUnavailableError:
+            return None
+        entry, now = decode(found[0]), self._clock.now()
+        if entry is None or not current(entry.stamps, found[1:]) or not self._is_fresh(found[0], now):
+            return None
+        return answer_of(entry, "hit", now)
+
+    def refusal(self) -> str | None:
+        """Why the cache must not be used for this answer just now, None when it may."""
+        return self._refusal(current_reads.get(), self.tags) if self.tags else None
+
     def answer(self, data: bytes) -> Answer:
         """What ``peek`` gave just now, as an answer."""
         return Answer(data[self.start :], "hit", self.created_at, self.age, self.ttl)
 
     async def explain(self) -> Explanation:
         """What a look-up would find now, and why. One round trip at most; nothing is computed or changed."""
-        refusal = self._refusal(current_reads.get(), self.tags) if self.tags else None
+        refusal = self.refusal()
         prefix = self._keyspace.prefix(database=bool(self.tags))
         found: Sequence[bytes | None] | None = None
         held_here = False
@@ -160,6 +188,6 @@ class Lookup:
         self._surely_fresh_until = entry.created_at + entry.ttl - earliest
         return True
 
-    def _is_fresh(self, data: bytes, now: float) -> bool:
+    def _is_fresh(self, data: bytes | None, now: float) -> bool:
         entry = decode(data)
         return entry is not None and phase(entry, self.policy, now, 1.0 - random.random()) is Phase.FRESH  # noqa: S311

@@ -1,7 +1,11 @@
-"""Answers by meaning: vectors of texts, made in this process without downloads.
+"""Answers by meaning: vectors of texts, made in this process without downloads, and search by them.
 
 - `Embedder`: texts to unit vectors, beside the event loop.
 - `MiniLm`: the model it runs by default, all-MiniLM-L6-v2.
+- `HybridSearch`: search by words and by meaning in a table, declared beside it.
+- `Retriever`: asks it. `embed_texts`: gives vectors to texts that have none.
+- `SemanticCache`: answers kept by what was asked, in a `Scope`, rather than by how it was put.
+- `best_sentences`: an answer made of the sources' own sentences.
 
 Names are imported when first used; what they need is installed by the extra ``semantic``.
 """
@@ -12,16 +16,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tailrace.semantic.cache import SemanticAnswer as SemanticAnswer
+    from tailrace.semantic.cache import SemanticCache as SemanticCache
+    from tailrace.semantic.cache import SemanticExplanation as SemanticExplanation
+    from tailrace.semantic.cache import SemanticStatistics as SemanticStatistics
     from tailrace.semantic.embedder import Embedder as Embedder
     from tailrace.semantic.embedder import Model as Model
     from tailrace.semantic.embedder import Vector as Vector
+    from tailrace.semantic.extract import Quote as Quote
+    from tailrace.semantic.extract import best_sentences as best_sentences
+    from tailrace.semantic.hybrid import HybridSearch as HybridSearch
     from tailrace.semantic.minilm import MiniLm as MiniLm
+    from tailrace.semantic.retriever import EmbeddingProgress as EmbeddingProgress
+    from tailrace.semantic.retriever import Found as Found
+    from tailrace.semantic.retriever import Retriever as Retriever
+    from tailrace.semantic.retriever import embed_texts as embed_texts
+    from tailrace.semantic.scope import Scope as Scope
 
 _HOME = {
     "Embedder": "embedder",
+    "EmbeddingProgress": "retriever",
+    "Found": "retriever",
+    "HybridSearch": "hybrid",
     "MiniLm": "minilm",
     "Model": "embedder",
+    "Quote": "extract",
+    "Retriever": "retriever",
+    "Scope": "scope",
+    "SemanticAnswer": "cache",
+    "SemanticCache": "cache",
+    "SemanticExplanation": "cache",
+    "SemanticStatistics": "cache",
     "Vector": "embedder",
+    "best_sentences": "extract",
+    "embed_texts": "retriever",
 }
 
 __all__ = list(_HOME)

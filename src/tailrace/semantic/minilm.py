@@ -69,7 +69,7 @@ class MiniLm:
 def _tokenizer() -> Any:
     """BERT's uncased WordPiece."""
     tokenizers = require("tokenizers", EXTRA)
-    words = files(__package__).joinpath("vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    words = files("tailrace.semantic").joinpath("vocabulary.txt").read_text(encoding="utf-8").split("\n")
     vocabulary = {word: number for number, word in enumerate(words) if word}
     made = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
     made.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)

@@ -144,3 +144,32 @@ async def test_query_cache(database_url: str) -> None:
             assert (process.sent(), again) == (0, before)
             await buy(amount)
             assert (await names["totals"](process.database))[1] == before[0][1] + amount
+
+
+async def test_semantic_answers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's service answers from its notes, from the cache when it is asked otherwise, and anew after a write."""
+    monkeypatch.setenv("TAILRACE_DATABASE_URL", database_url)
+    names = run("semantic-answers.md")
+    database = Database(database_url)
+    async with database.engine.begin() as connection:
+        await connection.execute(text("CREATE EXTENSION vector"))
+        await connection.run_sync(names["metadata"].create_all)
+    await apply(database_url, names["OBJECTS"])
+
+    async def outcome(question: str) -> tuple[str, list[str]]:
+        reply = await ask(names["app"], "/ask", query_string=f"q={question}".replace(" ", "+").encode())
+        return reply.headers[b"semantic-cache"].decode(), json.loads(reply.body)
+
+    await names["embedder"].model()
+    async with names["tailrace"].running():
+        assert await names["tailrace"].freshness.fence()
+        assert await outcome("Why do cats purr?") == ("miss", [])
+        async with database.engine.begin() as connection:
+            await connection.execute(insert(names["notes"]), [{"id": 1, "body": "Cats purr because they are content."}])
+        assert await names["tailrace"].freshness.fence()
+        said = ["Cats purr because they are content."]
+        assert await outcome("Why do cats purr?") == ("miss", said)
+        assert await outcome("why do cats purr") == ("exact", said)
+        assert await outcome("hello, why does a cat purr please") == ("similar", said)
+    await names["embedder"].aclose()
+    await database.aclose()

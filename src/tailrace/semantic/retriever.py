@@ -1,0 +1,137 @@
+"""Asking a table whose search was declared, and giving its texts their vectors. Touches: the database, the embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tailrace.db import Database
+from tailrace.semantic.embedder import Embedder, Vector
+from tailrace.semantic.hybrid import CANDIDATES, HybridSearch
+from tailrace.semantic.wording import folded
+
+__all__ = ["EmbeddingProgress", "Found", "Retriever", "embed_texts"]
+
+LONGEST_QUESTION = 2_000
+"""Characters of a question that are read."""
+BATCH = 16
+"""Texts that are embedded in one transaction: a tenth of a second in which nobody else can change them."""
+# As many candidates as the statement wants, and further ones where a tenant's are rare among the nearest.
+SCAN = text(
+    f"SELECT set_config('hnsw.ef_search', '{CANDIDATES}', true), "
+    "set_config('hnsw.iterative_scan', 'relaxed_order', true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A text that was found.
+
+    Attributes:
+        key: its primary key.
+        score: of the fusion; larger is better, and means nothing beyond the order.
+        by_words, by_meaning: its places in the two lists, from 1; None where it is not among their first.
+        columns: what was asked for of its row.
+    """
+
+    key: Any
+    score: float
+    by_words: int | None
+    by_meaning: int | None
+    columns: Mapping[str, Any]
+
+
+class Retriever:
+    """Searches one table.
+
+    Args:
+        columns: what is returned of the rows that are found.
+    """
+
+    def __init__(
+        self, database: Database, search: HybridSearch, embedder: Embedder, *, columns: Sequence[str] = ()
+    ) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._columns = tuple(columns)
+        self._statement = text(search.statement(self._columns))
+        self._with_tenant = search.tenant is not None
+
+    async def search(self, question: str, *, limit: int = 10, tenant: Any = None) -> list[Found]:
+        """The texts that answer best, the best first. A new text is found by its words at once, by its meaning later.
+
+        Args:
+            tenant: whose texts; needed exactly where the search declares tenants.
+
+        Raises:
+            ValueError: a tenant is missing, or none was declared.
+            DatabaseError: one of its kinds.
+            OverloadedError: too many questions wait to be embedded.
+
+        Cost: an embedding and three round trips.
+        """
+        if (tenant is not None) != self._with_tenant:
+            raise ValueError("a tenant must be named where the search declares tenants, and only there")
+        # What PostgreSQL has no text for, NUL and lone surrogates, no text there has either.
+        question = question[:LONGEST_QUESTION].replace("\x00", " ").encode("utf-8", "replace").decode()
+        vector = await self._embedder.embed(folded(question))
+        asked = {"question": question, "vector": _as_text(vector), "limit": limit}
+        if self._with_tenant:
+            asked["tenant"] = tenant
+        async with self._database.session() as session:
+            await session.execute(SCAN)
+            rows = (await session.execute(self._statement, asked)).all()
+        return [Found(row[0], row[1], row[2], row[3], dict(zip(self._columns, row[4:], strict=True))) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingProgress:
+    """How far embedding is: texts that have got their vector so far, and those that still wait."""
+
+    done: int
+    waiting: int
+
+
+async def embed_texts(
+    database: Database,
+    search: HybridSearch,
+    embedder: Embedder,
+    *,
+    progress: Callable[[EmbeddingProgress], None] | None = None,
+) -> int:
+    """Give a vector to every text that has none, and return how many that was.
+
+    Each batch is a transaction of its own that holds its texts' rows: what is killed or cancelled has lost a batch, and
+    is simply run again; several that run at the same time share the work.
+
+    Raises:
+        DatabaseError: one of its kinds.
+
+    Cost: some 7 ms of a thread for a text of 64 tokens.
+    """
+    choose, store = text(search.unembedded()), text(search.embedded())
+
+    async def step(session: AsyncSession) -> int:
+        rows = (await session.execute(choose, {"limit": BATCH})).all()
+        if rows:
+            vectors = await embedder.embed_many([row.text for row in rows])
+            asked = {"keys": [str(row.key) for row in rows], "vectors": [_as_text(vector) for vector in vectors]}
+            await session.execute(store, asked)
+        return len(rows)
+
+    done = 0
+    waiting = (await database.fetch(text(search.waiting())))[0][0] if progress else 0
+    while embedded := await database.run(step, idempotent=True):
+        done += embedded
+        if progress is not None:
+            progress(EmbeddingProgress(done, max(0, waiting - done)))
+    return done
+
+
+def _as_text(vector: Vector) -> str:
+    """The form in which pgvector reads it."""
+    return "[" + ",".join([f"{number:.6g}" for number in vector.tolist()]) + "]"
