@@ -1,4 +1,4 @@
-"""``tailrace-services research-hub``: migrate, generate, status, reconcile. Touches: terminal, databases.
+"""``tailrace-services research-hub``: migrate, generate, status, reconcile, embed. Touches: terminal, databases.
 
 Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage; 3 tokens do not add up.
 """
@@ -21,6 +21,7 @@ from tailrace_services.data.command_line import (
 )
 from tailrace_services.data.commands import data_commands
 from tailrace_services.research_hub.data import DATA
+from tailrace_services.research_hub.embedding import add_embed
 from tailrace_services.research_hub.tokens.reconciliation import Reconciliation, reconcile
 
 __all__ = ["app"]
@@ -28,6 +29,7 @@ __all__ = ["app"]
 DISAGREES = 3
 
 app = data_commands(DATA)
+add_embed(app)
 
 
 @app.command("reconcile")

@@ -13,6 +13,7 @@ def examples(address: str, seed: int) -> list[str]:
     key = api_key(seed, ADMINISTRATOR)
     return [
         f"curl '{address}/api/cards?limit=5'",
+        f"curl --get '{address}/query/rag' --data-urlencode 'q=What do people say about training for a marathon?'",
         f"curl -H 'X-API-Key: {key}' '{address}/api/cards/mine?total=exact'",
         f"curl -H 'X-API-Key: {key}' '{address}/api/tokens?limit=5'",
         f"curl '{address}/health/performance'",

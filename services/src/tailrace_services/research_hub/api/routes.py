@@ -24,7 +24,7 @@ from tailrace_services.research_hub.api.hub import Hub
 from tailrace_services.research_hub.api.schemas import CardView, NewCard, Token
 from tailrace_services.research_hub.keys import KEYS
 
-__all__ = ["Mark", "Surroundings", "build_routes", "failures", "unmarked"]
+__all__ = ["JSON", "Mark", "Surroundings", "build_routes", "failures", "unmarked"]
 
 Endpoint = Callable[..., Any]
 Mark = Callable[[str, Endpoint], Endpoint]

@@ -13,12 +13,15 @@ from tailrace_services.identity.tokens import TOKEN_TTL
 __all__ = [
     "AttributionShare",
     "AuthorName",
+    "Body",
     "CardContent",
     "CardView",
     "NewAttribution",
     "NewCard",
+    "RequestBody",
     "Token",
     "UserName",
+    "printable",
 ]
 
 LARGEST_ID = 2**63 - 1
@@ -89,7 +92,8 @@ class Token(Body):
     expires_in: int = TOKEN_TTL
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """``value``, which PostgreSQL can keep; ``ValueError`` for what it cannot."""
     if "\x00" in value:
         raise ValueError("must not contain NUL characters")
     return value
@@ -115,8 +119,8 @@ class NewCard(RequestBody):
     """``POST /api/cards``."""
 
     content_id: Id
-    title: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_printable)]
-    body: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_printable)]
+    title: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(printable)]
+    body: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(printable)]
     publish: Annotated[bool, Field(description="Show it to everybody at once; otherwise it stays a draft.")] = True
     attributions: Annotated[
         tuple[NewAttribution, ...],

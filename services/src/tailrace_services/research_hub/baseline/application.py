@@ -16,10 +16,12 @@ from tailrace.settings import OutboundSettings
 from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.health import build_health_routes
+from tailrace_services.research_hub.api.research import research_routes
 from tailrace_services.research_hub.api.routes import Surroundings, build_routes
 from tailrace_services.research_hub.api.scrape import build_scrape_routes
 from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.baseline.hub import BaselineHub
+from tailrace_services.research_hub.baseline.research import BaselineResearcher
 
 __all__ = ["create_baseline_app"]
 
@@ -38,6 +40,7 @@ def create_baseline_app(
         outbound: what may be asked of others, and within which bounds.
     """
     hub = BaselineHub(database_url, outbound)
+    researcher = BaselineResearcher(database_url)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -45,6 +48,7 @@ def create_baseline_app(
             yield
         finally:
             await hub.aclose()
+            await researcher.aclose()
 
     app = new_application("Research Hub, as it was", lifespan)
     install_error_handlers(app, ProblemDetailsMiddleware(app))
@@ -56,4 +60,5 @@ def create_baseline_app(
     app.include_router(build_token_routes(hub, around))
     app.include_router(build_health_routes(hub.health, around))
     app.include_router(build_scrape_routes(hub.collector, around))
+    app.include_router(research_routes(researcher))
     return app

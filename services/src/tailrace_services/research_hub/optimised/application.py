@@ -11,15 +11,18 @@ from fastapi import FastAPI
 from tailrace.clock import Clock
 from tailrace.events import Observer
 from tailrace.fastapi import Tailrace, cached
+from tailrace.semantic import Embedder
 from tailrace.settings import Settings
 from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.health import build_health_routes
+from tailrace_services.research_hub.api.research import research_routes
 from tailrace_services.research_hub.api.routes import Surroundings, build_routes
 from tailrace_services.research_hub.api.scrape import build_scrape_routes
 from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
 from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
+from tailrace_services.research_hub.optimised.research import OptimisedResearcher
 
 __all__ = ["create_app", "with_defaults"]
 
@@ -44,6 +47,7 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
         clock: the service's time. Tailrace itself always goes by the machine's.
         observer: receives Tailrace's events.
     """
+    embedder = Embedder()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -51,6 +55,7 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
             yield
         finally:
             await hub.aclose()
+            await embedder.aclose()
 
     app = new_application("Research Hub", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer)
@@ -66,4 +71,5 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
     app.include_router(build_token_routes(hub, around))
     app.include_router(build_health_routes(hub.health, around))
     app.include_router(build_scrape_routes(hub.collector, around))
+    app.include_router(research_routes(OptimisedResearcher(tailrace, embedder), mark=mark))
     return app

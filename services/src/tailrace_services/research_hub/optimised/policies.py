@@ -42,4 +42,7 @@ def policies(callers: Callers) -> Mapping[str, RoutePolicy]:
             statuses=OK_ONLY,
             name="tokens",
         ),
+        "research": RoutePolicy(
+            60.0, shared=True, depends_on=watches.post_tags(), query=("q", "limit"), statuses=OK_ONLY, name="research"
+        ),
     }

@@ -13,7 +13,7 @@ from tailrace_services.research_hub.model import (
     User,
 )
 
-__all__ = ["WATCHES", "balance_tag", "card_tags", "key_tags", "own_card_tags"]
+__all__ = ["WATCHES", "balance_tag", "card_tags", "key_tags", "own_card_tags", "post_tags"]
 
 WATCHES = (
     Watch(ApiKey, key="id"),
@@ -46,3 +46,8 @@ def own_card_tags(user_id: str) -> tuple[str, ...]:
 def balance_tag(user_id: str) -> str:
     """What a user's tokens depend on: whatever moves some changes the balances of both."""
     return tag("token_balances", "user_id", user_id)
+
+
+def post_tags() -> tuple[str, ...]:
+    """What answers about all posts depend on."""
+    return (tag("contents"),)
