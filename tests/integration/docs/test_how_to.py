@@ -170,6 +170,6 @@ async def test_semantic_answers(database_url: str, monkeypatch: pytest.MonkeyPat
         said = ["Cats purr because they are content."]
         assert await outcome("Why do cats purr?") == ("miss", said)
         assert await outcome("why do cats purr") == ("exact", said)
-        assert await outcome("hello, why does a cat purr please") == ("similar", said)
+        assert await outcome("Why does a cat purr?") == ("similar", said)
     await names["embedder"].aclose()
     await database.aclose()
