@@ -7,7 +7,7 @@ from random import Random
 
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove import conditions, goals
-from tailrace_services.prove.databases import Databases
+from tailrace_services.prove.databases import Databases, mark_written
 from tailrace_services.prove.phases import COMMON, Effort, Proving, Told
 from tailrace_services.prove.report import Proof
 from tailrace_services.prove.stage import stage
@@ -17,6 +17,8 @@ __all__ = ["phases", "prove", "prove_growth"]
 
 LAST = "crowd"
 """What disturbs most."""
+WRITING = frozenset({"mix", "writes"})
+"""What writes by itself, and not only where asking does."""
 
 
 def phases(subject: Subject) -> list[str]:
@@ -40,11 +42,13 @@ async def prove(
     Raises:
         ServerFailedError: a server does not start.
     """
+    chosen = [phase for phase in phases(subject) if only is None or phase in only]
+    if soak_seconds or not WRITING.isdisjoint(chosen) or any(endpoint.stores for endpoint in subject.endpoints):
+        await mark_written(subject, databases)
     async with stage(subject, databases, valkey_url) as running:
         work = Proving(running, scale, effort or Effort(), told)
-        for phase in phases(subject):
-            if only is None or phase in only:
-                await work.run(phase)
+        for phase in chosen:
+            await work.run(phase)
         if soak_seconds:
             await work.soak(soak_seconds)
         return work.proof()

@@ -17,7 +17,7 @@ import asyncpg
 
 from tailrace.stores import ValkeyStore
 from tailrace.verify.client import Connections
-from tailrace_services.prove.databases import Databases, mark_written
+from tailrace_services.prove.databases import Databases
 from tailrace_services.prove.processes import ServerProcess
 from tailrace_services.prove.simulation import Simulation, simulation
 from tailrace_services.prove.site import Site
@@ -54,7 +54,6 @@ async def stage(subject: Subject, databases: Databases, valkey_url: str) -> Asyn
         ServerFailedError: one does not start.
     """
     namespace = f"prove-{os.getpid()}"
-    await mark_written(subject, databases)
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-prove-")))
         variables = environment(databases.server_url, valkey_url, databases.now.isoformat(), namespace)
