@@ -41,7 +41,8 @@ def fields_for_origin(
     forwards = forwards_left(method, fields)
     if forwards is not None:
         left_out |= {b"max-forwards"}
-    passed = [header for header in headers if header[0] not in left_out]
+    # Blanks around a value are none of it (RFC 9110 section 5.5); some servers hand them on.
+    passed = [(name, value.strip(b" \t")) for name, value in headers if name not in left_out]
     passed.append((b"via", _appended(fields.get(b"via"), VIA)))
     if forwards is not None:
         passed.append((b"max-forwards", b"%d" % (forwards - 1)))

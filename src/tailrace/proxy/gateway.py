@@ -71,7 +71,7 @@ class Gateway:
             fields_for_origin(
                 scope["method"], scope["headers"], fields, scope.get("scheme", "http"), client[0] if client else None
             ),
-            host=None if self._own_host else fields.get(b"host"),
+            host=None if self._own_host else fields.get(b"host", b"").strip(b" \t"),
             body=_pieces(receive, exchange) if has_body(fields) else None,
             expects=expects_continue(fields),
             left=lambda: _left(receive, exchange),

@@ -16,6 +16,10 @@ __all__ = ["listen", "server_of"]
 
 BACKLOG = 2048
 
+KEEP_ALIVE = 75
+"""Seconds for which a client's idle connection is kept: longer than most clients keep theirs, so that none is closed
+under a request that is on its way."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket on which clients can ask from now on.
@@ -42,6 +46,7 @@ def server_of(proxy: CacheProxy, *, drain: float) -> Any:
         http="httptools",
         ws="none",
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
         lifespan="on",
         log_level="warning",
         access_log=False,

@@ -6,6 +6,7 @@ Time limits are not kept here: the caller cancels.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import cast
 
@@ -32,9 +33,10 @@ class Connection(asyncio.Protocol):
     Attributes:
         closed: it carries nothing any more.
         idle_since: the event loop's time at the end of the last exchange.
+        keep_for: seconds from then on for which the server keeps it; nothing is known of that.
     """
 
-    __slots__ = ("_answer", "_loop", "_reader", "_transport", "closed", "idle_since")
+    __slots__ = ("_answer", "_loop", "_reader", "_transport", "closed", "idle_since", "keep_for")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[None] | None = None
         self.closed = False
         self.idle_since = self._loop.time()
+        self.keep_for = math.inf
 
     async def exchange(self, request: bytes, reader: ResponseReader) -> None:
         """Send ``request`` and return when ``reader`` has taken in the whole response.

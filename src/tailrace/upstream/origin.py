@@ -26,6 +26,9 @@ from tailrace.upstream.stream_connection import StreamConnection, connect_stream
 
 __all__ = ["Origin", "PassedRequest", "PassedResponse"]
 
+SURELY_OPEN = 1.0
+"""Seconds after its last use for which no server closes a connection: what cannot be sent again goes over no other."""
+
 CONTINUE_TIMEOUT = 1.0
 """Seconds to wait for a 100 before the body is sent all the same (RFC 9110 section 10.1.1)."""
 
@@ -102,13 +105,14 @@ class Origin:
         except ValueError as error:
             raise UpstreamError("the request has a header or target that cannot be sent") from error
         response = None
-        connection = self._pool.take()
+        repeatable = not body and request.method in IDEMPOTENT
+        connection = self._pool.take() if repeatable else self._pool.take(SURELY_OPEN)
         if connection is not None:
             response = self._response(connection, request, len(framing) > 1)
             try:
                 await response.begin(head)
             except GatewayError:
-                if response.began or body or request.method not in IDEMPOTENT:
+                if response.began or not repeatable:
                     raise
                 response = None  # closed while the request was on its way, as an idle connection may be at any time
         if response is None:

@@ -23,10 +23,17 @@ call that finds out goes out again on a new connection."""
 
 
 class Pooled(Protocol):
-    """A connection. ``closed``: it carries nothing any more; ``idle_since``: the loop's time when it was used last."""
+    """A connection.
+
+    Attributes:
+        closed: it carries nothing any more.
+        idle_since: the loop's time when it was used last.
+        keep_for: seconds from then on for which the other side keeps it, as far as that is known.
+    """
 
     closed: bool
     idle_since: float
+    keep_for: float
 
     def close(self) -> None: ...
 
@@ -73,20 +80,21 @@ class Pool(Generic[C]):
         """How many are kept open and unused."""
         return len(self._idle)
 
-    def take(self) -> C | None:
-        """The idle connection used last.
+    def take(self, longest_idle: float = KEEP_ALIVE) -> C | None:
+        """The idle connection used last, if that was not longer ago than ``longest_idle`` seconds.
 
         Raises:
             UpstreamError: the pool is closed.
         """
         if self._closed:
             raise UpstreamError(f"{self._name}: the client is closed")
-        oldest = asyncio.get_running_loop().time() - KEEP_ALIVE
+        now = asyncio.get_running_loop().time()
         while self._idle:
-            connection = self._idle.pop()
-            if not connection.closed and connection.idle_since >= oldest:
-                return connection
-            connection.close()
+            connection = self._idle[-1]
+            idle = now - connection.idle_since
+            if not connection.closed and idle <= min(connection.keep_for, KEEP_ALIVE):
+                return self._idle.pop() if idle <= longest_idle else None
+            self._idle.pop().close()
         return None
 
     async def connect(self) -> C:
@@ -111,8 +119,8 @@ class Pool(Generic[C]):
             connection.close()
             return
         self._idle.append(connection)
-        oldest = connection.idle_since - KEEP_ALIVE
-        while self._idle[0].closed or self._idle[0].idle_since < oldest:  # the longest unused stand first
+        now = connection.idle_since
+        while self._idle[0].closed or self._idle[0].idle_since + KEEP_ALIVE < now:  # the longest unused stand first
             self._idle.popleft().close()
 
     async def aclose(self) -> None:

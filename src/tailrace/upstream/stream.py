@@ -1,10 +1,13 @@
 """One response on its way through: its head first, then its body piece by piece. Pure; ``llhttp`` does the parsing.
 
-**Source:** RFC 9112 sections 6 (bodies) and 7 (chunks, trailers); RFC 9110 section 15 (statuses).
+**Source:** RFC 9112 sections 6 (bodies) and 7 (chunks, trailers); RFC 9110 section 15 (statuses);
+RFC 2068 section 19.7.1.1 (Keep-Alive).
 """
 
 from __future__ import annotations
 
+import math
+import re
 from types import ModuleType
 
 from tailrace.upstream.http1 import LARGEST_HEAD, MalformedResponseError, ResponseFraming
@@ -12,6 +15,7 @@ from tailrace.upstream.http1 import LARGEST_HEAD, MalformedResponseError, Respon
 __all__ = ["StreamReader"]
 
 _CONTINUE = 100
+_KEPT = re.compile(rb"timeout=(\d{1,9})", re.IGNORECASE)
 
 
 class StreamReader(ResponseFraming):
@@ -20,11 +24,12 @@ class StreamReader(ResponseFraming):
     Attributes:
         continued: a 100 has come: the request's body is wanted.
         headed: the head is there: ``status`` and ``pairs``.
+        keep_for: seconds for which the server keeps the connection behind it (``Keep-Alive``), less one for the way.
         held: bytes of the body that nobody has taken yet.
         trailers: fields behind the body.
     """
 
-    __slots__ = ("_pieces", "_silent", "continued", "headed", "held", "trailers")
+    __slots__ = ("_pieces", "_silent", "continued", "headed", "held", "keep_for", "trailers")
 
     def __init__(self, parsing: ModuleType, *, method: str) -> None:
         super().__init__(parsing, method=method)
@@ -32,6 +37,7 @@ class StreamReader(ResponseFraming):
         self._silent = 0
         self.continued = self.headed = False
         self.held = 0
+        self.keep_for = math.inf
         self.trailers: list[tuple[bytes, bytes]] = []
 
     def feed(self, data: bytes) -> bool:
@@ -60,6 +66,10 @@ class StreamReader(ResponseFraming):
         codings = [value.lower() for name, value in self.pairs if name.lower() == b"transfer-encoding"]
         if codings not in ([], [b"chunked"]):
             raise MalformedResponseError("a transfer coding that was not asked for")
+        for name, value in self.pairs:
+            hint = _KEPT.search(value) if name.lower() == b"keep-alive" else None
+            if hint is not None:
+                self.keep_for = int(hint[1]) - 1.0
         self.headed = True
         self._silent = 0
 

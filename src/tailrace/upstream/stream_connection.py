@@ -6,6 +6,7 @@ Reading pauses while nobody takes what came, and writing waits for the other sid
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import cast
 
@@ -36,6 +37,7 @@ class StreamConnection(asyncio.Protocol):
         continued: set when a 100 has come, or the response, or the end.
         closed: it carries nothing any more.
         idle_since: the event loop's time at the end of the last exchange.
+        keep_for: seconds from then on for which the server keeps it, as it said itself.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class StreamConnection(asyncio.Protocol):
         self.continued = asyncio.Event()
         self.closed = False
         self.idle_since = self._loop.time()
+        self.keep_for = math.inf
 
     def begin(self, reader: StreamReader) -> None:
         """Carry another exchange."""
@@ -58,6 +61,8 @@ class StreamConnection(asyncio.Protocol):
 
     def end(self) -> bool:
         """The exchange is over; True if another one may follow."""
+        if self._reader is not None:
+            self.keep_for = self._reader.keep_for
         self._reader = None
         self.idle_since = self._loop.time()
         assert self._transport is not None

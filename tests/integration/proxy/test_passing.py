@@ -56,6 +56,13 @@ async def test_a_request_passes_as_it_is() -> None:
         assert proxy.origin.asked[1].line.startswith("M-SEARCH ")
 
 
+async def test_blanks_around_values_do_not_count() -> None:
+    """RFC 9110 5.5: they are neither an error nor part of the value."""
+    async with between(fine) as proxy:
+        assert (await proxy.ask(request("/", "X-Name:  a b \t ", "X-Empty:   "))).status == 200
+        assert (proxy.origin.asked[0].values("x-name"), proxy.origin.asked[0].values("x-empty")) == (["a b"], [""])
+
+
 async def test_host_is_rewritten_by_option() -> None:
     """The origin's own name, for virtual hosts that know no other."""
     async with between(fine, own_host=True) as proxy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import httptools
 import pytest
 from hypothesis import given
@@ -86,6 +88,18 @@ def test_words_without_content_are_bounded(endless: bytes) -> None:
 def feed_often(reader: StreamReader, data: bytes) -> None:
     for _ in range(10_000):
         reader.feed(data)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("timeout=5", 4.0), ("max=100, Timeout=60", 59.0), ("nonsense", math.inf), ("timeout=x", math.inf)],
+)
+def test_how_long_the_server_keeps_the_connection(said: str, seconds: float) -> None:
+    """As it says itself, less a second for what is on its way."""
+    reader = StreamReader(httptools, method="GET")
+    reader.feed(f"HTTP/1.1 200 OK\r\nKeep-Alive: {said}\r\nContent-Length: 0\r\n\r\n".encode())
+    assert reader.whole
+    assert reader.keep_for == seconds
 
 
 def test_a_body_of_many_small_chunks_is_not_words_without_content() -> None:
