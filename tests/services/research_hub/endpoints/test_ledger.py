@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.dialects import postgresql
 from tests.services.commands import run
-from tests.services.research_hub.endpoints.conftest import Service, StartService
+from tests.services.research_hub.endpoints.conftest import NOW, Service, StartService
 
+from tailrace.core.cursor import Position
+from tailrace.db.keyset import page_statement
 from tailrace.schema import apply
 from tailrace_services.research_hub.commands import app
 from tailrace_services.research_hub.optimised import objects
+from tailrace_services.research_hub.tokens.entries import HISTORY, HISTORY_OF_TYPE, PAGES
 from tailrace_services.research_hub.tokens.reconciliation import reconcile
 
 GIVE = "INSERT INTO token_ledger (from_user_id, to_user_id, type, amount) VALUES ($1, $2, 'transfer', $3)"
@@ -121,3 +126,21 @@ async def test_the_command_says_what_differs(optimised: Service) -> None:
     assert done.exit_code == 3
     (row,) = json.loads(done.stdout)
     assert [each["user_id"] for each in row["differing"]] == [2]
+
+
+@pytest.mark.parametrize("statement", [HISTORY, HISTORY_OF_TYPE])
+@pytest.mark.parametrize("position", [Position(()), Position((NOW, 400)), Position((NOW, 1), backward=True)])
+async def test_histories_walk_along_both_indexes(optimised: Service, statement: Any, position: Position) -> None:
+    """A page reads as many rows as it has, from either side, in their order, however long the history is."""
+    asked = page_statement(statement.params(user_id=2, type="transfer"), PAGES.orders["-created_at"], position, 21)
+    text = asked.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}).string  # type: ignore[no-untyped-call, attr-defined]
+    connection = await asyncpg.connect(optimised.database_url)
+    try:
+        await connection.execute("SET enable_seqscan = off; SET enable_sort = off")  # as for tables of any size
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}"))
+    finally:
+        await connection.close()
+    assert "Merge Append" in plan, plan
+    assert "token_ledger_from" in plan
+    assert "token_ledger_to" in plan
+    assert "Sort" not in plan.replace("Sort Key", "")

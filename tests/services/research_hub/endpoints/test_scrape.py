@@ -177,3 +177,23 @@ async def test_feeds_that_overlap_at_once(start_service: StartService, name: str
         assert all(each == known[0] for each in known)
         (row,) = await service.sql("SELECT count(*) FROM contents WHERE url LIKE 'https://e.org/%'")
         assert row[0] == 20
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+async def test_feeds_change_nobody_elses_posts(start_service: StartService, name: str) -> None:
+    """A feed adds posts of other hosts that nobody knew, and leaves those that are known as they are."""
+    site = Site()
+    async with collecting(start_service, name, site) as (service, server):
+        own = f"http://{HOST}:{server.port}/page"
+        links = [("https://e.org/new", "New"), (own, "Renamed"), ("https://e.org/known", "Forged")]
+        items = "".join(f"<item><title>{title}</title><link>{url}</link></item>" for url, title in links)
+        site.answers["/feed"] = ("text/xml", f"<rss><channel>{items}</channel></rss>")
+        await collect(service, own)
+        await service.sql(
+            "INSERT INTO contents (author_id, platform, url, title, body, published_at) "
+            "VALUES (1, 'e.org', 'https://e.org/known', 'Known', 'body', now())"
+        )
+        found = (await collect(service, f"http://{HOST}:{server.port}/feed")).json()["contents"]
+        assert [post["title"] for post in found] == ["New", "Renamed", "Known"]
+        (row,) = await service.sql("SELECT title, body FROM contents WHERE url = 'https://e.org/known'")
+        assert tuple(row) == ("Known", "body")

@@ -36,7 +36,7 @@ class BaselineCollector:
         found = await self._scraper.find(url)
         async with self._sessions.begin() as session:
             try:
-                kept = [await _keep(session, post, now) for post in found.posts]
+                kept = [await _keep(session, post, found.host, now) for post in found.posts]
             except IntegrityError as error:
                 message = "somebody else collects these posts just now"
                 raise RequestError(message, status=409, code="conflict") from error
@@ -47,7 +47,7 @@ class BaselineCollector:
         await self._scraper.aclose()
 
 
-async def _keep(session: AsyncSession, post: ScrapedPost, now: datetime) -> CollectedPost:
+async def _keep(session: AsyncSession, post: ScrapedPost, host: str, now: datetime) -> CollectedPost:
     whose = (Author.platform == post.platform) & (Author.username == post.author)
     author = await session.scalar(select(Author).where(whose))
     if author is None:
@@ -62,7 +62,7 @@ async def _keep(session: AsyncSession, post: ScrapedPost, now: datetime) -> Coll
         content.title, content.body, content.scraped_at = post.title, post.body, now
         session.add(content)
         await session.flush()
-    elif (content.title, content.body) != (post.title, post.body):
+    elif post.platform == host and (content.title, content.body) != (post.title, post.body):
         content.title, content.body, content.scraped_at = post.title, post.body, now
         content.analyzed_at = content.embedding = None
     owner = await session.get_one(Author, content.author_id)

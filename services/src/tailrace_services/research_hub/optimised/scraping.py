@@ -18,7 +18,7 @@ from tailrace.fastapi import Tailrace
 from tailrace.upstream.outbound_url import parse_url
 from tailrace_services.research_hub.api.scrape import Collected, CollectedPost
 from tailrace_services.research_hub.model import Author, Content
-from tailrace_services.research_hub.scraping.posts import Found, ScrapedPost
+from tailrace_services.research_hub.scraping.posts import Found
 from tailrace_services.research_hub.scraping.scraper import Scraper
 
 __all__ = ["OptimisedCollector"]
@@ -61,11 +61,12 @@ async def _kept(database: Database, found: Found, now: datetime) -> Collected:
     if not found.posts:
         return Collected(url=found.url, kind=found.kind, contents=[])
     # Brought up to date twice, they are as after once.
-    contents = await database.run(lambda session: _keep(session, found.posts, now), idempotent=True)
+    contents = await database.run(lambda session: _keep(session, found, now), idempotent=True)
     return Collected(url=found.url, kind=found.kind, contents=contents)
 
 
-async def _keep(session: AsyncSession, posts: tuple[ScrapedPost, ...], now: datetime) -> list[CollectedPost]:
+async def _keep(session: AsyncSession, found: Found, now: datetime) -> list[CollectedPost]:
+    posts = found.posts
     authors = sorted({(post.platform, post.author) for post in posts})
     names = [{"platform": platform, "username": name, "display_name": name} for platform, name in authors]
     await session.execute(insert(Author).values(names).on_conflict_do_nothing())
@@ -89,9 +90,10 @@ async def _keep(session: AsyncSession, posts: tuple[ScrapedPost, ...], now: date
     new = insert(Content).values(rows)
     told = new.excluded
     changed = tuple_(Content.title, Content.body).is_distinct_from(tuple_(told.title, told.body))
+    own = told.platform == found.host
     outdated = {"analyzed_at": None, "embedding": None}
     named = {"title": told.title, "body": told.body, "scraped_at": told.scraped_at}
-    await session.execute(new.on_conflict_do_update(index_elements=["url"], set_=named | outdated, where=changed))
+    await session.execute(new.on_conflict_do_update(index_elements=["url"], set_=named | outdated, where=changed & own))
     shown = await session.execute(
         select(Content.id, Content.url, Content.platform, Author.username, Content.title, Content.published_at)
         .join(Author, Author.id == Content.author_id)

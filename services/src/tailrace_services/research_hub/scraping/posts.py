@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from tailrace.errors import UrlRefusedError
 from tailrace.upstream.outbound_url import parse_url
@@ -41,6 +41,11 @@ class Found:
     url: str
     kind: Literal["page", "feed"]
     posts: tuple[ScrapedPost, ...]
+
+    @property
+    def host(self) -> str:
+        """Where it was found. What is known of other hosts' posts is not changed by it: anybody can write a feed."""
+        return urlsplit(self.url).hostname or ""
 
 
 def clean(text: str, longest: int = LONGEST_BODY) -> str:
