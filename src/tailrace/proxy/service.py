@@ -23,6 +23,9 @@ __all__ = ["CacheProxy"]
 
 _log = logging.getLogger("tailrace.proxy")
 
+HEAD = 128 * 1024
+"""Bytes that are kept of a response beside its body, at most."""
+
 
 class CacheProxy:
     """Answers from the store what RFC 9111 allows; everything else is asked of the origin. Started and stopped by the
@@ -51,6 +54,8 @@ class CacheProxy:
         clock = clock or SystemClock()
         self._origin = origin
         self._drain = settings.http.drain
+        room = settings.cache.model_copy(update={"max_value_bytes": max_body + HEAD})
+        settings = settings.model_copy(update={"cache": room})
         self.store = open_store(settings, clock=clock)
         self.cache = Cache(self.store, settings=settings.cache, stamp_ttl=settings.freshness.stamp_ttl, clock=clock)
         gateway = Gateway(origin, own_host=own_host, clock=clock)

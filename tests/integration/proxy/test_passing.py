@@ -217,6 +217,20 @@ async def test_a_large_body_is_never_held_as_a_whole() -> None:
         assert reply.value("content-length") == str(8 * len(LARGE))
 
 
+async def test_how_large_a_body_is_kept() -> None:
+    """To the byte, whatever the store's own bound is; a longer one is passed on, and nobody waits for it."""
+    size = 6 * 1024 * 1024
+
+    async def sized(asked: Asked) -> None:
+        await asked.send(plain(b"x" * (size + ("/more" in asked.line)), FRESH))
+
+    async with between(sized, max_body=size) as proxy:
+        assert [len((await proxy.ask(request("/most"))).body) for _ in range(2)] == [size] * 2
+        assert len(proxy.origin.asked) == 1
+        assert [len((await proxy.ask(request("/more"))).body) for _ in range(2)] == [size + 1] * 2
+        assert len(proxy.origin.asked) == 3
+
+
 async def test_the_body_is_asked_for_only_when_the_origin_wants_it() -> None:
     """10.1.1: the expectation goes on to the origin; its refusal comes back and no body was sent."""
 

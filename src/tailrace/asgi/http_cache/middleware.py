@@ -54,7 +54,8 @@ class HttpCacheMiddleware:
         app: the application, or one that asks another server.
         cache: in whose store responses are kept.
         clock: wall time.
-        max_body: bytes of a body that is kept; a longer one is passed on and not kept.
+        max_body: bytes of a body that is kept; a longer one is passed on and not kept. The cache's ``max_value_bytes``
+            bounds it too.
         heuristic: share of its age at arrival (since ``Last-Modified``) for which a response is taken for fresh that
             says nothing about it; 0: it is not stored.
         ttl: seconds in place of that, by path; None: not for this one.
@@ -77,8 +78,8 @@ class HttpCacheMiddleware:
         self.app = app
         self._may_explain = may_explain
         self._clock = clock or SystemClock()
+        self._most = max_body
         self.use(cache)
-        self._max_body = max_body
         self._heuristic = heuristic
         self._ttl = ttl
         self._shape = shape
@@ -123,6 +124,7 @@ class HttpCacheMiddleware:
     def use(self, cache: Cache) -> None:
         """Keep responses in another cache from now on."""
         self._shelf = Shelf(cache)
+        self._max_body = min(self._most, cache.settings.max_value_bytes)
         self._leading = Leading(cache, self._clock)
 
     async def drain(self, seconds: float) -> None:

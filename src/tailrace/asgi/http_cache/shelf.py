@@ -105,6 +105,7 @@ class Shelf:
         self._store = cache.store
         self._keyspace = cache.keyspace
         self._longest = cache.stamps.ttl
+        self._most = cache.settings.max_value_bytes
         self._places: dict[str, Place] = {}
         self._read: dict[str, tuple[bytes, bytes, StoredResponse]] = {}
 
@@ -206,6 +207,8 @@ class Shelf:
         kind = tuple(sorted(set(token_list(response.fields.get(b"vary")))))
         carried = (1 + len(tags)).to_bytes(2, "big") + stamp + b"".join(of_groups)
         data = carried + replace(response, tags=(tag, *tags)).to_bytes()
+        if len(data) > self._most:
+            return False
         await self._store.set({response_name(prefix, place.digest, kind, request): data}, min(ttl, self._longest))
         if not kinds or kinds[0] != kind:
             kinds = (kind, *[each for each in kinds if each != kind])[:MAX_KINDS]
