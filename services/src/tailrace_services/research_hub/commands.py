@@ -1,27 +1,34 @@
-"""``tailrace-services research-hub``: migrate, generate, status, reconcile, embed. Touches: terminal, databases.
+"""``tailrace-services research-hub``: data, imports, embeddings, reconciliation. Touches: terminal, files, databases.
 
-Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage; 3 tokens do not add up.
+Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage, or a refused file; 3 tokens do not add up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from tailrace.errors import RequestError
 from tailrace_services.data.command_line import (
     BaselineUrl,
     DatabaseUrl,
     Format,
     OutputFormat,
+    Refusal,
     database_label,
     databases,
+    progress_bars,
+    refusing,
     show,
 )
 from tailrace_services.data.commands import data_commands
 from tailrace_services.research_hub.data import DATA
 from tailrace_services.research_hub.embedding import add_embed
+from tailrace_services.research_hub.importer import ImportReport, Rejection, RowsRejectedError, import_posts
 from tailrace_services.research_hub.tokens.reconciliation import Reconciliation, reconcile
 
 __all__ = ["app"]
@@ -47,3 +54,46 @@ def reconcile_command(
     show(output, rows, [f"{name}: {line}" for name, each in found.items() for line in each.lines()])
     if not all(each.agrees for each in found.values()):
         raise typer.Exit(DISAGREES)
+
+
+@app.command("import")
+def import_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exports of subreddits: CSV, plain or gzip.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is bad.")] = False,
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Import posts: whole, but for rows that are reported, or not at all. Those that are there already stay."""
+
+    async def run() -> ImportReport:
+        url, *twin = await databases(DATA.service, database, baseline)
+        with progress_bars("import") as progress:
+            return await import_posts(
+                url, files, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
+            )
+
+    with refusing(output, _refused):
+        report = asyncio.run(run())
+    show(output, dataclasses.asdict(report), _reported(report))
+
+
+def _reported(report: ImportReport) -> list[str]:
+    lines = [_line(rejection) for rejection in report.rejections]
+    if report.rejected > len(lines):
+        lines.append(f"... and {report.rejected - len(lines):,} more rejected rows")
+    twin = "; in the baseline's database too" if report.baseline else ""
+    lines.append(
+        f"{report.files} files: {report.rows:,} rows = {report.imported:,} imported + {report.known:,} known + "
+        f"{report.rejected:,} rejected; {report.authors:,} new authors{twin}"
+    )
+    return lines
+
+
+def _refused(error: RequestError) -> Refusal:
+    rejections = error.rejections if isinstance(error, RowsRejectedError) else ()
+    return {"rejections": [dataclasses.asdict(each) for each in rejections]}, [_line(each) for each in rejections]
+
+
+def _line(rejection: Rejection) -> str:
+    return f"{rejection.file}: line {rejection.line}: {rejection.reason}"

@@ -110,7 +110,7 @@ class Author(Base):
 
 
 class Content(Base):
-    """A post that was collected. ``metrics`` has the platform's own figures by name, all of them numbers."""
+    """A post that was collected. ``metrics`` has what the platform says of it by name: figures, or where it stands."""
 
     __tablename__ = "contents"
     __table_args__ = (UniqueConstraint("url"),)

@@ -13,8 +13,8 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from tailrace_services.research_hub.api.routes import JSON, OWN, Surroundings, credentials, failures
 from tailrace_services.research_hub.api.schemas import Body
+from tailrace_services.research_hub.api.surroundings import JSON, OWN, Surroundings, credentials, failures
 
 __all__ = [
     "CacheState",
@@ -110,7 +110,7 @@ def build_health_routes(health: Health, around: Surroundings) -> APIRouter:
     closed: dict[str, Any] = {
         "response_model": RemovedView,
         "responses": failures(*OWN),
-        "dependencies": [*credentials(around), Depends(around.callers.administrator)],
+        "dependencies": [*credentials(), Depends(around.callers.administrator)],
     }
 
     @router.post("/cache/clear", **closed)

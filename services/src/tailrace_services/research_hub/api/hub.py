@@ -8,11 +8,20 @@ from typing import Any, Protocol
 from tailrace.errors import RequestError
 from tailrace.fastapi import Listing, RequestedPage
 from tailrace_services.identity.accounts import Accounts
-from tailrace_services.research_hub.api.schemas import CardView, NewCard
+from tailrace_services.research_hub.api.schemas import (
+    CardView,
+    ContentState,
+    NewCard,
+    NewSession,
+    PatternType,
+    SessionStatus,
+    SessionView,
+    UserDetails,
+)
 from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
 from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
 
-__all__ = ["Hub", "content_not_found"]
+__all__ = ["Hub", "content_not_found", "user_not_found"]
 
 
 class Hub(Protocol):
@@ -47,7 +56,44 @@ class Hub(Protocol):
         """
         ...
 
+    async def attributions(self, page: RequestedPage, card_id: int | None, content_id: int | None) -> Listing[Any]:
+        """A page of what published cards go back to: ``AttributionView``; of one card or to one post, if asked."""
+        ...
+
+    async def contents(self, page: RequestedPage, platform: str | None, state: ContentState | None) -> Listing[Any]:
+        """A page of posts: ``ContentView``; of one platform or in one state, if they say so."""
+        ...
+
+    async def authors(self, page: RequestedPage, q: str) -> Listing[Any]:
+        """A page of the authors whose names are like ``q``: ``AuthorView``."""
+        ...
+
+    async def patterns(self, page: RequestedPage, type_: PatternType | None) -> Listing[Any]:
+        """A page of patterns: ``PatternView``; of one type, if it says so."""
+        ...
+
+    async def users(self, page: RequestedPage, username: str | None) -> Listing[Any]:
+        """A page of users: ``UserView``; of that name, in upper or lower case, if it says so."""
+        ...
+
+    async def find_user(self, email: str) -> UserDetails:
+        """The user with an address, in upper or lower case; ``RequestError`` 404 if there is none."""
+        ...
+
+    async def sessions(self, page: RequestedPage, status: SessionStatus) -> Listing[Any]:
+        """A page of everybody's research sessions with a status: ``SessionView``."""
+        ...
+
+    async def create_session(self, user_id: int, session: NewSession, now: datetime) -> SessionView:
+        """Store a question to be researched."""
+        ...
+
 
 def content_not_found(content_id: int) -> RequestError:
     """422: a write names a post that does not exist."""
     return RequestError(f"there is no content {content_id}", status=422, code="content_not_found")
+
+
+def user_not_found() -> RequestError:
+    """404: nobody has that address. It is not repeated."""
+    return RequestError("there is no user with that address", status=404, code="user_not_found")

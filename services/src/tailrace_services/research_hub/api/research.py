@@ -15,8 +15,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, Field
 
 from tailrace.semantic import best_sentences
-from tailrace_services.research_hub.api.routes import JSON, Mark, failures, unmarked
 from tailrace_services.research_hub.api.schemas import Body, RequestBody, printable
+from tailrace_services.research_hub.api.surroundings import JSON, Mark, failures, unmarked
 
 __all__ = [
     "Answered",

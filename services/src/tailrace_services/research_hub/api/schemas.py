@@ -11,19 +11,37 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, mo
 from tailrace_services.identity.tokens import TOKEN_TTL
 
 __all__ = [
+    "LARGEST_ID",
     "AttributionShare",
+    "AttributionView",
     "AuthorName",
+    "AuthorView",
     "Body",
     "CardContent",
+    "CardName",
     "CardView",
+    "ContentName",
+    "ContentState",
+    "ContentView",
     "NewAttribution",
     "NewCard",
+    "NewSession",
+    "PatternType",
+    "PatternView",
     "RequestBody",
+    "SessionStatus",
+    "SessionView",
     "Token",
+    "UserDetails",
     "UserName",
+    "UserView",
+    "Words",
     "printable",
 ]
 
+SessionStatus = Literal["queued", "running", "done", "failed"]
+PatternType = Literal["trend", "theme", "format", "contradiction", "anomaly"]
+ContentState = Literal["analyzed", "embedded"]
 LARGEST_ID = 2**63 - 1
 MOST_ATTRIBUTIONS = 20
 
@@ -92,6 +110,84 @@ class Token(Body):
     expires_in: int = TOKEN_TTL
 
 
+class CardName(Body):
+    """A card, as others refer to it."""
+
+    id: int
+    title: str
+    user: UserName
+
+
+class ContentName(Body):
+    """A post, as others refer to it."""
+
+    id: int
+    platform: str
+    url: str
+    title: str
+
+
+class AttributionView(Body):
+    """That a published card goes back to a post."""
+
+    id: int
+    weight: Annotated[float, Field(description="The post's share in the card, above 0 and at most 1.")]
+    card: CardName
+    content: ContentName
+
+
+class AuthorView(AuthorName):
+    """Whoever writes posts."""
+
+    platform: str
+    followers: int
+
+
+class ContentView(ContentName):
+    """A post that was collected."""
+
+    body: str
+    author: AuthorName
+    scraped_at: datetime
+    published_at: datetime
+    analyzed_at: datetime | None
+    embedded: Annotated[bool, Field(description="It can be found by what it means.")]
+    metrics: Annotated[dict[str, int | float | str], Field(description="What the platform says of it, by name.")]
+
+
+class PatternView(Body):
+    """What several posts have in common."""
+
+    id: int
+    type: str
+    description: str
+    confidence_score: Annotated[float, Field(description="0 to 1")]
+    discovered_at: datetime
+    contents: Annotated[list[ContentName], Field(description="Those of its posts that are still there.")]
+
+
+class UserView(UserName):
+    """A user, as everybody may know one."""
+
+    created_at: datetime
+
+
+class UserDetails(UserView):
+    """A user, as operators know one."""
+
+    email: str
+
+
+class SessionView(Body):
+    """A question that is researched."""
+
+    id: int
+    user: UserName
+    query: str
+    status: SessionStatus
+    created_at: datetime
+
+
 def printable(value: str) -> str:
     """``value``, which PostgreSQL can keep; ``ValueError`` for what it cannot."""
     if "\x00" in value:
@@ -100,6 +196,7 @@ def printable(value: str) -> str:
 
 
 Id = Annotated[StrictInt, Field(ge=1, le=LARGEST_ID)]
+Words = Annotated[str, AfterValidator(printable)]
 
 
 class RequestBody(BaseModel):
@@ -119,8 +216,8 @@ class NewCard(RequestBody):
     """``POST /api/cards``."""
 
     content_id: Id
-    title: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(printable)]
-    body: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(printable)]
+    title: Annotated[Words, Field(min_length=1, max_length=300)]
+    body: Annotated[Words, Field(min_length=1, max_length=20_000)]
     publish: Annotated[bool, Field(description="Show it to everybody at once; otherwise it stays a draft.")] = True
     attributions: Annotated[
         tuple[NewAttribution, ...],
@@ -140,3 +237,9 @@ class NewCard(RequestBody):
     def sources(self) -> tuple[NewAttribution, ...]:
         """What it goes back to."""
         return self.attributions or (NewAttribution(content_id=self.content_id, weight=Decimal(1)),)
+
+
+class NewSession(RequestBody):
+    """``POST /api/research-sessions``."""
+
+    query: Annotated[Words, Field(min_length=3, max_length=500)]

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from tailrace.errors import RequestError, UpstreamError, UrlRefusedError
 from tailrace.upstream.outbound_url import LONGEST_URL
-from tailrace_services.research_hub.api.routes import JSON, WRITES, Surroundings, credentials, failures
 from tailrace_services.research_hub.api.schemas import Body, RequestBody
+from tailrace_services.research_hub.api.surroundings import JSON, WRITES, Surroundings, credentials, failures
 
 __all__ = ["Collected", "CollectedPost", "Collector", "ToCollect", "build_scrape_routes"]
 
@@ -69,7 +69,7 @@ def build_scrape_routes(collector: Collector, around: Surroundings) -> APIRouter
     """The route, answered by ``collector``; not for nobody in particular, since it makes this service ask others."""
     router = APIRouter(tags=["contents"])
     responses = failures(*WRITES) | {status: {"description": text} for status, text in FAILED.items()}
-    needed = [*credentials(around), Depends(around.callers.user)]
+    needed = [*credentials(), Depends(around.callers.user)]
 
     @router.post("/scrape", response_model=Collected, responses=responses, dependencies=needed)
     async def scrape(asked: ToCollect) -> Response:

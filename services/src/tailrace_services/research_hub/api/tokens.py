@@ -9,7 +9,15 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from tailrace.fastapi import RequestedPage
 from tailrace_services.research_hub.api.hub import Hub
-from tailrace_services.research_hub.api.routes import JSON, OWN, PAGED, WRITES, Surroundings, credentials, failures
+from tailrace_services.research_hub.api.surroundings import (
+    JSON,
+    OWN,
+    PAGED,
+    WRITES,
+    Surroundings,
+    credentials,
+    failures,
+)
 from tailrace_services.research_hub.tokens.entries import PAGES
 from tailrace_services.research_hub.tokens.idempotency import LONGEST_KEY, Asked, parse_key
 from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount, TransferView
@@ -27,7 +35,7 @@ KEY = (
 
 def build_token_routes(hub: Hub, around: Surroundings) -> APIRouter:
     """Both routes, answered by ``hub``."""
-    router = APIRouter(prefix="/api/tokens", tags=["tokens"], dependencies=credentials(around))
+    router = APIRouter(prefix="/api/tokens", tags=["tokens"], dependencies=credentials())
     _add_account(router, hub, around)
     _add_transfer(router, hub, around)
     return router

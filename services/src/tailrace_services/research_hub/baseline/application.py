@@ -17,8 +17,9 @@ from tailrace_services.research_hub.api.application import new_application
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.health import build_health_routes
 from tailrace_services.research_hub.api.research import research_routes
-from tailrace_services.research_hub.api.routes import Surroundings, build_routes
+from tailrace_services.research_hub.api.routes import build_routes
 from tailrace_services.research_hub.api.scrape import build_scrape_routes
+from tailrace_services.research_hub.api.surroundings import Surroundings
 from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.baseline.hub import BaselineHub
 from tailrace_services.research_hub.baseline.research import BaselineResearcher

@@ -10,8 +10,17 @@ from tailrace.settings import OutboundSettings
 from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.research_hub.api.callers import find_key
-from tailrace_services.research_hub.api.schemas import CardView, NewCard
-from tailrace_services.research_hub.baseline import cards, tokens
+from tailrace_services.research_hub.api.schemas import (
+    CardView,
+    ContentState,
+    NewCard,
+    NewSession,
+    PatternType,
+    SessionStatus,
+    SessionView,
+    UserDetails,
+)
+from tailrace_services.research_hub.baseline import cards, collection, people, tokens
 from tailrace_services.research_hub.baseline.health import BaselineHealth
 from tailrace_services.research_hub.baseline.scraping import BaselineCollector
 from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
@@ -68,3 +77,43 @@ class BaselineHub:
         """One transaction."""
         async with self._sessions.begin() as session:
             return await tokens.transfer(session, asked, new, now)
+
+    async def attributions(self, page: RequestedPage, card_id: int | None, content_id: int | None) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await collection.attributions(session, page, card_id, content_id)
+
+    async def contents(self, page: RequestedPage, platform: str | None, state: ContentState | None) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await collection.contents(session, page, platform, state)
+
+    async def authors(self, page: RequestedPage, q: str) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await collection.authors(session, page, q)
+
+    async def patterns(self, page: RequestedPage, type_: PatternType | None) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await collection.patterns(session, page, type_)
+
+    async def users(self, page: RequestedPage, username: str | None) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await people.users(session, page, username)
+
+    async def find_user(self, email: str) -> UserDetails:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await people.find_user(session, email)
+
+    async def sessions(self, page: RequestedPage, status: SessionStatus) -> Listing[Any]:
+        """Read anew every time."""
+        async with self._sessions.begin() as session:
+            return await people.sessions(session, page, status)
+
+    async def create_session(self, user_id: int, session: NewSession, now: datetime) -> SessionView:
+        """One transaction."""
+        async with self._sessions.begin() as own:
+            return await people.create_session(own, user_id, session, now)

@@ -6,8 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, bindparam, func, insert, select, type_coerce
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Row, Select, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.schema import Declaration, Index
@@ -21,8 +20,10 @@ from tailrace_services.research_hub.api.schemas import (
     UserName,
 )
 from tailrace_services.research_hub.model import Attribution, Author, Card, Content, User
+from tailrace_services.research_hub.optimised.json_lists import json_list
+from tailrace_services.research_hub.optimised.listing import Reading
 
-__all__ = ["OBJECTS", "OWN", "PUBLISHED", "card_view", "create_card"]
+__all__ = ["OBJECTS", "OWN", "PUBLISHED", "create_card"]
 
 cards, attributions = Card.__table__.c, Attribution.__table__.c
 
@@ -34,43 +35,32 @@ OBJECTS: tuple[Declaration, ...] = (
         where=cards.published_at.is_not(None),
     ),
     Index("cards_user_created", Card, [cards.user_id, cards.created_at.desc(), cards.id.desc()]),
-    Index("attributions_card", Attribution, [attributions.card_id], include=["id", "content_id", "weight"]),
+    Index(
+        "attributions_card",
+        Attribution,
+        [attributions.card_id, attributions.id.desc()],
+        include=["content_id", "weight"],
+    ),
 )
 """Everybody's published cards and a user's own, each in its order, and what a card goes back to."""
 
-_SHARES = (
-    select(
-        func.coalesce(
-            func.json_agg(
-                aggregate_order_by(
-                    func.json_build_array(attributions.id, attributions.content_id, attributions.weight),
-                    attributions.weight.desc(),
-                    attributions.id,
-                )
-            ),
-            func.json_build_array(),
-        )
-    )
-    .where(attributions.card_id == cards.id)
-    .correlate(Card)
-    .scalar_subquery()
+_SHARES = json_list(
+    select(attributions.id).where(attributions.card_id == cards.id).correlate(Card),
+    *(attributions.id, attributions.content_id, attributions.weight),
+    order=(attributions.weight.desc(), attributions.id),
 )
 _SHOWN: Select[*tuple[Any, ...]] = (
     select(
         *(Card.id, Card.title, Card.body, Card.published_at, Card.created_at, Card.user_id, User.username),
         *(Card.content_id, Content.platform, Content.url, Content.title.label("content_title"), Content.author_id),
         *(Author.username.label("author_username"), Author.display_name),
-        type_coerce(func.cast(_SHARES, Text), Text).label("shares"),
+        _SHARES.label("shares"),
     )
     .join(User, User.id == Card.user_id)
     .join(Content, Content.id == Card.content_id)
     .join(Author, Author.id == Content.author_id)
 )
 
-PUBLISHED = _SHOWN.where(Card.published_at.is_not(None))
-"""Everybody's published cards."""
-OWN = _SHOWN.where(Card.user_id == bindparam("user_id"))
-"""A user's own cards."""
 ONE = _SHOWN.where(Card.id == bindparam("card_id"))
 
 
@@ -92,6 +82,12 @@ def card_view(row: Row[Any]) -> CardView:
             for number, content_id, weight in json.loads(row.shares)
         ],
     )
+
+
+PUBLISHED = Reading(_SHOWN.where(Card.published_at.is_not(None)), card_view)
+"""Everybody's published cards."""
+OWN = Reading(_SHOWN.where(Card.user_id == bindparam("user_id")), card_view)
+"""A user's own cards."""
 
 
 async def create_card(session: AsyncSession, user_id: int, card: NewCard, now: datetime) -> CardView:

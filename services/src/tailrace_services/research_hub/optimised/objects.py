@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tailrace.schema import Declaration
-from tailrace_services.research_hub.optimised import cards, research, token_balances
+from tailrace_services.research_hub.optimised import cards, collection, people, research, token_balances
 from tailrace_services.research_hub.optimised.watches import WATCHES
 
 __all__ = ["objects"]
@@ -11,4 +11,11 @@ __all__ = ["objects"]
 
 def objects() -> list[Declaration]:
     """Everything that is declared, for ``plan`` and ``apply``."""
-    return [*WATCHES, *cards.OBJECTS, *token_balances.OBJECTS, *research.SEARCH.objects()]
+    return [
+        *WATCHES,
+        *cards.OBJECTS,
+        *collection.OBJECTS,
+        *people.OBJECTS,
+        *token_balances.OBJECTS,
+        *research.SEARCH.objects(),
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tailrace.cache import tag
 from tailrace.schema import Through, Watch
 from tailrace_services.research_hub.model import (
@@ -10,21 +12,43 @@ from tailrace_services.research_hub.model import (
     Author,
     Card,
     Content,
+    Pattern,
     User,
 )
 
-__all__ = ["WATCHES", "balance_tag", "card_tags", "key_tags", "own_card_tags", "post_tags"]
+__all__ = [
+    "AUTHORS",
+    "CARDS",
+    "CONTENTS",
+    "PATTERNS",
+    "USERS",
+    "WATCHES",
+    "attribution_tags",
+    "balance_tag",
+    "key_tags",
+    "own_card_tags",
+    "post_tags",
+]
 
 WATCHES = (
     Watch(ApiKey, key="id"),
     Watch(User, key="id"),
     Watch(Author),
     Watch(Content),
-    Watch(Card, key="user_id"),
-    Watch(Attribution, key=Through("card_id", Card, "id", "user_id")),
+    Watch(Card, key=("id", "user_id")),
+    Watch(Attribution, key=("card_id", Through("card_id", Card, "id", "user_id"))),
+    Watch(Pattern),
 )
 
-SHOWN_WITH_CARDS = (tag("authors"), tag("contents"))
+_USUAL = re.compile(r"[1-9][0-9]*", re.ASCII)
+"""Tags have a number's usual form; of another one, as in ``card_id=007``, the whole table's are right as well."""
+
+AUTHORS = (tag("authors"),)
+CONTENTS = (tag("contents"), *AUTHORS)
+PATTERNS = (tag("patterns"), tag("contents"))
+USERS = (tag("users"),)
+CARDS = (tag("cards"), tag("attributions"), *USERS, *CONTENTS)
+"""What everybody's pages of these depend on: on whatever happens to any row that they could show."""
 
 
 def key_tags(key_id: int) -> tuple[str, ...]:
@@ -32,15 +56,19 @@ def key_tags(key_id: int) -> tuple[str, ...]:
     return (tag("api_keys", "id", key_id),)
 
 
-def card_tags() -> tuple[str, ...]:
-    """What everybody's cards depend on."""
-    return (tag("cards"), tag("attributions"), tag("users"), *SHOWN_WITH_CARDS)
-
-
 def own_card_tags(user_id: str) -> tuple[str, ...]:
     """What a user's own cards depend on."""
     whose = (tag("cards", "user_id", user_id), tag("attributions", "user_id", user_id), tag("users", "id", user_id))
-    return (*whose, *SHOWN_WITH_CARDS)
+    return (*whose, *CONTENTS)
+
+
+def attribution_tags(card_id: str | None) -> tuple[str, ...]:
+    """What attributions depend on: on one card, if only its are asked for and its number is written as usual."""
+    if card_id is None or not _USUAL.fullmatch(card_id):
+        which = (tag("attributions"), tag("cards"))
+    else:
+        which = (tag("attributions", "card_id", card_id), tag("cards", "id", card_id))
+    return (*which, *USERS, tag("contents"))
 
 
 def balance_tag(user_id: str) -> str:

@@ -12,13 +12,17 @@ __all__ = ["SUBJECT"]
 
 
 def _get(name: str, *targets: str, asked: float, share: float, cold: float, warm: float) -> Endpoint:
-    """A read by anybody; people ask for the first of ``targets`` and for the others in turn."""
+    """A read by anybody; people ask for ``targets`` in turn, which may name what is theirs."""
 
     def request(member: Member, number: int) -> Request:
-        return Request(name, targets[number % len(targets)], headers=member.headers)
+        target = targets[number % len(targets)].format(member=member)
+        return Request(name, target, headers=member.headers)
 
     return Endpoint(name, request, asked, share, cold, warm)
 
+
+_NAMES = ("yasmin", "Nakamura", "jakub_trn", "castillo", "erikson")
+"""Names as people type them, some of them wrong."""
 
 SUBJECT = Subject(
     data=DATA,
@@ -27,13 +31,41 @@ SUBJECT = Subject(
             "cards",
             *("/api/cards", "/api/cards?limit=50", "/api/cards?total=capped", "/api/cards?offset=40"),
             asked=80,
-            share=0.6,
+            share=0.40,
             cold=8,
             warm=1,
         ),
-        _get("own cards", "/api/cards/mine", "/api/cards/mine?limit=5", asked=80, share=0.25, cold=8, warm=1),
+        _get("own cards", "/api/cards/mine", "/api/cards/mine?limit=5", asked=80, share=0.15, cold=8, warm=1),
+        _get(
+            "contents",
+            *("/api/contents", "/api/contents?platform=reddit", "/api/contents?state=analyzed"),
+            "/api/contents?platform=youtube&state=embedded",
+            asked=100,
+            share=0.10,
+            cold=15,
+            warm=1,
+        ),
+        _get(
+            "attributions",
+            *("/api/attributions", "/api/attributions?card_id={member.card_id}"),
+            "/api/attributions?content_id={member.content_id}",
+            asked=100,
+            share=0.10,
+            cold=15,
+            warm=1,
+        ),
+        _get("authors", *[f"/api/authors?q={q}" for q in _NAMES], asked=100, share=0.08, cold=50, warm=1),
+        _get(
+            "patterns",
+            *("/api/patterns", "/api/patterns?sort=-discovered_at", "/api/patterns?type=anomaly"),
+            asked=100,
+            share=0.07,
+            cold=15,
+            warm=1,
+        ),
+        _get("users", "/api/users", "/api/users?username={member.username}", asked=100, share=0.05, cold=15, warm=1),
         _get("health", "/health", asked=5, share=0.0, cold=2, warm=2),
-        _get("tokens", "/api/tokens", "/api/tokens?type=transfer&limit=50", asked=80, share=0.15, cold=8, warm=1),
+        _get("tokens", "/api/tokens", "/api/tokens?type=transfer&limit=50", asked=80, share=0.05, cold=8, warm=1),
     ),
     load_people=load_members,
     sql_write=sql_write,

@@ -16,8 +16,10 @@ MEMBERS = 1_000
 """How many ask, those with the most cards."""
 
 _MEMBERS = """
-SELECT k.id AS key_id, k.user_id, k.key_hash, c.cards, c.newest_content
-FROM (SELECT user_id, count(*) AS cards, max(content_id) AS newest_content FROM cards GROUP BY user_id) AS c
+SELECT k.id AS key_id, k.user_id, k.key_hash, u.username, c.cards, c.card_id, p.content_id
+FROM (SELECT user_id, count(*) AS cards, max(id) AS card_id FROM cards GROUP BY user_id) AS c
+JOIN cards AS p ON p.id = c.card_id
+JOIN users AS u ON u.id = c.user_id
 JOIN (SELECT DISTINCT ON (user_id) id, user_id, key_hash FROM api_keys WHERE active ORDER BY user_id, id) AS k
   ON k.user_id = c.user_id
 ORDER BY c.cards DESC, c.user_id LIMIT $1
@@ -26,8 +28,10 @@ ORDER BY c.cards DESC, c.user_id LIMIT $1
 
 @dataclass(frozen=True, slots=True)
 class Member(Person):
-    """A user with cards, who asks with a key; ``content_id`` is a post that they wrote about."""
+    """A user with cards, who asks with a key. ``card_id`` is one of the user's, ``content_id`` the post it is about."""
 
+    username: str
+    card_id: int
     content_id: int
 
 
@@ -49,5 +53,7 @@ async def load_members(url: str) -> list[Member]:
             if hash_api_key(key) != row["key_hash"]:
                 change = "UPDATE api_keys SET key_hash = $1 WHERE id = $2"
                 await connection.execute(change, hash_api_key(key), row["key_id"])
-            members.append(Member(row["user_id"], {"X-API-Key": key}, row["cards"], row["newest_content"]))
+            shows = {"X-API-Key": key}
+            about = (row["username"], row["card_id"], row["content_id"])
+            members.append(Member(row["user_id"], shows, row["cards"], *about))
         return members

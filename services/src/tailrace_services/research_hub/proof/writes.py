@@ -57,6 +57,26 @@ SQL_WRITES = (
         "VALUES (NULL, $1, 'reward', 5), ($1, NULL, 'fee', 5)",
         ("user",),
     ),
+    # another post of the author's, and one that is analysed, or found by its meaning
+    (
+        """INSERT INTO contents (author_id, platform, url, title, body, scraped_at, published_at, metrics)
+        SELECT author_id, platform, 'https://written.example/' || max_id, 'Written ' || $1::int, 'By SQL', $3, $3,
+               '{"score": 1}'
+        FROM contents, (SELECT max(id) + 1 AS max_id FROM contents) AS newest WHERE id = $2""",
+        ("number", "content", "moment"),
+    ),
+    (
+        "UPDATE contents SET analyzed_at = CASE WHEN analyzed_at IS NULL THEN $1::timestamptz END, "
+        "embedding = CASE WHEN embedding IS NULL THEN array_fill(0.05::real, ARRAY[384])::halfvec END WHERE id = $2",
+        ("moment", "content"),
+    ),
+    # something that posts have in common
+    (
+        """INSERT INTO patterns (type, description, confidence_score, discovered_at, content_ids)
+        VALUES ('anomaly', 'Written ' || $1::int, 0.9 + ($1::int % 100) / 1000.0, $3,
+                ARRAY[$2::bigint, 9223372036854775807])""",
+        ("number", "content", "moment"),
+    ),
     ("UPDATE users SET username = 'member.' || $1::int || '.' || id WHERE id = $2", ("number", "user")),
 )
 """Statements and what they are about, in the order of their parameters: writes to every table that answers show."""

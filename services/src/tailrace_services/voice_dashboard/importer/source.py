@@ -1,28 +1,18 @@
-"""The lines of a file that a user named, plain or gzip, within bounds. Touches: the file, read once, in order.
-
-Memory stays at one block and one line whatever the file holds: a small archive that unpacks to far more than a campaign
-can be, or a file without line ends, is refused when the bound is passed.
-"""
+"""The file of a campaign, within bounds. Touches: the file, through :mod:`...data.text_file`."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from tailrace.errors import RequestError
+from tailrace_services.data.text_file import TextFile
 
-__all__ = ["MAX_BYTES", "MAX_LINE", "CampaignFile", "CampaignFileError"]
+__all__ = ["MAX_BYTES", "CampaignFile", "CampaignFileError"]
 
 MAX_BYTES = 256 * 1024 * 1024
 """Most bytes a file may unpack to; the published one has 4.6 million."""
 MAX_LINE = 4096
 """Most bytes in a line; the published ones have about 100."""
-_BLOCK = 64 * 1024
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class CampaignFileError(RequestError):
@@ -32,73 +22,8 @@ class CampaignFileError(RequestError):
         super().__init__(message, status=422, code="campaign_file_invalid")
 
 
-class CampaignFile:
-    """One pass over a file.
-
-    Attributes:
-        size: bytes on disk.
-        position: bytes read from disk so far.
-        digest: SHA-256 of the unpacked bytes read so far, as hex; the same for a file and its archive.
-    """
+class CampaignFile(TextFile):
+    """One pass over the file of a campaign."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        self.path = path
-        self.size = 0
-        self.position = 0
-        self._max_bytes = max_bytes
-        self._hash = hashlib.sha256()
-
-    @property
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Number (from 1) and text of each line, without its end.
-
-        Raises:
-            CampaignFileError: the file cannot be read, is damaged, is not text, or passes a bound.
-        """
-        for number, raw in enumerate(self._raw_lines(), 1):
-            if b"\0" in raw:
-                raise CampaignFileError(f"{self.path}: line {number} has a zero byte: this is not a text file")
-            try:
-                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError:
-                raise CampaignFileError(f"{self.path}: line {number} is not UTF-8 text") from None
-
-    def _raw_lines(self) -> Iterator[bytes]:
-        rest = b""
-        for block in self._blocks():
-            *whole, rest = (rest + block).split(b"\n")
-            for line in whole:
-                self._check_length(line)
-                yield line.removesuffix(b"\r")
-            self._check_length(rest)
-        if rest:
-            yield rest.removesuffix(b"\r")
-
-    def _check_length(self, line: bytes) -> None:
-        if len(line) > MAX_LINE:
-            raise CampaignFileError(f"{self.path}: a line is longer than {MAX_LINE} bytes: this is not a campaign file")
-
-    def _blocks(self) -> Iterator[bytes]:
-        try:
-            with self.path.open("rb") as file:
-                self.size = self.path.stat().st_size
-                packed = file.read(2) == _GZIP_MAGIC
-                file.seek(0)
-                yield from self._unpacked(gzip.GzipFile(fileobj=file) if packed else file, file)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise CampaignFileError(f"{self.path}: the gzip archive is damaged or cut short: {error}") from error
-        except OSError as error:
-            raise CampaignFileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-
-    def _unpacked(self, stream: IO[bytes] | gzip.GzipFile, file: IO[bytes]) -> Iterator[bytes]:
-        total = 0
-        while block := stream.read(_BLOCK):
-            total += len(block)
-            if total > self._max_bytes:
-                raise CampaignFileError(f"{self.path}: holds more than {self._max_bytes} bytes once unpacked")
-            self._hash.update(block)
-            self.position = file.tell()
-            yield block
+        super().__init__(path, CampaignFileError, max_bytes=max_bytes, max_line=MAX_LINE)

@@ -1,0 +1,8 @@
+"""Import of real posts: exports of subreddits as CSV, plain or gzip."""
+
+from __future__ import annotations
+
+from tailrace_services.research_hub.importer.load import ImportReport, RowsRejectedError, import_posts
+from tailrace_services.research_hub.importer.reader import PostFileError, Rejection
+
+__all__ = ["ImportReport", "PostFileError", "Rejection", "RowsRejectedError", "import_posts"]

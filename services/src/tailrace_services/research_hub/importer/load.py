@@ -1,0 +1,197 @@
+"""Put posts into the database, and the same rows into the baseline's. Touches: both, a transaction each.
+
+All files of one command are one transaction. Rows are staged in a temporary table while files are read, and only when
+all have been read to their ends do they become authors and posts, by one INSERT each, so that triggers fire twice. A
+post whose address is there already is left as it is, so a repeated import changes nothing. Numbers come from the
+tables' own sequences; the baseline gets the same rows with the same numbers, and is committed first: should the commit
+that follows be lost, the next attempt finds the two different and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+
+from tailrace.errors import DatabaseError, RequestError
+from tailrace_services.data.connection import open_connection
+from tailrace_services.data.loading import Connection, lock
+from tailrace_services.research_hub.importer.post import PLATFORM, Post
+from tailrace_services.research_hub.importer.reader import MAX_BYTES, PostReader, Rejection
+
+__all__ = ["ImportReport", "RowsRejectedError", "import_posts"]
+
+Progress = Callable[[str, int, int], None]
+
+_TOLERANCE = timedelta(days=1)
+"""By how much a post may be newer than the database's clock."""
+_STAGED = ("position", "author", "display_name", "url", "title", "body", "published_at", "metrics")
+_CREATE_STAGED = """
+CREATE TEMPORARY TABLE staged_posts (
+    position bigint, author text, display_name text, url text, title text, body text, published_at timestamptz,
+    metrics jsonb
+) ON COMMIT DROP
+"""
+_ADD_AUTHORS = """
+INSERT INTO authors (platform, username, display_name)
+SELECT DISTINCT ON (author) $1, author, display_name FROM staged_posts ORDER BY author, position
+ON CONFLICT (platform, username) DO NOTHING RETURNING id, platform, username, display_name, followers
+"""
+_ADD_POSTS = """
+INSERT INTO contents (author_id, platform, url, title, body, scraped_at, published_at, metrics)
+SELECT a.id, $1, s.url, s.title, s.body, now(), s.published_at, s.metrics
+FROM (SELECT DISTINCT ON (url) * FROM staged_posts ORDER BY url, position) AS s
+JOIN authors AS a ON a.platform = $1 AND a.username = s.author
+ORDER BY s.position
+ON CONFLICT (url) DO NOTHING
+RETURNING id, author_id, platform, url, title, body, scraped_at, published_at, metrics
+"""
+_ADD_FILE = """
+INSERT INTO post_imports (digest, file_name, imported, rejected) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING
+"""
+_SYNCHRONISE = """
+SELECT setval(pg_get_serial_sequence('{table}', 'id'),
+              greatest((SELECT max(id) FROM {table}), nextval(pg_get_serial_sequence('{table}', 'id')) - 1, 1))
+"""
+
+
+class RowsRejectedError(RequestError):
+    """Rows were rejected and none may be; nothing was changed."""
+
+    def __init__(self, message: str, rejections: tuple[Rejection, ...]) -> None:
+        super().__init__(message, status=422, code="post_rows_rejected")
+        self.rejections = rejections
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did. ``rows`` = ``imported`` + ``known`` + ``rejected``; ``authors`` counts new ones."""
+
+    files: int
+    rows: int
+    imported: int
+    known: int
+    rejected: int
+    authors: int
+    baseline: bool
+    rejections: tuple[Rejection, ...]
+
+
+async def import_posts(
+    url: str,
+    paths: Sequence[Path],
+    *,
+    baseline_url: str | None = None,
+    strict: bool = False,
+    max_bytes: int = MAX_BYTES,
+    progress: Progress = lambda phase, done, total: None,
+) -> ImportReport:
+    """Import the posts of all files, but for rows that are none; or nothing.
+
+    Args:
+        url: the database; migrated.
+        baseline_url: a second database that gets the same rows with the same ids.
+        strict: refuse everything if any row is rejected.
+        max_bytes: most bytes each file may unpack to.
+        progress: called with a phase, how much is done and how much there is.
+
+    Raises:
+        PostFileError: a file is no export of posts.
+        RowsRejectedError: ``strict``, and there are bad rows.
+        DatabaseUnavailableError: no connection, or it was lost.
+        DatabaseError: a database refused, or the two do not have the same posts; neither has changed.
+    """
+    async with AsyncExitStack() as stack:
+        # Left in reverse order: the baseline commits first.
+        main = await stack.enter_async_context(open_connection(url))
+        await stack.enter_async_context(main.transaction())
+        both = [main]
+        if baseline_url:
+            both.append(await stack.enter_async_context(open_connection(baseline_url)))
+            await stack.enter_async_context(both[1].transaction())
+        for each in both:
+            await lock(each, "import research_hub")
+        latest = await main.fetchval("SELECT now()") + _TOLERANCE
+        readers = [PostReader(path, latest, max_bytes) for path in paths]
+        await _stage(main, readers, progress)
+        _check_rows(readers, strict)
+        authors, posts = await _insert(both, readers)
+        return _report(readers, authors, posts, baseline=len(both) > 1)
+
+
+async def _stage(connection: Connection, readers: Sequence[PostReader], progress: Progress) -> None:
+    await connection.execute(_CREATE_STAGED)
+    position = 0
+    for number, reader in enumerate(readers):
+        batches = reader.batches()
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            rows = [_record(position + offset, post) for offset, post in enumerate(batch)]
+            await connection.copy_records_to_table("staged_posts", records=rows, columns=_STAGED)
+            position += len(batch)
+            progress(f"reading {reader.path.name}", reader.file.position, reader.file.size)
+        progress("files", number + 1, len(readers))
+
+
+def _record(position: int, post: Post) -> tuple[object, ...]:
+    what = (post.author, post.display_name, post.url, post.title, post.body, post.published_at)
+    return (position, *what, json.dumps(post.metrics))
+
+
+def _check_rows(readers: Sequence[PostReader], strict: bool) -> None:
+    rejected = sum(reader.rejected for reader in readers)
+    if strict and rejected:
+        rows = sum(reader.rows for reader in readers)
+        listed = tuple(each for reader in readers for each in reader.rejections)
+        raise RowsRejectedError(f"{rejected} of {rows} rows are not posts; nothing was imported", listed)
+
+
+async def _insert(databases: Sequence[Connection], readers: Sequence[PostReader]) -> tuple[int, int]:
+    """Turn the staged rows into authors and posts; return how many of each are new."""
+    main, *twins = databases
+    authors = await main.fetch(_ADD_AUTHORS, PLATFORM)
+    posts = await main.fetch(_ADD_POSTS, PLATFORM)
+    for twin in twins:
+        await _mirror(twin, authors, posts)
+    for each in databases:
+        for reader in readers:
+            await each.execute(_ADD_FILE, reader.file.digest, reader.path.name, reader.posts, reader.rejected)
+        if posts:
+            await each.execute("ANALYZE authors, contents")
+    return len(authors), len(posts)
+
+
+async def _mirror(twin: Connection, authors: list[asyncpg.Record], posts: list[asyncpg.Record]) -> None:
+    """Write the same rows with the same ids.
+
+    Raises:
+        DatabaseError: it has other rows under these ids, or at these addresses.
+    """
+    try:
+        for table, rows in (("authors", authors), ("contents", posts)):
+            if rows:
+                records = [tuple(row) for row in rows]
+                await twin.copy_records_to_table(table, records=records, columns=list(rows[0].keys()))
+                await twin.execute(_SYNCHRONISE.format(table=table))
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise DatabaseError(f"the baseline's database no longer has the same rows as the other: {error}") from error
+
+
+def _report(readers: Sequence[PostReader], authors: int, posts: int, *, baseline: bool) -> ImportReport:
+    read = sum(reader.posts for reader in readers)
+    rejected = sum(reader.rejected for reader in readers)
+    return ImportReport(
+        files=len(readers),
+        rows=read + rejected,
+        imported=posts,
+        known=read - posts,
+        rejected=rejected,
+        authors=authors,
+        baseline=baseline,
+        rejections=tuple(each for reader in readers for each in reader.rejections),
+    )

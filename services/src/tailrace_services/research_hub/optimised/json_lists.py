@@ -1,0 +1,17 @@
+"""What belongs to a row, as one list of it, so that a page is one statement. Pure: expressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, Text, cast, func
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.sql import ColumnElement
+
+__all__ = ["json_list"]
+
+
+def json_list(rows: Select[*tuple[Any, ...]], *fields: Any, order: tuple[Any, ...]) -> ColumnElement[str]:
+    """``[[...], ...]`` as text: ``fields`` of each of the ``rows``, in an order; ``[]`` if there are none."""
+    listed = func.json_agg(aggregate_order_by(func.json_build_array(*fields), *order))
+    return cast(rows.with_only_columns(func.coalesce(listed, func.json_build_array())).scalar_subquery(), Text)
