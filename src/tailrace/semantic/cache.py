@@ -24,6 +24,7 @@ from tailrace.semantic.embedder import Embedder
 from tailrace.semantic.guards import Question, Veto, question, veto
 from tailrace.semantic.scope import Scope
 from tailrace.semantic.similar_questions import Kept, SimilarQuestions
+from tailrace.semantic.wording import folded
 
 __all__ = ["Candidate", "SemanticAnswer", "SemanticCache", "SemanticExplanation", "SemanticStatistics"]
 
@@ -148,8 +149,8 @@ class SemanticCache:
 
     async def explain(self, text: str, *, scope: Scope, depends_on: Iterable[str] = ()) -> SemanticExplanation:
         """What would happen to a question now. Nothing is computed, counted or changed."""
-        asked, digest, tags = question(text), scope.digest, tuple(depends_on)
-        exact = self._cache.prepare(self._key(digest, asked), policy=self._policy, depends_on=tags)
+        digest, tags = scope.digest, tuple(depends_on)
+        exact = self._cache.prepare(self._key(digest, text), policy=self._policy, depends_on=tags)
         refusal = exact.refusal()
         if refusal is not None:
             return SemanticExplanation("bypass", f"the cache must not be used just now: {refusal}")
@@ -159,6 +160,7 @@ class SemanticCache:
             )
         if len(text) > LONGEST_QUESTION:
             return SemanticExplanation("miss", f"it is longer than {LONGEST_QUESTION} characters")
+        asked = question(text)
         vector = await self._embedder.embed(asked.folded)
         seen = self._questions.nearest(digest, vector, at_least=0.0, count=CANDIDATES)
         candidates = [
@@ -175,16 +177,16 @@ class SemanticCache:
         self._questions.clear()
 
     async def _ask(self, text: str, compute: Compute, scope: str, tags: tuple[str, ...]) -> SemanticAnswer:
-        asked = question(text)
-        key = self._key(scope, asked)
+        key = self._key(scope, text)
         exact = self._cache.prepare(key, policy=self._policy, depends_on=tags)
-        vector = None
+        asked = vector = None
         if exact.refusal() is None:
             answer = await exact.find()
             if answer is not None:
                 self._questions.used(scope, key)
                 return SemanticAnswer(answer, "exact", 1.0)
             if len(text) <= LONGEST_QUESTION:
+                asked = question(text)
                 vector = await self._embedder.embed(asked.folded)
                 for cosine, kept in self._questions.nearest(scope, vector, at_least=self._threshold, count=CANDIDATES):
                     answer = await self._serve(scope, asked, kept)
@@ -193,7 +195,7 @@ class SemanticCache:
         answer = await self._cache.read_through(key, compute, policy=self._policy, depends_on=tags)
         if answer.status == "bypass":
             return SemanticAnswer(answer, "bypass")
-        if vector is not None and answer.ttl > 0:
+        if asked is not None and vector is not None and answer.ttl > 0:
             self._questions.add(scope, Kept(key, asked, tags), vector)
         return SemanticAnswer(answer, "exact" if answer.status in ("hit", "stale") else "miss")
 
@@ -214,8 +216,8 @@ class SemanticCache:
     async def _find(self, kept: Kept) -> Answer | None:
         return await self._cache.prepare(kept.key, policy=self._policy, depends_on=kept.depends_on).find()
 
-    def _key(self, scope: str, asked: Question) -> str:
-        digest = blake2b(asked.folded.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    def _key(self, scope: str, text: str) -> str:
+        digest = blake2b(folded(text).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         return f"semantic:{self._policy.name}:{scope}:{digest}"
 
     def _why_not(self, candidates: list[Candidate]) -> str:

@@ -90,13 +90,11 @@ class Embedder:
         async def compute() -> Vector:
             vectors: Vector = await self._in(self._questions, partial(model.embed, [question]))
             vector: Vector = vectors[0]
-            return vector
-
-        vector, leader = await self._flights.join(question, compute)
-        if leader:
             vector.flags.writeable = False
             self._remember(question, vector)
-        return vector
+            return vector
+
+        return (await self._flights.join(question, compute))[0]
 
     async def embed_many(self, texts: Sequence[str]) -> Vector:
         """Unit vectors, ``(texts, dimensions)``. Can be cancelled between batches; questions do not wait for it.

@@ -170,7 +170,7 @@ FROM fused f JOIN {texts} s ON s.{key} = f.document ORDER BY f.score DESC, f.doc
     def embedded(self) -> str:
         """Give texts their vectors; the parameters ``keys`` and ``vectors``, arrays of texts."""
         texts, key = self._names
-        kind = self.key.type.compile()
+        kind = type_name(self.key)
         return (
             f"UPDATE {texts} s SET {identifier(self.vector)} = CAST(n.vector AS {self.vector_type}) FROM "
             "unnest(CAST(:keys AS text[]), CAST(:vectors AS text[])) AS n (key, vector) "

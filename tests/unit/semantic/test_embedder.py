@@ -108,3 +108,5 @@ async def test_a_caller_that_leaves_spoils_nothing() -> None:
         model.leave.set()
         assert (await second)[0] == 5
         assert first.cancelled()
+        assert (await embedder.embed("what?"))[0] == 5
+    assert model.asked == [["what?"]]
