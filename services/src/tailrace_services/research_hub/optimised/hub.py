@@ -78,7 +78,7 @@ class OptimisedHub:
     async def tokens(self, page: RequestedPage, user_id: int, kind: str | None) -> TokenAccount:
         """Two statements of one moment; another one for a total."""
         async with self._database.session() as session:
-            return await tokens.account(session, page, user_id, kind)
+            return await tokens.account(session, self._pager, page, user_id, kind)
 
     async def transfer(self, asked: Asked, new: NewTransfer, now: datetime) -> Outcome:
         """One transaction, which may be run again whatever became of it: the key sees to that."""

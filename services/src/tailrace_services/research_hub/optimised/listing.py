@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Executable, Row
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.db import Database
 from tailrace.db.keyset import Statement
@@ -47,11 +48,17 @@ class Pager:
 
         Cost: 1 round trip, and those of a total.
         """
+        async with database.session() as session:
+            return await self.fetch_by(session, page, reading, parameters)
+
+    async def fetch_by(
+        self, session: AsyncSession, page: RequestedPage, reading: Reading, parameters: Mapping[str, Any]
+    ) -> Listing[Any]:
+        """The same in a transaction of the caller's."""
         asked = page.request
         key = (reading, asked.sort, asked.shape)
         if key not in self._made:
             self._made[key] = asked.statement(reading.statement)
-        async with database.session() as session:
-            return await page.fetch(
-                session, reading.statement, reading.view, prepared=self._made[key], parameters=parameters
-            )
+        return await page.fetch(
+            session, reading.statement, reading.view, prepared=self._made[key], parameters=parameters
+        )

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tailrace.db.errors import translated
 from tailrace.errors import ConstraintError
 from tailrace.fastapi import RequestedPage
+from tailrace_services.research_hub.optimised.listing import Pager, Reading
 from tailrace_services.research_hub.optimised.token_balances import BALANCES, NOT_BELOW_ZERO
 from tailrace_services.research_hub.tokens import transfers
 from tailrace_services.research_hub.tokens.entries import HISTORY, HISTORY_OF_TYPE
@@ -24,12 +25,13 @@ __all__ = ["account", "transfer"]
 TO_NOBODY = "token_ledger_to_user_id_fkey"
 
 
-async def account(session: AsyncSession, page: RequestedPage, user_id: int, kind: str | None) -> transfers.TokenAccount:
+async def account(
+    session: AsyncSession, pager: Pager, page: RequestedPage, user_id: int, kind: str | None
+) -> transfers.TokenAccount:
     """The balance, and a page of the entries, as of one moment. Cost: 3 round trips."""
     await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     parameters: dict[str, Any] = {"user_id": user_id} | ({} if kind is None else {"type": kind})
-    statement = HISTORY if kind is None else HISTORY_OF_TYPE
-    listing = await page.fetch(session, statement, _described, parameters=parameters)
+    listing = await pager.fetch_by(session, page, ALL if kind is None else OF_TYPE, parameters)
     return transfers.TokenAccount.model_construct(**dict(listing), balance=await _balance(session, user_id))
 
 
@@ -66,3 +68,6 @@ def _described(row: Row[Any]) -> transfers.EntryView:
     return transfers.EntryView.model_construct(
         id=row.id, type=row.type, amount=row.amount, other_user_id=row.other_user_id, created_at=row.created_at
     )
+
+
+ALL, OF_TYPE = Reading(HISTORY, _described), Reading(HISTORY_OF_TYPE, _described)
