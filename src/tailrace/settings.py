@@ -46,7 +46,10 @@ class DatabaseSettings(Room):
     max_overflow: Annotated[int, Field(ge=0)] = 10
     """Connections opened beyond ``pool_size`` under load."""
     pool_timeout: Seconds = 2.0
-    """Seconds to wait for a free connection before failing."""
+    """Seconds to wait for a free connection before failing; less where the request's deadline leaves less."""
+    hold_limit: Seconds | None = 10.0
+    """Seconds after which whoever still holds a connection is reported, and whoever holds one when its request is over
+    or while another service is called; None: nobody watches."""
     pool_recycle: Seconds = 1800.0
     """Seconds after which a connection is replaced."""
     pre_ping: bool = True
@@ -57,8 +60,17 @@ class DatabaseSettings(Room):
     """Seconds after which the server cancels a statement."""
     pgbouncer: bool = False
     """True behind PgBouncer in transaction mode: no session settings, no named prepared statements."""
+    direct_url: SecretStr | None = None
+    """The server's own address, past PgBouncer, for what looks at the database all the time (relay, folding, the query
+    cache's catalogue); by default they go the same way as everything else."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a transaction that failed for a passing reason is tried again."""
+    replica_urls: tuple[SecretStr, ...] = ()
+    """Addresses of replicas, for sessions that say they only read; a JSON list."""
+    replica_lag: Seconds = 1.0
+    """A replica that may not show what was committed longer ago than this many seconds is not read from."""
+    replica_interval: Seconds = 0.25
+    """Seconds between two looks at how far replicas are."""
     query_audit: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the query cache's hits that are compared with the database in the background, one at a time."""
     fold: bool = True

@@ -70,6 +70,7 @@ class ReadYourWritesMiddleware:
         try:
             await self.app(scope, receive, send)
         finally:
+            reads.ended = True
             current_reads.reset(context)
 
     async def _catch_up(self, reads: ReadContext, headers: dict[bytes, bytes]) -> None:

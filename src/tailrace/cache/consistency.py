@@ -21,6 +21,7 @@ class ReadContext:
         wrote: the request committed a write; its client gets a token.
         wrote_unstamped: the commit's stamps could not be written; the token makes others bypass the cache.
         stamped_in: names the store and the database in which the commit's stamps were written.
+        ended: the request is over.
         writing: how many transactions that have written are open; the cache would not show their writes.
     """
 
@@ -29,6 +30,7 @@ class ReadContext:
     wrote: bool = False
     wrote_unstamped: bool = False
     stamped_in: str | None = None
+    ended: bool = False
     writing: int = 0
 
 

@@ -19,14 +19,17 @@ from tailrace.cache import Cache
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
-from tailrace.db.engine import POOL, make_engine, make_relay_engine
-from tailrace.db.errors import translated
+from tailrace.db.engine import make_engine, make_relay_engine
+from tailrace.db.errors import FOREIGN, translate, translated
 from tailrace.db.freshness import DatabaseFreshness
+from tailrace.db.holding import Holdings
+from tailrace.db.pool import POOL
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
+from tailrace.db.replicas import Replicas
 from tailrace.db.session import QUERIES, Commits, session_factory
-from tailrace.errors import ConflictError, DatabaseError, DatabaseUnavailableError
+from tailrace.errors import ConflictError, DatabaseError, DatabaseUnavailableError, PoolTimeoutError
 from tailrace.events import Observer, TransactionRetried
 from tailrace.settings import DatabaseSettings, FreshnessSettings
 
@@ -61,8 +64,14 @@ class Database:
         """Told of each commit; set by whatever keeps answers fresh."""
         self.queries: QueryCache | None = None
         """Answers statements that ask for it; None until ``cache_queries``."""
-        self.engine: AsyncEngine = make_engine(url, self.settings, observer)
+        limit = self.settings.hold_limit
+        self.holdings = None if observer is None or limit is None else Holdings(POOL, observer, limit=limit)
+        """Who holds connections; to be told of calls to other services. None where nobody watches."""
+        self.engine: AsyncEngine = make_engine(url, self.settings, observer, self.holdings)
         self._clock = clock or SystemClock()
+        self._reading = self.engine.execution_options(postgresql_readonly=True)
+        self.replicas = Replicas(url, self.settings, self._clock, observer) if self.settings.replica_urls else None
+        """Where sessions that only read may go; None without ``replica_urls``."""
         self._observer = observer
         self._sessions = session_factory(self.engine, lambda: self.commits)
 
@@ -76,7 +85,9 @@ class Database:
         bound = (FreshnessSettings() if freshness is None else freshness.settings).bound
         own = make_relay_engine(self.url, self.settings, "tailrace-catalogue", keep=True)
         catalogue = CatalogueReader(own, self._clock, bound=bound)
-        queries = self.queries = QueryCache(self.engine, cache, catalogue, self._observer)
+        queries = self.queries = QueryCache(
+            self.engine, cache, catalogue, self._observer, pooled=self.settings.pgbouncer
+        )
         if freshness is not None and self.settings.query_audit:
             queries.auditor = Auditor(
                 self.engine,
@@ -90,20 +101,35 @@ class Database:
         return queries
 
     @asynccontextmanager
-    async def session(self, *, cached: QueryPolicy | None = None) -> AsyncIterator[AsyncSession]:
+    async def session(
+        self, *, cached: QueryPolicy | None = None, read_only: bool = False
+    ) -> AsyncIterator[AsyncSession]:
         """A session, closed at the end; nothing is committed unless its ``commit`` or ``begin`` does.
 
         Args:
             cached: takes the results of all that it selects from the query cache, where that is certain to be right.
+            read_only: it writes nothing, and so may be on a replica that shows all it has to; on the primary it cannot
+                write either. The query cache is not used on replicas.
 
         Raises:
             DatabaseError: one of its kinds, in place of SQLAlchemy's and the driver's.
         """
         with translated(), _reading_context():
-            async with self._sessions() as session:
-                if cached is not None:
-                    session.info[QUERIES] = cached
-                yield session
+            replica = await self.replicas.choose(current_reads.get()) if read_only and self.replicas else None
+            bound = {"bind": self._reading if replica is None else replica.engine} if read_only else {}
+            try:
+                async with self._sessions(**bound) as session:
+                    if cached is not None:
+                        session.info[QUERIES] = cached
+                    yield session
+            except FOREIGN as error:
+                if (
+                    replica is not None
+                    and self.replicas is not None
+                    and isinstance(translate(error), DatabaseUnavailableError)
+                ):
+                    self.replicas.distrust(replica, "it failed under a statement")
+                raise
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, idempotent: bool = False) -> T:
         """Run ``work`` in one transaction and commit it; all of it again after a passing failure.
@@ -154,7 +180,8 @@ class Database:
 
     async def _pause_or_give_up(self, error: DatabaseError, attempt: int) -> None:
         """Return when it is time for repetition number ``attempt``; raise ``error`` if there is to be none."""
-        if not error.retryable or attempt > self.settings.retries:
+        # Who has waited for a connection in vain would wait as long again, behind all who came meanwhile.
+        if not error.retryable or isinstance(error, PoolTimeoutError) or attempt > self.settings.retries:
             raise error
         if self._observer is not None:
             self._observer(TransactionRetried(POOL, attempt, error.code))
@@ -172,6 +199,10 @@ class Database:
         """Close every connection."""
         if self.queries is not None:
             await self.queries.aclose()
+        if self.holdings is not None:
+            self.holdings.close()
+        if self.replicas is not None:
+            await self.replicas.aclose()
         await self.engine.dispose()
 
 

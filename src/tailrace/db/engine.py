@@ -15,23 +15,18 @@ from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import NullPool
 
+from tailrace.db.holding import Holdings
 from tailrace.db.liveness import check_on_checkout
+from tailrace.db.pool import POOL, DeadlinePool, measured_pool, observe_pool
 from tailrace.errors import SettingsError
-from tailrace.events import (
-    ConnectionCheckedIn,
-    ConnectionCheckedOut,
-    Observer,
-    PoolMeasured,
-    StatementFinished,
-)
+from tailrace.events import Observer, StatementFinished
 from tailrace.settings import DatabaseSettings
 
 __all__ = ["ANSWERED", "async_url", "connect_arguments", "make_engine", "make_relay_engine"]
 
 DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-POOL = "default"
 ANSWERED = "tailrace_answered"
 """An attribute of the execution context of a statement that the query cache answered."""
 
@@ -52,18 +47,27 @@ def async_url(url: str) -> URL:
         raise SettingsError(f"the database URL cannot be read: {type(error).__name__}") from None
 
 
-def make_engine(url: str, settings: DatabaseSettings, observer: Observer | None = None) -> AsyncEngine:
+def make_engine(
+    url: str,
+    settings: DatabaseSettings,
+    observer: Observer | None = None,
+    holdings: Holdings | None = None,
+    *,
+    pool: str = POOL,
+) -> AsyncEngine:
     """An engine whose every pool figure comes from ``settings``.
 
     Args:
         url: ``postgresql://...``; asyncpg unless it names another driver.
         settings: pool, timeouts, PgBouncer mode.
         observer: receives pool and statement events; without one nothing is measured.
+        holdings: told who takes connections.
+        pool: the pool's name in events.
     """
     address = async_url(url)
     engine = create_async_engine(
         address,
-        poolclass=_MeasuredPool if observer is not None else AsyncAdaptedQueuePool,
+        poolclass=measured_pool(observer, pool) if observer is not None else DeadlinePool,
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout,
@@ -77,8 +81,8 @@ def make_engine(url: str, settings: DatabaseSettings, observer: Observer | None 
     if settings.pgbouncer:
         event.listen(engine.sync_engine, "begin", _limit_statements(settings.statement_timeout))
     if observer is not None:
-        _observe_pool(engine, observer)
-        _observe_statements(engine, observer)
+        observe_pool(engine, observer, pool, holdings)
+        _observe_statements(engine, observer, pool)
     return engine
 
 
@@ -107,51 +111,18 @@ def _limit_statements(seconds: float) -> Callable[[Connection], None]:
     return limit
 
 
-class _MeasuredPool(AsyncAdaptedQueuePool):
-    """A pool that knows how long each connection was waited for."""
-
-    def _do_get(self) -> ConnectionPoolEntry:
-        began = time.monotonic()
-        entry = super()._do_get()
-        entry.info["tailrace_wait"] = time.monotonic() - began
-        return entry
-
-
-def _observe_pool(engine: AsyncEngine, observer: Observer) -> None:
-    pool = engine.sync_engine.pool
-    assert isinstance(pool, AsyncAdaptedQueuePool)
-    limit = pool.size() + pool._max_overflow  # there is no public name
-
-    def measure() -> None:
-        observer(PoolMeasured(POOL, pool.checkedin() + pool.checkedout(), pool.checkedout(), limit))
-
-    def checked_out(_connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
-        entry.info["tailrace_out"] = time.monotonic()
-        observer(ConnectionCheckedOut(POOL, entry.info.pop("tailrace_wait", 0.0)))
-        measure()
-
-    def checked_in(_connection: Any, entry: ConnectionPoolEntry) -> None:
-        out = entry.info.pop("tailrace_out", None)
-        if out is not None:
-            observer(ConnectionCheckedIn(POOL, time.monotonic() - out))
-            measure()
-
-    event.listen(pool, "checkout", checked_out)
-    event.listen(pool, "checkin", checked_in)
-
-
-def _observe_statements(engine: AsyncEngine, observer: Observer) -> None:
+def _observe_statements(engine: AsyncEngine, observer: Observer, pool: str) -> None:
     def before(_c: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool) -> None:
         context.tailrace_began = time.monotonic()
 
     def after(_c: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
         if not getattr(context, ANSWERED, False):
-            observer(StatementFinished(POOL, _operation(statement), time.monotonic() - context.tailrace_began, False))
+            observer(StatementFinished(pool, _operation(statement), time.monotonic() - context.tailrace_began, False))
 
     def failed(context: Any) -> None:
         began = getattr(context.execution_context, "tailrace_began", None)
         if began is not None:
-            observer(StatementFinished(POOL, _operation(context.statement or ""), time.monotonic() - began, True))
+            observer(StatementFinished(pool, _operation(context.statement or ""), time.monotonic() - began, True))
 
     event.listen(engine.sync_engine, "before_cursor_execute", before)
     event.listen(engine.sync_engine, "after_cursor_execute", after)
@@ -176,11 +147,13 @@ def make_relay_engine(
     Losing what it did in a crash is harmless: a row whose deletion is lost is stamped, or folded, again.
 
     Args:
-        url: the database.
+        url: the database; ``settings.direct_url`` in its place, where there is one.
         settings: timeouts, PgBouncer mode.
         name: what the server calls them.
         keep: whether one is kept from one use to the next.
     """
+    if settings.direct_url is not None:
+        url, settings = settings.direct_url.get_secret_value(), settings.model_copy(update={"pgbouncer": False})
     address = async_url(url)
     arguments = connect_arguments(address.drivername, settings, application_name=name, synchronous_commit="off")
     pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if keep else {"poolclass": NullPool}

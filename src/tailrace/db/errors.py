@@ -19,7 +19,7 @@ from tailrace.errors import (
     PoolTimeoutError,
 )
 
-__all__ = ["from_sqlstate", "translate", "translated"]
+__all__ = ["FOREIGN", "from_sqlstate", "translate", "translated"]
 
 CONSTRAINTS = {"23502": "not_null", "23503": "foreign_key", "23505": "unique", "23514": "check", "23P01": "exclusion"}
 CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}

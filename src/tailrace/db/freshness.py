@@ -67,7 +67,7 @@ class DatabaseFreshness:
         self._clock = clock or SystemClock()
         self._observer = observer
         database_settings = database_settings or DatabaseSettings()
-        self._waits = not database_settings.pgbouncer
+        self._waits = not database_settings.pgbouncer or database_settings.direct_url is not None
         self._engine = make_relay_engine(url, database_settings)
         self._horizon = Horizon()
         self._own = OwnCommits()

@@ -26,7 +26,7 @@ from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.cursor import Cursors
 from tailrace.errors import DatabaseUnavailableError, SettingsError
-from tailrace.events import Observer
+from tailrace.events import Event, Observer, UpstreamCalled
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
@@ -99,7 +99,7 @@ class Tailrace:
         self.metrics = Metrics(clock=self.clock, window=self.settings.http.window)
         http = self.settings.http
         timed = http.server_timing or http.server_timing_token is not None
-        self.observer = fan_out(self.metrics, measure_phases if timed else None, observer)
+        self.observer = fan_out(self.metrics, measure_phases if timed else None, self._note_call, observer)
         self._told_by_layers = fan_out(self.metrics, observer) or self.metrics  # phases are none of theirs
         self.started = False
         self.error_shape = error_shape
@@ -152,6 +152,11 @@ class Tailrace:
             layer.use(self.cache)
         if self._rate_limit is not None:
             self._rate_limit.use(self.limiter)
+
+    def _note_call(self, event: Event) -> None:
+        """Let the database know of calls to other services, during which nobody should hold a connection."""
+        if type(event) is UpstreamCalled and self.database is not None and self.database.holdings is not None:
+            self.database.holdings(event)
 
     def _open_store(self) -> Store:
         return open_store(self.settings, clock=self.clock, observer=self.observer)

@@ -199,6 +199,27 @@ CATALOGUE: tuple[Metric, ...] = (
         ("db.client.connection.pool.name",),
     ),
     Metric(
+        "db.client.connection.pending_requests",
+        "gauge",
+        "{request}",
+        "Callers that wait for a connection.",
+        ("db.client.connection.pool.name",),
+    ),
+    Metric(
+        "db.client.connection.timeouts",
+        "counter",
+        "{timeout}",
+        "Callers that waited for a connection in vain.",
+        ("db.client.connection.pool.name",),
+    ),
+    Metric(
+        "tailrace.db.connection.findings",
+        "counter",
+        "{connection}",
+        "Connections held when they should not be: leaked, long, or while another service was called.",
+        ("db.client.connection.pool.name", "kind", "site"),
+    ),
+    Metric(
         "db.client.operation.duration",
         "histogram",
         "s",
@@ -212,6 +233,14 @@ CATALOGUE: tuple[Metric, ...] = (
         "Transactions tried again after a passing failure.",
         ("db.client.connection.pool.name", "reason"),
     ),
+    Metric(
+        "tailrace.replica.lag",
+        "gauge",
+        "s",
+        "How long ago the newest moment lies whose commits the replica shows; +Inf: none is known.",
+        ("replica",),
+    ),
+    Metric("tailrace.replica.usable", "gauge", "{replica}", "1 while the replica is read from.", ("replica",)),
     Metric(
         "tailrace.query_cache.refusals",
         "counter",

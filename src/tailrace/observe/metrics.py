@@ -271,6 +271,11 @@ class Metrics:
         statement = self["db.client.operation.duration"].observe
         retries = self["tailrace.db.transaction.retries"].add
         folded = self["tailrace.rollups.differences.folded"].add
+        pending = self["db.client.connection.pending_requests"].set
+        timed_out = self["db.client.connection.timeouts"].add
+        found = self["tailrace.db.connection.findings"].add
+        lag = self["tailrace.replica.lag"].set
+        usable = self["tailrace.replica.usable"].set
         not_cached = self["tailrace.query_cache.refusals"].add
         audited = self["tailrace.query_cache.audits"].add
 
@@ -278,11 +283,19 @@ class Metrics:
             count((event.pool, "used"), event.in_use)
             count((event.pool, "idle"), max(0, event.size - event.in_use))
             limit((event.pool,), event.limit)
+            pending((event.pool,), event.waiting)
+
+        def replica_measured(event: events.ReplicaMeasured) -> None:
+            lag((event.replica,), event.lag)
+            usable((event.replica,), float(event.usable))
 
         return {
+            events.ReplicaMeasured: replica_measured,
             events.ConnectionCheckedOut: lambda e: wait((e.pool,), e.wait),
             events.ConnectionCheckedIn: lambda e: use((e.pool,), e.held),
             events.PoolMeasured: pool_measured,
+            events.PoolTimedOut: lambda e: timed_out((e.pool,)),
+            events.ConnectionHeld: lambda e: found((e.pool, e.kind, e.site)),
             events.StatementFinished: lambda e: statement((e.pool, e.operation, e.error), e.duration),
             events.Folded: lambda e: folded((), e.count),
             events.TransactionRetried: lambda e: retries((e.pool, e.reason)),

@@ -3,7 +3,7 @@
 - `Watch`: changes of a table are noted in an outbox in the writing transaction, so no cached answer outlives them.
 - `Rollup`: a summary table kept exact in the writing transaction; `count`, `sum_`, `avg`.
 - `KeptTable`: a table that the service's own triggers keep, filled while the service writes.
-- `Index`: built without stopping writers.
+- `Index`: built without stopping writers. `Extension`: there before whatever needs it.
 - `plan`, `apply`: compare and bring the database to what is declared. `reconcile`: find and repair drift.
 - `read`: one statement over rollups and raw edges for any window of time.
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tailrace.schema.declarations import count as count
     from tailrace.schema.declarations import sum_ as sum_
     from tailrace.schema.declarations import table_tag as table_tag
+    from tailrace.schema.extension import Extension as Extension
     from tailrace.schema.kept_table import KeptTable as KeptTable
     from tailrace.schema.loading import load_declarations as load_declarations
     from tailrace.schema.planner import Declaration as Declaration
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Declaration": "planner",
+    "Extension": "extension",
     "Index": "declarations",
     "KeptTable": "kept_table",
     "Measure": "declarations",

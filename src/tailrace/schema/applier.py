@@ -17,6 +17,7 @@ from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, drop
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
 from tailrace.schema.declarations import Index, Rollup, schema_of
+from tailrace.schema.extension import Extension
 from tailrace.schema.index_build import IndexBuild, drop_index
 from tailrace.schema.kept_table import KeptTable, KeptTableBuild
 from tailrace.schema.log_upkeep import (
@@ -86,9 +87,10 @@ async def apply(
     async with connect(database) as connection, exclusive(connection):
         await connection.execute("SET lock_timeout = " + str(int(patience.lock_timeout * 1000)))
         found = make_plan(await read_catalogue(connection), declared)
+        run = _Run(database, connection, declared, patience, progress, workers)
+        await run.make_extensions(found.steps)
         if any(step.kind == "installation" for step in found.steps):
             await connection.execute(files("tailrace.schema").joinpath("installation.sql").read_text())
-        run = _Run(database, connection, declared, patience, progress, workers)
         await run.make_kept_tables(found.steps)
         await run.structure([s for s in found.steps if s.kind in ("triggers", "rollup")])
         # What keeps and fills a kept table reads others by their indexes; its own are built when it is full.
@@ -142,6 +144,13 @@ class _Run:
         self.report = report
         self.workers = workers
 
+    async def make_extensions(self, steps: Sequence[Step]) -> None:
+        """Before whatever uses them."""
+        for step in steps:
+            if isinstance(step.target, Extension):
+                await self.connection.execute(step.target.sql)
+                self._tell(step)
+
     async def make_kept_tables(self, steps: Sequence[Step]) -> None:
         """Make them, empty, with what keeps them."""
         for step in steps:
@@ -164,7 +173,7 @@ class _Run:
                 build = IndexBuild(
                     self.database, self.connection, step.target, step.definition_hash, self.patience, self.report
                 )
-                await build.run()
+                await (build.finish() if step.action == "resume" else build.run())
 
     async def structure(self, steps: Sequence[Step]) -> None:
         """Triggers and rollups: all tables at once under one lock, then the fillings from one snapshot."""

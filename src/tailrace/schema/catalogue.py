@@ -48,6 +48,8 @@ class Catalogue:
     """(table, column) that a valid, complete index begins with."""
     logs: frozenset[str] = frozenset()
     """Names of the logs of differences that are folded."""
+    extensions: frozenset[str] = frozenset()
+    """Names of the extensions that are there."""
 
     def with_new(self, tables: Collection[str]) -> Catalogue:
         """As it will be when ``tables`` (``schema.name``) have been made anew: there, and bare."""
@@ -107,7 +109,7 @@ SELECT to_regprocedure('tailrace.outbox_remove(bigint[], xid8[], text)') IS NOT 
 
 
 async def read_catalogue(connection: Connection) -> Catalogue:
-    """Read it. Cost: 9 round trips."""
+    """Read it. Cost: 10 round trips."""
     made = await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL")
     installed = await connection.fetchval(_INSTALLED)
     objects = await connection.fetch("SELECT kind, name, definition_hash, state FROM tailrace.objects") if made else []
@@ -123,6 +125,7 @@ async def read_catalogue(connection: Connection) -> Catalogue:
         guaranteed=frozenset((r["child"], r["column"], r["parent"]) for r in await connection.fetch(_FOREIGN_KEYS)),
         leading_columns=frozenset((r["name"], r["attname"]) for r in await connection.fetch(_LEADING)),
         logs=frozenset(r["name"] for r in logs),
+        extensions=frozenset(r["extname"] for r in await connection.fetch("SELECT extname FROM pg_extension")),
     )
 
 

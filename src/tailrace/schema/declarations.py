@@ -335,6 +335,11 @@ class Index:
     def source(self) -> Table:
         return as_table(self.table)
 
+    @property
+    def computes(self) -> bool:
+        """Whether it holds an expression, and not columns alone."""
+        return any(text.startswith("(") for text in self.column_texts())
+
     def column_texts(self) -> list[str]:
         """Each column as SQL text; expressions in parentheses."""
         return [self._column_text(column) for column in self.columns]

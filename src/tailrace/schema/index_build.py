@@ -47,6 +47,9 @@ class IndexBuild:
     report: Report | None = None
 
     async def run(self) -> None:
+        """Build it, whatever is there of it."""
+        # In this order: an index that is whole while it is recorded as being built is then certainly the new one.
+        await with_patience(self.patience, self._drop)
         await self._record("building")
         watcher = asyncio.create_task(self._watch()) if self.report else None
         try:
@@ -55,6 +58,12 @@ class IndexBuild:
             if watcher is not None:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """What is left to do when it stands: figures for the planner, which an expression has none of before."""
+        if self.index.computes:
+            await self.connection.execute(f"ANALYZE {self._table}")
         await self._record("ready")
         if self.report:
             self.report(Progress("index", self._full_name, "built", 1, 1, "steps"))
@@ -63,8 +72,15 @@ class IndexBuild:
     def _full_name(self) -> str:
         return f"{schema_of(self.index.source)}.{self.index.name}"
 
-    async def _build(self) -> None:
+    @property
+    def _table(self) -> str:
+        return qualified(schema_of(self.index.source), self.index.source.name)
+
+    async def _drop(self) -> None:
         await drop_index(self.connection, schema_of(self.index.source), self.index.name)
+
+    async def _build(self) -> None:
+        await self._drop()
         old = await self.connection.fetchval("SHOW lock_timeout")
         await self.connection.execute(f"SET lock_timeout = {int(LOCK_TIMEOUT * 1000)}")
         try:

@@ -14,6 +14,7 @@ from tailrace.errors import SchemaError
 from tailrace.schema.catalogue import Catalogue, refuse_unfit
 from tailrace.schema.declarations import Index, Rollup, Watch, schema_of
 from tailrace.schema.delta_log import logs_of
+from tailrace.schema.extension import Extension
 from tailrace.schema.kept_table import KeptTable
 from tailrace.schema.rollup_sql import add, contribution, create_table, folded_name, live_rows, table_name
 from tailrace.schema.sql_text import definition_hash, identifier, qualified
@@ -21,9 +22,9 @@ from tailrace.schema.triggers import TableTriggers, triggers_of
 
 __all__ = ["Declaration", "Plan", "Step", "index_hash", "index_sql", "make_plan", "rollup_hash", "triggers_hash"]
 
-Declaration = Watch | Rollup | KeptTable | Index
+Declaration = Watch | Rollup | KeptTable | Index | Extension
 """What `plan` and `apply` take."""
-Kind = Literal["installation", "triggers", "rollup", "table", "index"]
+Kind = Literal["installation", "extension", "triggers", "rollup", "table", "index"]
 Action = Literal["create", "replace", "rebuild", "resume", "remove", "abandon"]
 
 
@@ -37,7 +38,7 @@ class Step:
     reason: str
     sql: tuple[str, ...] = ()
     definition_hash: str = ""
-    target: TableTriggers | Rollup | KeptTable | Index | None = None
+    target: TableTriggers | Rollup | KeptTable | Index | Extension | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,11 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
     catalogue = catalogue.with_new([step.name for step in kept_steps if step.action != "resume"])
     tables = triggers_of([*watched, *rollups], catalogue.guaranteed)
     refuse_unfit(catalogue, [t.table for t in tables] + [i.source for i in indexes])
-    steps: list[Step] = []
+    steps = [
+        Step("extension", item.name, "create", "new", (item.sql,), target=item)
+        for item in items
+        if isinstance(item, Extension) and item.name not in catalogue.extensions
+    ]
     if not catalogue.installed:
         steps.append(Step("installation", "tailrace", "create", "Tailrace's own tables"))
     steps += kept_steps
@@ -125,7 +130,7 @@ def index_hash(index: Index) -> str:
 def _refuse_repeats(items: Sequence[Declaration]) -> None:
     seen: dict[tuple[str, str], Declaration] = {}
     for item in items:
-        if isinstance(item, Watch):
+        if isinstance(item, Watch | Extension):
             continue
         key = (item.schema if isinstance(item, Rollup) else schema_of(item.source), item.name)
         if key in seen and seen[key] is not item:
@@ -206,7 +211,10 @@ def _index_steps(catalogue: Catalogue, index: Index) -> list[Step]:
     if recorded is None and found and found.valid:
         raise SchemaError(f"index {full_name} exists already and is not Tailrace's: choose another name or drop it")
     if recorded and found and found.valid and recorded.definition_hash == wanted:
-        return []
+        if recorded.state == "ready":
+            return []
+        # It was recorded as being built when the older one was gone, so this is the new one, whole.
+        return [Step("index", full_name, "resume", "built, and not yet analysed", (), wanted, index)]
     if found is None:
         action, reason = "create", "new" if recorded is None else "it is gone"
     elif not found.valid:

@@ -19,7 +19,8 @@ from tailrace.schema import Watch, apply
 from tailrace.settings import DatabaseSettings, FreshnessSettings
 from tailrace.stores import MemoryStore, Store
 
-BOUND = 0.5
+BOUND = 2.0
+"""Seconds; a busy machine is not to be taken for a broken one."""
 
 
 class Base(DeclarativeBase):
@@ -81,12 +82,12 @@ async def run(url: str, sql: str) -> None:
 class Process:
     """What one server process has, with what it was told."""
 
-    def __init__(self, url: str, store: Store | None = None, **settings: object) -> None:
+    def __init__(self, url: str, store: Store | None = None, bound: float = BOUND, **settings: object) -> None:
         self.events: list[Event] = []
         own = DatabaseSettings.model_validate({"pool_size": 5, "max_overflow": 5, "retries": 0, **settings})
         self.store = store or MemoryStore()
         self.database = Database(url, settings=own, observer=self.events.append)
-        self.freshness = DatabaseFreshness(url, settings=FreshnessSettings(bound=BOUND), database_settings=own)
+        self.freshness = DatabaseFreshness(url, settings=FreshnessSettings(bound=bound), database_settings=own)
         self.cache = Cache(self.store, freshness=self.freshness, observer=self.events.append)
         self.freshness.attach(self.cache)
         self.database.commits = self.freshness
@@ -110,9 +111,11 @@ class Process:
 
 
 @asynccontextmanager
-async def processes(url: str, *stores: Store | None, **settings: object) -> AsyncIterator[list[Process]]:
+async def processes(
+    url: str, *stores: Store | None, bound: float = BOUND, **settings: object
+) -> AsyncIterator[list[Process]]:
     """Started processes, each with a store; stopped at the end."""
-    made = [Process(url, store, **settings) for store in stores or (None,)]
+    made = [Process(url, store, bound, **settings) for store in stores or (None,)]
     for process in made:
         connect: Callable[[], object] | None = getattr(process.store, "connect", None)
         if connect is not None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from pathlib import Path
-from socket import create_connection, socket
+from socket import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
@@ -213,54 +209,6 @@ async def test_figures_of_the_pool_are_events(database_url: str) -> None:
     assert {ConnectionCheckedOut, ConnectionCheckedIn, PoolMeasured, StatementFinished} <= kinds
     assert all(event.limit == 3 for event in events if isinstance(event, PoolMeasured))
     assert any(event.operation == "SELECT" for event in events if isinstance(event, StatementFinished))
-
-
-@pytest.fixture
-def pgbouncer(database_url: str, server_folder: Path) -> Iterator[str]:
-    """PgBouncer in transaction mode with a single server connection, so that every leak shows."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
-    if program is None:
-        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
-    address = urlsplit(database_url)
-    with closing(socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    name = address.path[1:]
-    folder = server_folder / f"pgbouncer-{port}"
-    folder.mkdir()
-    folder.chmod(0o755)
-    configuration = folder / "pgbouncer.ini"
-    configuration.write_text(
-        f"[databases]\n{name} = host={address.hostname} port={address.port} "
-        f"user={address.username} password={address.password}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\nunix_socket_dir =\n"
-        "pool_mode = transaction\ndefault_pool_size = 1\n"
-    )
-    running = subprocess.Popen([program, "-u", "nobody", "-q", str(configuration)], stderr=subprocess.DEVNULL)
-    try:
-        while running.poll() is None:
-            try:
-                create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except ConnectionRefusedError:
-                continue
-        yield f"postgresql://{address.username}@127.0.0.1:{port}/{name}"
-    finally:
-        running.terminate()
-        running.wait()
-
-
-@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg"])
-async def test_pgbouncer_in_transaction_mode_works(pgbouncer: str, driver: str) -> None:
-    """Many concurrent transactions over one server connection, with the statement timeout in force."""
-    url = pgbouncer.replace("postgresql", driver, 1)
-    settings = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retries=0)
-    database = Database(url, settings=settings)
-    rows = await asyncio.gather(*[database.fetch(text("SELECT CAST(:n AS int) AS n"), {"n": n}) for n in range(40)])
-    assert [found[0].n for found in rows] == list(range(40))
-    with pytest.raises(DatabaseTimeoutError):
-        await database.run(lambda session: session.execute(text("SELECT pg_sleep(60)")))
-    await database.aclose()
 
 
 async def test_connections_that_the_server_closed_are_never_noticed(database: Database) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
+import asyncpg
 import pytest
-from sqlalchemy import Executable, bindparam, func, literal, select, text
+from sqlalchemy import Column, Executable, MetaData, Table, bindparam, event, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
-from tests.integration.db.query_world import BOUND, TOTALS, Customer, Order, Process, make_shop, processes, run
+from tests.integration.db.query_world import TOTALS, WATCHES, Customer, Order, Process, make_shop, processes, run
 from tests.waiting import wait_until
 
 from tailrace.db import QueryPolicy, cached_query
+from tailrace.schema import Watch, apply
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ async def test_a_write_by_psql_shows_within_the_bound(process: Process, database
     """Plain SQL that knows nothing of Tailrace, on a table behind a join."""
     await cached_rows(process, TOTALS)
     await run(database_url, "UPDATE customers SET name = 'Eve' WHERE id = 2")
-    async with asyncio.timeout(10 * BOUND):
+    async with asyncio.timeout(20):
         while ("Eve", Decimal(5)) not in await cached_rows(process, TOTALS):
             await asyncio.sleep(0.005)
 
@@ -77,6 +80,46 @@ async def test_values_tell_results_apart(process: Process) -> None:
     for value in (1, True, "1", Decimal(1), 1.0):
         (found,) = await cached_rows(process, select(literal(value)))
         assert (type(found[0]), found[0]) == (type(value), value)
+
+
+async def test_psycopg_s_rows_are_the_same(database_url: str) -> None:
+    """The other driver: values of every type, hits, and writes that end them."""
+    await make_shop(database_url)
+    url = database_url.replace("postgresql", "postgresql+psycopg", 1)
+    async with processes(url) as (process,):
+        await wait_until(process.freshness.trusted)
+        statement = select(Order).where(Order.customer_id == bindparam("customer")).order_by(Order.id)
+        before = None
+        for _ in range(2):
+            process.sent()
+            async with process.database.session() as session:
+                found = list(await session.scalars(cached_query(statement), {"customer": 1}))
+                seen = [(o.id, o.amount, o.placed_at, o.reference) for o in found]
+            assert before in (None, seen)
+            before = seen
+        assert process.sent() == 0
+        assert (await rows(process, cached_query(text("SELECT 10 % 4, '%s %%'"))))[0][0] == 2
+        await process.database.run(lambda s: s.execute(text("UPDATE orders SET amount = 7 WHERE id = 3")))
+        assert ("Bob", Decimal(7)) in await cached_rows(process, TOTALS)
+
+
+async def test_comments_of_listeners_are_no_part_of_a_statement(process: Process) -> None:
+    """A request's id in each statement leaves hits; a listener that changes what is asked is heard."""
+    added = ["/* 1 */ "]
+
+    def comment(_c: Any, _cursor: Any, sent: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
+        asked = "FROM orders" in sent
+        return (sent.replace("SELECT", f"{added[0]}SELECT", 1) if asked else sent), parameters
+
+    event.listen(process.database.engine.sync_engine, "before_cursor_execute", comment, retval=True)
+    statement = select(Order.id).where(Order.customer_id == 1)
+    await cached_rows(process, statement)
+    added[0] = "/* 2 */ "
+    process.sent()
+    assert await cached_rows(process, statement) == [(1,), (2,)]
+    assert process.sent() == 0
+    added[0] = "SELECT 9 AS id UNION ALL "
+    assert await cached_rows(process, statement) == [(1,), (2,), (9,)]
 
 
 async def test_mapped_objects_are_the_session_s_own(process: Process) -> None:
@@ -331,6 +374,46 @@ async def test_settings_of_a_transaction_tell_results_apart(process: Process) ->
         assert [await hour(zone) for zone in ("UTC", "Asia/Tokyo", "UTC")] == ["12", "21", "12"]
 
 
+@pytest.mark.parametrize("moment", ["begin", "checkout"])
+async def test_tenants_that_a_listener_sets_are_told_apart(process: Process, moment: str, database_url: str) -> None:
+    """Applications set a schema for each transaction, or for each connection they take: nobody gets another's rows."""
+    await run(
+        database_url,
+        "CREATE SCHEMA one; CREATE SCHEMA two; CREATE TABLE one.place (n int); CREATE TABLE two.place (n int); "
+        "INSERT INTO one.place VALUES (1); INSERT INTO two.place VALUES (2);",
+    )
+    metadata = MetaData()
+    await apply(
+        database_url,
+        [*WATCHES, *(Watch(Table("place", metadata, Column("n"), schema=name)) for name in ("one", "two"))],
+    )
+    tenant = ["one"]
+    engine = process.database.engine.sync_engine
+    if moment == "begin":
+        event.listen(engine, "begin", lambda c: c.exec_driver_sql(f"SET LOCAL search_path = {tenant[0]}"))
+    else:
+
+        def choose(connection: Any, _entry: Any, _proxy: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute(f"SET search_path = {tenant[0]}")
+            cursor.close()
+            connection.commit()
+
+        event.listen(engine, "checkout", choose)
+    statement = text("SELECT n FROM place")
+    await wait_until(lambda: is_cached_but_for_asking(process, statement))
+    for name, expected in (("one", 1), ("two", 2), ("one", 1), ("two", 2)):
+        tenant[0] = name
+        assert await cached_rows(process, statement) == [(expected,)]
+    assert process.refusals() == []
+
+
+async def is_cached_but_for_asking(process: Process, statement: Executable) -> bool:
+    process.events.clear()
+    await cached_rows(process, statement)
+    return any(getattr(each, "status", None) == "hit" for each in process.events)
+
+
 async def test_settings_that_outlive_a_transaction_end_caching_on_their_connection(database_url: str) -> None:
     """What was read under them is not stored for others."""
     await make_shop(database_url)
@@ -388,17 +471,22 @@ async def test_many_who_miss_together_ask_once(process: Process) -> None:
     assert {tuple(task.result()) for task in asked} == {(("Ada", Decimal("30.50")), ("Bob", Decimal(5)))}
 
 
-async def test_whoever_runs_the_statement_may_leave(process: Process) -> None:
+async def test_whoever_runs_the_statement_may_leave(process: Process, database_url: str) -> None:
     """His place is taken by one of those who wait."""
-    slow = cached_query(
-        text("SELECT count(*), pg_sleep(0.2)::text FROM orders"), QueryPolicy(functions={"pg_sleep": []})
-    )
-    first = asyncio.create_task(rows(process, slow))
-    await asyncio.sleep(0)
-    others = [asyncio.create_task(rows(process, slow)) for _ in range(3)]
-    await wait_until(lambda: len(process.cache._in_place) == 1)
-    first.cancel()
-    assert await asyncio.gather(*others) == [[(3, "")]] * 3
+    await cached_rows(process, select(Customer.id))
+    writer = await asyncpg.connect(database_url)
+    async with writer.transaction():
+        await writer.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        first = asyncio.create_task(cached_rows(process, TOTALS))
+        await wait_until(lambda: len(process.cache._in_place) == 1)
+        others = [asyncio.create_task(cached_rows(process, TOTALS)) for _ in range(3)]
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await wait_until(lambda: len(process.cache._in_place) == 1)
+    found = await asyncio.gather(*others)
+    assert found == [[("Ada", Decimal("30.50")), ("Bob", Decimal(5))]] * 3
+    await writer.close()
 
 
 async def test_without_a_session_only_single_statements_are_cached(process: Process) -> None:

@@ -133,7 +133,7 @@ def _play(url: str, stores: Callable[[], list[Store | None]]) -> None:
     async def all_histories() -> None:
         await make_shop(url, VIEWS)
         plain = await asyncpg.connect(url)
-        async with processes(url, *stores(), query_audit=1.0, pool_size=5) as made:
+        async with processes(url, *stores(), bound=0.5, query_audit=1.0, pool_size=5) as made:
             world = World(made, url, plain)
             loop = asyncio.get_running_loop()
 

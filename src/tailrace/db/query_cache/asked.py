@@ -18,6 +18,7 @@ class Asked:
     Attributes:
         key: its result's name in the cache.
         policy: how it is cached.
+        statement: its text, without comments that listeners have added.
         sent: text and parameters as the driver gets them.
         tags: what its result depends on.
         determined: whether equal tables certainly give equal rows.
@@ -27,6 +28,7 @@ class Asked:
 
     key: str
     policy: QueryPolicy
+    statement: str
     sent: tuple[str, Any]
     tags: tuple[str, ...]
     determined: bool

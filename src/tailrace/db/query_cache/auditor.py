@@ -95,7 +95,7 @@ class Auditor:
             outcome = "failed"
         if outcome == "different":
             self._distrust(asked)
-            statement = " ".join(asked.sent[0].split())
+            statement = " ".join(asked.statement.split())
             log.error("the query cache gave rows that the database does not: tags %s [%s]", asked.tags, statement)
         if self._observer is not None:
             self._observer(QueryAudited(asked.policy.name, outcome))

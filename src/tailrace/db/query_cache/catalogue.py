@@ -45,6 +45,7 @@ _PARTS = (
     f"SELECT ROW(oid, xmin) FROM pg_rewrite WHERE {OWN} AND ev_class IN ({_MADE})",
     f"SELECT ROW(oid, xmin) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN ({_MADE})",
     f"SELECT ROW(inhrelid, inhparent, xmin) FROM pg_inherits WHERE inhrelid IN ({_MADE})",
+    "SELECT ROW(roleid, member, grantor, xmin) FROM pg_auth_members",
     f"SELECT ROW(oid, xmin) FROM pg_type WHERE typtype IN ('e', 'd') AND {OWN}",
     *(
         f"SELECT ROW(oid, xmin) FROM {table} WHERE {OWN}"

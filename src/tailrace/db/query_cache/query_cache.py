@@ -45,8 +45,12 @@ __all__ = ["QueryCache"]
 
 CHANGED = "tailrace_settings_changed"
 """In a pooled connection's ``info``: settings were changed for longer than a transaction."""
+BEGUN = "tailrace_settings_begun"
+"""In the same place: what was set when the transaction began, before the session knew of it."""
 LOCAL = re.compile(r"\s*SET\s+LOCAL\b", re.IGNORECASE)
 FOR_TRANSACTION = re.compile(r"set_config\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
+HARMLESS = re.compile(r"\s*SET\s+LOCAL\s+(statement_timeout|lock_timeout)\b", re.IGNORECASE)
+COMMENTS = re.compile(r"(?:/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*|\s)*")
 MOST_SETTINGS = 20
 
 log = logging.getLogger("tailrace.queries")
@@ -60,14 +64,22 @@ class QueryCache:
         cache: where results are kept, and what is known of freshness.
         catalogue: what the database holds.
         observer: receives refusals.
+        pooled: behind PgBouncer, where each transaction may be on another server connection.
     """
 
     def __init__(
-        self, engine: AsyncEngine, cache: Cache, catalogue: CatalogueReader, observer: Observer | None = None
+        self,
+        engine: AsyncEngine,
+        cache: Cache,
+        catalogue: CatalogueReader,
+        observer: Observer | None = None,
+        *,
+        pooled: bool = False,
     ) -> None:
         self.cache = cache
         self.catalogue = catalogue
         self._observer = observer
+        self._pooled = pooled
         self._standing: Standing | None = None
         self._remembered = Remembered()
         self._told: set[tuple[str, str]] = set()
@@ -75,6 +87,7 @@ class QueryCache:
         self.auditor: Auditor | None = None
         """Compares a part of the hits with the database; None: nobody does."""
         event.listen(engine.sync_engine, "do_execute", self._executing)
+        event.listen(engine.sync_engine, "begin", _forget_begun, insert=True)  # before those that set something
 
     async def aclose(self) -> None:
         """End what it does in the background."""
@@ -132,14 +145,18 @@ class QueryCache:
         Raises:
             NotCachedError: the cache is not to be used for it.
         """
-        statement: str = context.statement
+        statement = _without_comments(sent[0], context.statement)
         if statement in self._defective:
             raise NotCachedError("different")
-        _refuse_unfit(own, context)
+        _refuse_unfit(own, context, self._pooled)
         if self.cache.freshness is None:
             raise NotCachedError("freshness")
         catalogue = self.catalogue.peek() or await_only(self.catalogue.current())
-        changed = tuple(own.settings) if own is not None else ()
+        changed = tuple(context.root_connection.info.get(BEGUN, ()))
+        if own is not None and own.settings:
+            changed += tuple(own.settings)
+        if not changed and _set_on_checkout(context.root_connection):
+            changed = ("checkout",)
         standing = None if changed else self._standing
         if standing is None:
             standing = _ask(context.root_connection)
@@ -149,11 +166,13 @@ class QueryCache:
                 self._standing = standing
         tags, determined = self._remembered.tags(statement, standing.path, catalogue, policy)
         key = _key(policy, statement, sent[1], (standing.digest, catalogue.digest, changed))
-        return Asked(key, policy, sent, tags, determined, standing, bool(changed))
+        return Asked(key, policy, statement, sent, tags, determined, standing, bool(changed))
 
     def distrust(self, asked: Asked) -> None:
         """Never again take a result of this statement from the cache, as long as this process lives."""
-        self._defective.add(asked.sent[0])
+        if len(self._defective) >= Remembered.MOST:
+            self._defective.pop()
+        self._defective.add(asked.statement)
 
     def _refused(self, refusal: NotCachedError, policy: QueryPolicy, statement: str) -> None:
         """Count it, and say once for each statement why."""
@@ -217,6 +236,14 @@ async def _nothing() -> None:
     """SQLAlchemy takes a driver that never waits for one that is not asynchronous, and refuses it."""
 
 
+def _without_comments(sent: str, compiled: str) -> str:
+    """What SQLAlchemy made, if listeners have added no more than comments (a request's id, say); else what is sent."""
+    if sent == compiled:
+        return sent
+    before, found, after = sent.partition(compiled)
+    return compiled if found and COMMENTS.fullmatch(before) and COMMENTS.fullmatch(after) else sent
+
+
 def _ask(connection: Connection) -> Standing:
     return Standing.of(connection.exec_driver_sql(ASK).one())
 
@@ -226,11 +253,11 @@ def _selects(context: Any) -> bool:
     return context.compiled is not None and not (context.isddl or context.is_crud or context._is_server_side)
 
 
-def _refuse_unfit(own: OpenTransaction | None, context: Any) -> None:
+def _refuse_unfit(own: OpenTransaction | None, context: Any, pooled: bool) -> None:
     isolation = context.execution_options.get("isolation_level")
     if isolation not in (None, "AUTOCOMMIT", "READ COMMITTED", "READ UNCOMMITTED"):
         raise NotCachedError("snapshot")
-    if own is None and isolation != "AUTOCOMMIT":
+    if own is None and (isolation != "AUTOCOMMIT" or pooled):
         raise NotCachedError("transaction", "it runs outside a session of Tailrace's")
     if own is not None and own.wrote:
         raise NotCachedError("transaction")
@@ -250,12 +277,26 @@ def _note(connection: Connection, own: OpenTransaction | None, statement: str, p
         return
     values = list(parameters.values()) if isinstance(parameters, dict) else list(parameters or ())
     local = LOCAL.match(statement) or (calls and (FOR_TRANSACTION.search(statement) or _has_true(values)))
-    if not local or own is None:
+    if not local:
         connection.info[CHANGED] = True
+    elif HARMLESS.match(statement):
+        return
+    elif own is None:
+        connection.info.setdefault(BEGUN, []).append(f"{statement} {values!r}")
     elif len(own.settings) < MOST_SETTINGS:
         own.settings.append(f"{statement} {values!r}")
     else:
         own.unsettled = True
+
+
+def _forget_begun(connection: Connection) -> None:
+    connection.info.pop(BEGUN, None)
+
+
+def _set_on_checkout(connection: Connection) -> bool:
+    """True if the application does something to each connection that it takes, unseen by SQLAlchemy's statements."""
+    listeners: Any = connection.engine.pool.dispatch.checkout
+    return any(not getattr(each, "__module__", "").startswith("tailrace.") for each in listeners)
 
 
 def _has_true(values: list[Any]) -> bool:

@@ -8,7 +8,21 @@ that they can be metric labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
+
+from tailrace.events.base import Event, Observer
+from tailrace.events.database import (
+    ConnectionCheckedIn,
+    ConnectionCheckedOut,
+    ConnectionHeld,
+    PoolMeasured,
+    PoolTimedOut,
+    QueryAudited,
+    QueryNotCached,
+    ReplicaMeasured,
+    StatementFinished,
+    TransactionRetried,
+)
 
 __all__ = [
     "AttemptFailed",
@@ -20,6 +34,7 @@ __all__ = [
     "ConcurrencyMeasured",
     "ConnectionCheckedIn",
     "ConnectionCheckedOut",
+    "ConnectionHeld",
     "DeprecatedUsed",
     "EpochChanged",
     "Event",
@@ -31,8 +46,10 @@ __all__ = [
     "LimitStateLost",
     "Observer",
     "PoolMeasured",
+    "PoolTimedOut",
     "QueryAudited",
     "QueryNotCached",
+    "ReplicaMeasured",
     "RequestAdmitted",
     "RequestFinished",
     "RequestShed",
@@ -45,11 +62,6 @@ __all__ = [
     "UpstreamCalled",
     "ValueComputed",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Base of all events."""
 
 
 # --- asgi ----------------------------------------------------------------------------------------
@@ -227,74 +239,6 @@ class LimitStateLost(Event):
     store: str
 
 
-# --- db ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionCheckedOut(Event):
-    """A pooled connection was handed out after ``wait`` seconds."""
-
-    pool: str
-    wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionCheckedIn(Event):
-    """A pooled connection came back after ``held`` seconds."""
-
-    pool: str
-    held: float
-
-
-@dataclass(frozen=True, slots=True)
-class PoolMeasured(Event):
-    """The pool's figures at a moment."""
-
-    pool: str
-    size: int
-    in_use: int
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatementFinished(Event):
-    """One statement ran."""
-
-    pool: str
-    operation: str
-    duration: float
-    error: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionRetried(Event):
-    """A transaction failed for a passing reason and is tried again."""
-
-    pool: str
-    attempt: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueryNotCached(Event):
-    """A statement that asked for the query cache ran past it; ``tailrace.db.query_cache`` lists the reasons."""
-
-    cache: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueryAudited(Event):
-    """A result from the query cache was compared with the database's.
-
-    ``outcome``: equal; different, which is a defect; overtaken, by a commit; unordered, rows differ where the statement
-    leaves it open which rows they are; failed, the statement could not be run again.
-    """
-
-    cache: str
-    outcome: str
-
-
 # --- upstream and resilience ---------------------------------------------------------------------
 
 
@@ -339,9 +283,3 @@ class FallbackUsed(Event):
 
     dependency: str
     reason: str
-
-
-class Observer(Protocol):
-    """Receives events as they happen; must be quick and must not raise."""
-
-    def __call__(self, event: Event, /) -> None: ...

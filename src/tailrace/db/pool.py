@@ -1,0 +1,102 @@
+"""The pool: waits no longer than the request does, and tells of itself. Touches: SQLAlchemy's pool, the clock.
+
+**Source:** OpenTelemetry's semantic conventions for database client connection pools.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import event, exc
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util.queue import AsyncAdaptedQueue
+
+from tailrace.clock import SystemClock
+from tailrace.db.holding import Holdings
+from tailrace.events import ConnectionCheckedIn, ConnectionCheckedOut, Observer, PoolMeasured, PoolTimedOut
+from tailrace.resilience.deadline import remaining
+
+__all__ = ["POOL", "DeadlinePool", "measured_pool", "observe_pool"]
+
+POOL = "default"
+SHORTEST = 0.001
+"""Seconds for which a request waits whose time is over: enough to take what is free."""
+
+
+class _Line(AsyncAdaptedQueue[ConnectionPoolEntry]):
+    """Those who wait for a connection, none for longer than its deadline leaves."""
+
+    waiting = 0
+
+    def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
+        if not block:
+            return super().get(block, timeout)
+        left = remaining(SystemClock())
+        if left is not None and timeout is not None:
+            timeout = min(timeout, max(left, SHORTEST))
+        self.waiting += 1
+        try:
+            return super().get(block, timeout)
+        finally:
+            self.waiting -= 1
+
+
+class DeadlinePool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's own, but for how long a caller waits: ``pool_timeout``, or what its deadline leaves."""
+
+    _queue_class = _Line
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        line: Any = self._pool
+        return int(line.waiting)
+
+
+def measured_pool(observer: Observer, name: str) -> type[DeadlinePool]:
+    """The pool, telling ``observer`` of those who waited, in vain too."""
+
+    class MeasuredPool(DeadlinePool):
+        """Knows how long each connection was waited for."""
+
+        def _do_get(self) -> ConnectionPoolEntry:
+            began = time.monotonic()
+            try:
+                entry = super()._do_get()
+            except exc.TimeoutError:
+                observer(PoolTimedOut(name, time.monotonic() - began))
+                raise
+            entry.info["tailrace_wait"] = time.monotonic() - began
+            return entry
+
+    return MeasuredPool
+
+
+def observe_pool(engine: AsyncEngine, observer: Observer, name: str, holdings: Holdings | None) -> None:
+    """Tell ``observer`` of connections that are taken and given back, ``holdings`` of who holds them."""
+
+    def measure() -> None:
+        pool: Any = engine.sync_engine.pool  # another one after each ``dispose``
+        limit = pool.size() + pool._max_overflow  # there is no public name
+        in_use = pool.checkedout()
+        observer(PoolMeasured(name, pool.checkedin() + in_use, in_use, limit, pool.waiting))
+
+    def checked_out(_connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        entry.info["tailrace_out"] = time.monotonic()
+        if holdings is not None:
+            holdings.taken(entry)
+        observer(ConnectionCheckedOut(name, entry.info.pop("tailrace_wait", 0.0)))
+        measure()
+
+    def checked_in(_connection: Any, entry: ConnectionPoolEntry) -> None:
+        out = entry.info.pop("tailrace_out", None)
+        if holdings is not None:
+            holdings.given_back(entry)
+        if out is not None:
+            observer(ConnectionCheckedIn(name, time.monotonic() - out))
+            measure()
+
+    event.listen(engine.sync_engine, "checkout", checked_out)
+    event.listen(engine.sync_engine, "checkin", checked_in)
