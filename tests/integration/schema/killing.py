@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import func
-from tests.integration.schema.world import BY_DAY, RECENT, WATCHES, calls
+from tests.integration.schema.world import BY_DAY, WATCHES, calls
 
 from tailrace.schema import Declaration, Extension, Index, Patience, apply
 
@@ -26,7 +26,6 @@ OBJECTS: list[Declaration] = [
     Extension("pg_trgm"),
     *WATCHES,
     BY_DAY,
-    RECENT,
     Index("calls_note_words", calls, ["note"], using="gin", operator_class="gin_trgm_ops"),
     Index("calls_status", calls, [func.lower(calls.c.status)]),
 ]

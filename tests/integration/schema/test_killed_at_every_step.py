@@ -17,7 +17,7 @@ from tailrace.schema import plan, reconcile, status
 _names = count(1)
 WHOLE = """
 SELECT (SELECT count(*) FROM pg_index WHERE NOT indisvalid OR NOT indisready) AS broken,
-       (SELECT count(*) FROM pg_class WHERE relname IN ('calls_recent', 'calls_note_words', 'calls_status')) AS indexes,
+       (SELECT count(*) FROM pg_class WHERE relname IN ('calls_note_words', 'calls_status')) AS indexes,
        (SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm') AS extensions,
        (SELECT count(*) FROM pg_stats WHERE tablename = 'calls_status') AS figures
 """
@@ -71,7 +71,7 @@ async def is_whole(url: str) -> None:
     """Everything declared is there, valid, exact and recorded as ready, and nothing else is left."""
     connection = await asyncpg.connect(url)
     try:
-        assert tuple(await connection.fetchrow(WHOLE)) == (0, 3, 1, 1)
+        assert tuple(await connection.fetchrow(WHOLE)) == (0, 2, 1, 1)
         assert not await plan(url, OBJECTS)
         assert {row["state"] for row in await status(url)} == {"ready"}
         assert [found.keys for found in await reconcile(url, OBJECTS)] == [0]
