@@ -24,7 +24,7 @@ READING = ("SELECT", "SHOW", "SET", "BEGIN", "RESET", "LOCK", "ROLLBACK")
 
 OBJECTS: list[Declaration] = [
     Extension("pg_trgm"),
-    *WATCHES,
+    WATCHES[0],
     BY_DAY,
     Index("calls_note_words", calls, ["note"], using="gin", operator_class="gin_trgm_ops"),
     Index("calls_status", calls, [func.lower(calls.c.status)]),
@@ -49,6 +49,7 @@ class Road:
         self.url = url
         self.writes: list[str] = []
         self._in_transaction = False
+        self._ending: asyncio.Task[None] | None = None
         self._last = last
         self._ended = ended
 
@@ -60,6 +61,8 @@ class Road:
             port = server.sockets[0].getsockname()[1]
             assert address.port is not None
             yield self.url.replace(f":{address.port}/", f":{port}/")
+            if self._ending is not None:
+                await self._ending
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = urlsplit(self.url)
@@ -86,7 +89,7 @@ class Road:
                 if not started:
                     started = struct.unpack("!i", body[:4])[0] == STARTUP
                 elif kind in (b"Q", b"P") and self._counts(_text(kind, body)) and len(self.writes) == self._last:
-                    await self._ended(await pid)
+                    self._ending = asyncio.create_task(self._ended(await pid))
                     return
                 to_server.write(kind + size + body)
                 await to_server.drain()
