@@ -79,6 +79,20 @@ async def test_stale_while_it_is_validated_behind() -> None:
     assert (await site.get()).body == b"body 3", "beyond the window it waits"
 
 
+async def test_a_validation_behind_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody waits for it: it is said in the log, and the next request asks again."""
+    control = {"cache-control": "max-age=60, stale-while-revalidate=30, stale-if-error=0"}
+    site = Site(control, Response(error=ConnectionError("gone")), control)
+    await site.get()
+    await site.later(70)
+    assert (await site.get()).body == b"body 1"
+    await site.app.drain(5)
+    assert "a validation behind an answer failed" in caplog.text
+    assert (await site.get()).body == b"body 1"
+    await site.app.drain(5)
+    assert (await site.get()).body == b"body 3"
+
+
 @pytest.mark.parametrize(
     ("control", "failure", "after", "served"),
     [
