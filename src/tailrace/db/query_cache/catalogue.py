@@ -1,9 +1,9 @@
 """What the database holds, as far as results follow from it. Touches: one connection of its own.
 
 A look at the catalogue's rows of what people made (16 ms for 500 tables of ten columns, on a busy machine) gives a
-digest; when that is another one, everything is read anew. The digest is part of every key, so results from before a change of a view, a
-table, a function or a policy are not found after it. A look is made while results are asked for, so that none older
-than the freshness bound counts; who asks seldom waits for one.
+digest; when that is another one, everything is read anew. The digest is part of every key, so results from before a
+change of a view, a table, a function or a policy are not found after it. A look is made while results are asked for, so
+that none older than the freshness bound counts; who asks seldom waits for one.
 
 **Source:** PostgreSQL documentation, chapter 52 (system catalogues).
 """
