@@ -129,22 +129,19 @@ class HybridSearch:
         own = "" if self.tenant is None else f" AND s.{identifier(self.tenant)} = :tenant"
         vector = f"CAST(CAST(:vector AS text) AS {self.vector_type})"
         distance = f"s.{identifier(self.vector)} <=> {vector}"
-        table = literal(f"{texts}")
+        table = literal(texts)
+        postings = f"FROM {qualified(schema_of(self.postings), self.postings.name)} p WHERE {of_tenant}p.word ="
         return f"""
 WITH words AS MATERIALIZED (
-    SELECT lexeme AS word FROM unnest(to_tsvector(CAST({literal(self.language)} AS regconfig), :question))
-), held AS MATERIALIZED (
-    SELECT w.word, h.document, h.weight FROM words w CROSS JOIN LATERAL (
-        SELECT p.document, p.weight FROM {qualified(schema_of(self.postings), self.postings.name)} p
-        WHERE {of_tenant}p.word = w.word LIMIT {COMMON}
-    ) h
-), worth AS (
-    SELECT word, ln(1 + (greatest(texts - count(*), 0) + 0.5) / (count(*) + 0.5::float8)) AS worth
-    FROM held CROSS JOIN (SELECT reltuples::float8 AS texts FROM pg_class WHERE oid = CAST({table} AS regclass)) t
-    GROUP BY word, texts HAVING count(*) < {COMMON}
+    SELECT l.lexeme AS word, ln(1 + (greatest(t.texts - c.found_in, 0) + 0.5) / (c.found_in + 0.5::float8)) AS worth
+    FROM unnest(to_tsvector(CAST({literal(self.language)} AS regconfig), :question)) l
+    CROSS JOIN LATERAL (SELECT count(*) AS found_in FROM (SELECT {postings} l.lexeme LIMIT {COMMON}) held) c
+    CROSS JOIN (SELECT reltuples::float8 AS texts FROM pg_class WHERE oid = CAST({table} AS regclass)) t
+    WHERE c.found_in < {COMMON}
 ), by_words AS (
     SELECT document, row_number() OVER (ORDER BY CAST(sum(worth * weight) * 10000 AS bigint) DESC, document) AS place
-    FROM held JOIN worth USING (word) GROUP BY document ORDER BY place LIMIT {CANDIDATES}
+    FROM words w CROSS JOIN LATERAL (SELECT p.document, p.weight {postings} w.word OFFSET 0) held
+    GROUP BY document ORDER BY place LIMIT {CANDIDATES}
 ), nearest AS MATERIALIZED (
     SELECT s.{key} AS document, {distance} AS distance FROM {texts} s
     WHERE s.{identifier(self.vector)} IS NOT NULL{own} ORDER BY {distance} LIMIT {CANDIDATES}
