@@ -119,7 +119,7 @@ def up(home: Path) -> Iterator[Up]:
 def test_printed_commands_work(up: Up) -> None:
     """What is printed can be copied, and answers."""
     commands = [line.strip() for line in up.said.splitlines() if line.startswith("  curl ")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         *options, url = shlex.split(command)[1:]
         given = dict(zip(options[::2], options[1::2], strict=True))

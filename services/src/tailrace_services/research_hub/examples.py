@@ -9,11 +9,11 @@ __all__ = ["examples"]
 
 
 def examples(address: str, seed: int) -> list[str]:
-    """Read published cards, and one's own and one's tokens with the key that follows from the ``seed``."""
+    """Read published cards, ask a question, and with the key that follows from the ``seed`` see what is one's own."""
     key = api_key(seed, ADMINISTRATOR)
     return [
         f"curl '{address}/api/cards?limit=5'",
-        f"curl --get '{address}/query/rag' --data-urlencode 'q=What do people say about training for a marathon?'",
+        f"curl '{address}/query/rag?q=What+do+people+say+about+training+for+a+marathon%3F'",
         f"curl -H 'X-API-Key: {key}' '{address}/api/cards/mine?total=exact'",
         f"curl -H 'X-API-Key: {key}' '{address}/api/tokens?limit=5'",
         f"curl '{address}/health/performance'",
