@@ -13,7 +13,8 @@ from sqlalchemy import select, text
 from tests.integration.db.query_world import TOTALS, Customer, Process, make_shop, processes, run
 from tests.waiting import wait_until
 
-from tailrace.db import Database, Folder, cached_query
+from tailrace.db import Database, cached_query
+from tailrace.db.engine import make_relay_engine
 from tailrace.errors import DatabaseTimeoutError
 from tailrace.settings import DatabaseSettings
 
@@ -132,19 +133,12 @@ async def test_single_statements_are_not_cached(pgbouncer: str, database_url: st
         assert process.refusals() == ["transaction"] * 2
 
 
-async def test_folding_goes_past_it(pgbouncer: str, database_url: str) -> None:
-    """It holds its lock for a transaction, on the server's own address."""
-    await make_shop(database_url)
-    settings = MODE.model_copy(update={"direct_url": SecretStr(database_url)})
-    folder = Folder(pgbouncer, settings=settings)
-    folder.start()
-    plain = await asyncpg.connect(database_url)
-
-    async def folding() -> bool:
-        return bool(
-            await plain.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tailrace-fold'")
-        )
-
-    await wait_until(folding)
-    await folder.aclose()
-    await plain.close()
+async def test_what_looks_all_the_time_goes_past_it(pgbouncer: str, database_url: str) -> None:
+    """A connection of the relay, of folding and of the catalogue is the server's own, with its name."""
+    past = MODE.model_copy(update={"direct_url": SecretStr(database_url)})
+    for settings in (past, MODE):
+        engine = make_relay_engine(pgbouncer, settings, "tailrace-fold")
+        async with engine.connect() as connection:
+            found = (await connection.exec_driver_sql("SHOW application_name")).scalar_one()
+            assert (found == "tailrace-fold") is (settings is past)
+        await engine.dispose()
