@@ -17,7 +17,7 @@ from tailrace_services.prove.answers import cache_outcome
 from tailrace_services.prove.site import Site
 from tailrace_services.prove.subject import Endpoint, Person
 
-__all__ = ["Budget", "Timing", "time_endpoint"]
+__all__ = ["WARM_UPS", "Budget", "Timing", "time_endpoint"]
 
 
 class NotAnsweredError(TailraceError):

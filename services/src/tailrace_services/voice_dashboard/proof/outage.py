@@ -14,6 +14,7 @@ from tailrace_services.prove.phases import Proving
 from tailrace_services.prove.report import Goal
 from tailrace_services.prove.simulation import Simulation
 from tailrace_services.prove.site import Site
+from tailrace_services.prove.timing import WARM_UPS
 
 __all__ = ["Outage", "goals_of", "outage"]
 
@@ -46,12 +47,14 @@ async def outage(proving: Proving) -> None:
 
 
 async def measure(site: Site, provider: Simulation, request: Request, samples: int = 40) -> Outage:
-    """The provider goes down. Caches are emptied before every request, so that each answer is calculated anew.
+    """The provider goes down, after it was asked as ever. Every answer is calculated anew, with caches emptied before.
 
     The first requests find out (their time is ``first`` at worst); from the first answer within 0.1 s on, ``samples``
     are timed. Afterwards the provider is up again.
     """
     clock = site.optimised.clock.monotonic
+    for _ in range(WARM_UPS):
+        await cold(site, request)
     await provider.behave(outage="reset")
     try:
         began, first = clock(), 0.0
