@@ -196,7 +196,8 @@ def printable(value: str) -> str:
 
 
 Id = Annotated[StrictInt, Field(ge=1, le=LARGEST_ID)]
-Words = Annotated[str, AfterValidator(printable)]
+Printable = AfterValidator(printable)  # behind bounds, or what they say is of items instead of characters
+Words = Annotated[str, Printable]
 
 
 class RequestBody(BaseModel):
@@ -216,8 +217,8 @@ class NewCard(RequestBody):
     """``POST /api/cards``."""
 
     content_id: Id
-    title: Annotated[Words, Field(min_length=1, max_length=300)]
-    body: Annotated[Words, Field(min_length=1, max_length=20_000)]
+    title: Annotated[str, Field(min_length=1, max_length=300), Printable]
+    body: Annotated[str, Field(min_length=1, max_length=20_000), Printable]
     publish: Annotated[bool, Field(description="Show it to everybody at once; otherwise it stays a draft.")] = True
     attributions: Annotated[
         tuple[NewAttribution, ...],
@@ -242,4 +243,4 @@ class NewCard(RequestBody):
 class NewSession(RequestBody):
     """``POST /api/research-sessions``."""
 
-    query: Annotated[Words, Field(min_length=3, max_length=500)]
+    query: Annotated[str, Field(min_length=3, max_length=500), Printable]
