@@ -92,6 +92,7 @@ class Database:
             queries.auditor = Auditor(
                 self.engine,
                 cache,
+                catalogue,
                 freshness,
                 self._observer,
                 share=self.settings.query_audit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -73,6 +74,27 @@ async def test_a_write_at_that_moment_is_no_mistake(database_url: str) -> None:
             await ask(process)
         await writing
         await wait_until(lambda: audited(process, TOTALS, "equal"))
+        assert "different" not in process.audits()
+
+
+async def test_a_view_that_is_replaced_at_that_moment_is_no_mistake(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the statement means now is not what it meant when it was answered."""
+    await make_shop(database_url)
+    async with processes(database_url, query_audit=1.0) as (process,):
+        await wait_until(process.freshness.trusted)
+        auditor = process.queries.auditor
+        assert auditor is not None
+        run_again = auditor._run_again
+
+        async def after_a_change(*given: Any) -> bytes | None:
+            more = "SELECT customer_id, sum(amount + 1) AS amount FROM orders GROUP BY customer_id"
+            await run(database_url, f"CREATE OR REPLACE VIEW spending AS {more}")
+            return await run_again(*given)
+
+        monkeypatch.setattr(auditor, "_run_again", after_a_change)
+        await wait_until(lambda: audited(process, text("SELECT name, amount FROM spenders"), "overtaken"))
         assert "different" not in process.audits()
 
 

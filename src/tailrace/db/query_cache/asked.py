@@ -22,6 +22,7 @@ class Asked:
         sent: text and parameters as the driver gets them.
         tags: what its result depends on.
         determined: whether equal tables certainly give equal rows.
+        catalogue: digest of what it was understood by.
         standing: of the connection it would run on.
         changed: whether its transaction has settings of its own.
     """
@@ -32,5 +33,6 @@ class Asked:
     sent: tuple[str, Any]
     tags: tuple[str, ...]
     determined: bool
+    catalogue: str
     standing: Standing
     changed: bool

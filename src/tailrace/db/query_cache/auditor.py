@@ -3,7 +3,8 @@
 It is there for the mistake that nobody has thought of. A result that differs because somebody has just written is no
 mistake: the statement runs again under one snapshot with a look into the outbox, and afterwards the stored result must
 still be the valid one. What the snapshot shows and stamps do not tell yet is then in the outbox, since rows leave it
-only when they have been stamped.
+only when they have been stamped. What a statement means may change as well, which is in no outbox: a view is what it is
+when the statement runs, so the catalogue is looked at after that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 
 from tailrace.cache import Cache
 from tailrace.db.query_cache.asked import Asked
+from tailrace.db.query_cache.catalogue import CatalogueReader
 from tailrace.db.query_cache.refusal import NotCachedError
 from tailrace.db.query_cache.rows import decode, encode
 from tailrace.db.query_cache.standing import ASK, Standing
@@ -44,6 +46,7 @@ class Auditor:
     Args:
         engine: connections.
         cache: where results are.
+        catalogue: what the database holds.
         freshness: catches up with what others have stamped.
         observer: receives outcomes.
         share: of hits, 0 to 1.
@@ -55,6 +58,7 @@ class Auditor:
         self,
         engine: AsyncEngine,
         cache: Cache,
+        catalogue: CatalogueReader,
         freshness: DatabaseFreshness,
         observer: Observer | None,
         *,
@@ -64,6 +68,7 @@ class Auditor:
     ) -> None:
         self._engine = engine
         self._cache = cache
+        self._catalogue = catalogue
         self._freshness = freshness
         self._observer = observer
         self._share = share
@@ -108,6 +113,8 @@ class Auditor:
             return "overtaken"
         if _rows(found) == _rows(value):
             return "equal"
+        if await self._catalogue.digest() != asked.catalogue:
+            return "overtaken"
         if not await self._freshness.fence() or await self._cache.held(asked.key, asked.tags) != value:
             return "overtaken"
         return "different" if asked.determined else "unordered"

@@ -197,6 +197,16 @@ class CatalogueReader:
             raise NotCachedError("catalogue")
         return found
 
+    async def digest(self) -> str:
+        """That of the catalogue as it is now, whatever picture there is.
+
+        Raises:
+            SQLAlchemyError, OSError: the look failed.
+        """
+        async with self._engine.connect() as connection:
+            digest: str = (await connection.execute(DIGEST)).scalar_one()
+            return digest
+
     async def aclose(self) -> None:
         """End a look that is under way, close the connection."""
         if self._look is not None:

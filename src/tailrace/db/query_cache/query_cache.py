@@ -166,7 +166,7 @@ class QueryCache:
                 self._standing = standing
         tags, determined = self._remembered.tags(statement, standing.path, catalogue, policy)
         key = _key(policy, statement, sent[1], (standing.digest, catalogue.digest, changed))
-        return Asked(key, policy, statement, sent, tags, determined, standing, bool(changed))
+        return Asked(key, policy, statement, sent, tags, determined, catalogue.digest, standing, bool(changed))
 
     def distrust(self, asked: Asked) -> None:
         """Never again take a result of this statement from the cache, as long as this process lives."""
