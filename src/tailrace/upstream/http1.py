@@ -10,7 +10,7 @@ bounds on everything that comes in.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -168,37 +168,16 @@ class ResponseFraming:
             self._trailer(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
-        if self.whole:
-            return
-        self.status = self._parser.get_status_code()
-        if 100 <= self.status < 200:
-            self._interim()
-            self.pairs.clear()
-            return
-        self._head_done = True
-        try:
-            self._begin()
-            if self._method == "HEAD":
-                self._complete()
-        except (UpstreamError, MalformedResponseError) as error:
-            self._error = error
-            raise
+        if not self.whole:
+            self._attempt(self._take_head)
 
     def on_body(self, body: bytes) -> None:
         if not self.whole:
-            try:
-                self._take(body)
-            except UpstreamError as error:
-                self._error = error
-                raise
+            self._attempt(self._take, body)
 
     def on_message_complete(self) -> None:
         if self._head_done and not self.whole:
-            try:
-                self._complete()
-            except UpstreamError as error:
-                self._error = error
-                raise
+            self._attempt(self._complete)
 
     # --- what a subclass does with it --------------------------------------------------------------------------------
 
@@ -223,6 +202,25 @@ class ResponseFraming:
             raise MalformedResponseError("a head without an end")
 
     # --- private -----------------------------------------------------------------------------------------------------
+
+    def _attempt(self, step: Callable[..., None], *arguments: bytes) -> None:
+        """Take a step and remember why it refuses: the parser says no more than that one of its callbacks failed."""
+        try:
+            step(*arguments)
+        except (UpstreamError, MalformedResponseError) as error:
+            self._error = error
+            raise
+
+    def _take_head(self) -> None:
+        self.status = self._parser.get_status_code()
+        if 100 <= self.status < 200:
+            self._interim()
+            self.pairs.clear()
+            return
+        self._head_done = True
+        self._begin()
+        if self._method == "HEAD":
+            self._complete()
 
     def _delimited(self) -> bool:
         """Whether the head says where the body ends."""

@@ -74,6 +74,20 @@ def test_no_bytes_break_the_reader(noise: bytes) -> None:
         assert not reader.whole
 
 
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other", "another protocol"),
+        (b"999 Odd", "a status that there is not"),
+        (b"200 OK\r\nTransfer-Encoding: gzip, chunked", "a transfer coding"),
+    ],
+)
+def test_a_refusal_says_why(head: bytes, why: str) -> None:
+    """In words for whoever looks after the origin, not as a failure of the parser's."""
+    with pytest.raises(MalformedResponseError, match=why):
+        StreamReader(httptools, method="GET").feed(b"HTTP/1.1 " + head + b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("endless", [b"1;" + b"e" * 100, b"X-A: aaaaaaaaaaaaaaaaaaaaa\r\n"])
 def test_words_without_content_are_bounded(endless: bytes) -> None:
     """Chunk extensions and trailers may not go on for ever."""
