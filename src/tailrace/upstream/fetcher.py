@@ -204,12 +204,11 @@ class OutboundFetcher:
         )
 
     async def _forget_the_oldest(self) -> None:
-        for address, origin in list(self._origins.items()):
-            if len(self._origins) <= self._settings.origins:
+        while len(self._origins) > self._settings.origins:
+            address = next((address for address, origin in self._origins.items() if not origin.users), None)
+            if address is None:
                 return
-            if not origin.users and self._origins.get(address) is origin:  # another task may have been here meanwhile
-                del self._origins[address]
-                await origin.client.aclose()
+            await self._origins.pop(address).client.aclose()
 
 
 def _without_circuits(observer: Observer) -> Observer:

@@ -4,7 +4,7 @@ The parser is that of Node.js, by way of ``httptools``, and strict: none of its 
 user is done here: the end of a body that only the end of the connection delimits, answers to HEAD, interim answers, and
 bounds on everything that comes in.
 
-**Source:** RFC 9112 sections 3, 4, 6 and 9; RFC 9110 sections 5.5, 5.6.2 and 15.2.
+**Source:** RFC 9112 sections 3, 4, 6 and 9; RFC 9110 sections 4.2.3, 5.5, 5.6.2, 7.2 and 15.2.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from tailrace.errors import UpstreamError
 from tailrace.upstream.message import BodyDecoder, OutgoingRequest, UpstreamResponse, media_type, merge_headers
 
 __all__ = [
+    "DEFAULT_PORTS",
     "LARGEST_HEAD",
     "MalformedResponseError",
     "ResponseFraming",
     "ResponseReader",
+    "authority",
     "encode_head",
     "encode_request",
 ]
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 LARGEST_HEAD = 65_536
 """Bytes of status line and headers, all interim answers included, beyond which a response is refused."""
@@ -44,6 +48,16 @@ _NOT_THE_CALLERS = frozenset({b"host", b"transfer-encoding"})
 
 class MalformedResponseError(Exception):
     """What came is no HTTP/1.1 response; says why in the parser's words, never what came."""
+
+
+def authority(scheme: str, host: str, port: int) -> str:
+    """Host and port as URLs and the ``Host`` field write them; the port only if it is not the scheme's own.
+
+    >>> authority("https", "::1", 443), authority("http", "example.com", 8080)
+    ('[::1]', 'example.com:8080')
+    """
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
 
 
 def encode_request(request: OutgoingRequest, host: bytes) -> bytes:

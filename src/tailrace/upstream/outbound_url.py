@@ -17,6 +17,7 @@ from urllib.parse import quote, urljoin
 
 from tailrace.errors import UrlRefusedError
 from tailrace.extras import require
+from tailrace.upstream.http1 import DEFAULT_PORTS, authority
 from tailrace.upstream.public_address import Address
 
 __all__ = ["LONGEST_URL", "OutboundUrl", "join_url", "parse_url"]
@@ -24,11 +25,8 @@ __all__ = ["LONGEST_URL", "OutboundUrl", "join_url", "parse_url"]
 LONGEST_URL = 2_048
 """Characters; a longer URL is refused."""
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
-
 _UNREADABLE = re.compile(r"[\x00-\x20\x7f-\xa0\\\ud800-\udfff\u2028\u2029]")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?")
 _NAMED = re.compile(r"([^:\[\]%]+)(?::([0-9]{0,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -57,9 +55,7 @@ class OutboundUrl:
     @property
     def origin(self) -> str:
         """Scheme, host and port; the port only if it is not the scheme's own."""
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{shown}{port}"
+        return f"{self.scheme}://{authority(self.scheme, self.host, self.port)}"
 
     def __str__(self) -> str:
         """The URL in one spelling, without its fragment, which no server is told."""
@@ -80,11 +76,8 @@ def parse_url(text: str) -> OutboundUrl:
         raise UrlRefusedError(f"the URL is longer than {LONGEST_URL} characters", reason="length")
     if _UNREADABLE.search(text):
         raise UrlRefusedError("the URL has a space, a control character or a backslash in it", reason="characters")
-    scheme = _SCHEME.match(text)
-    if scheme is None or scheme[0][:-1].lower() not in DEFAULT_PORTS:
-        raise UrlRefusedError("the URL must begin with http:// or https://", reason="scheme")
     parts = _URL.fullmatch(text)
-    if parts is None:
+    if parts is None or parts[1].lower() not in DEFAULT_PORTS:
         raise UrlRefusedError("the URL must begin with http:// or https://", reason="scheme")
     name = parts[1].lower()
     host, port, address = _authority(parts[2], DEFAULT_PORTS[name])

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from tailrace.errors import SettingsError, UpstreamError, UpstreamUnavailableError
+from tailrace.upstream.http1 import DEFAULT_PORTS, authority
 
 __all__ = ["Pool", "Pooled"]
 
@@ -70,7 +71,7 @@ class Pool(Generic[C]):
         self._name = name
         scheme, self._host, self._port = _origin(name, base_url)
         self._tls = (tls or ssl.create_default_context()) if scheme == "https" else None
-        self.host_header = _host_header(scheme, self._host, self._port)
+        self.host_header = authority(scheme, self._host, self._port).encode("ascii")
         self._connect = connect
         self._keep = keep
         self._idle: deque[C] = deque()
@@ -139,14 +140,8 @@ def _origin(name: str, base_url: str) -> tuple[str, str, int]:
         host = (parts.hostname or "").encode("idna").decode("ascii")
     except ValueError:
         raise SettingsError(f"{name}: base_url is not a URL") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in DEFAULT_PORTS or not host:
         raise SettingsError(f"{name}: base_url must begin with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise SettingsError(f"{name}: base_url must hold no credentials, query or fragment")
-    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
-
-
-def _host_header(scheme: str, host: str, port: int) -> bytes:
-    shown = f"[{host}]" if ":" in host else host
-    default = 443 if scheme == "https" else 80
-    return (shown if port == default else f"{shown}:{port}").encode("ascii")
+    return parts.scheme, host, port or DEFAULT_PORTS[parts.scheme]
