@@ -50,7 +50,7 @@ def decide_keeping(
     """
     control = parse_cache_control(response.get(b"cache-control"))
     refusal = _refusal(policy, status, response, control)
-    open_to_all = control.public or control.must_revalidate or control.s_maxage is not None
+    open_to_all = control.for_all or control.must_revalidate
     if refusal is None and b"authorization" in request and policy.identity is None and not open_to_all:
         # The policy does not say who may have it, so RFC 9111 section 3.5 does.
         refusal = "authorization"

@@ -78,6 +78,11 @@ class CacheControl:
         return self.max_age if self.s_maxage is None else self.s_maxage
 
     @property
+    def for_all(self) -> bool:
+        """True if a shared cache may answer requests with it that say who asks (RFC 9111 sections 3.5, 5.2.2.9)."""
+        return self.public or self.s_maxage is not None
+
+    @property
     def forbids_stale(self) -> bool:
         """True if a shared cache may not serve it stale (RFC 9111 section 4.2.4)."""
         return self.must_revalidate or self.proxy_revalidate or self.no_cache or self.s_maxage is not None

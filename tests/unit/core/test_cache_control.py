@@ -53,6 +53,15 @@ def test_shared_lifetime_prefers_s_maxage() -> None:
     assert control.forbids_stale
 
 
+@pytest.mark.parametrize(
+    ("value", "for_all"),
+    [(b"public", True), (b"s-maxage=0", True), (b"max-age=60, must-revalidate", False), (b"private", False)],
+)
+def test_what_is_for_all_says_so(value: bytes, for_all: bool) -> None:
+    """RFC 9111 3.5: a lifetime alone does not make an answer to somebody one for everybody."""
+    assert parse_cache_control(value).for_all is for_all
+
+
 def test_a_huge_field_stores_nothing() -> None:
     """A field longer than anyone means honestly is not looked through."""
     assert parse_cache_control(b"a," * 10_000).no_store

@@ -19,7 +19,7 @@ PRIVATE = frozenset({b"authorization", b"cookie"})
 def answering(found: Found, exchange: Exchange) -> StoredResponse | None:
     """The newest of what was found that may answer whoever asks."""
     private = is_private(exchange)
-    return next((each for each in found.responses if not private or each.for_all), None)
+    return next((each for each in found.responses if not private or each.control.for_all), None)
 
 
 def is_private(exchange: Exchange) -> bool:

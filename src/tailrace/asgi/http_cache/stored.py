@@ -104,11 +104,6 @@ class StoredResponse:
         """What tells it from other versions."""
         return validators_of(self.fields, now)
 
-    @property
-    def for_all(self) -> bool:
-        """Whether it says itself that it may answer requests that say who asks."""
-        return self.control.public or self.control.s_maxage is not None
-
     def stale(self) -> StoredResponse:
         """The same, to be validated before it is used again."""
         return replace(self, lifetime=0.0)

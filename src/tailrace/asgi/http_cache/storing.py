@@ -85,7 +85,6 @@ def refusal(status: int, fields: Mapping[bytes, bytes], said: Directives, reques
     unless it says ``public`` or ``s-maxage``.
     """
     control = said.control
-    for_all = control.public or control.s_maxage is not None
     understood = status in UNDERSTOOD
     if status < 200 or status in NEVER or (control.must_understand and not understood):
         return "status"
@@ -93,9 +92,9 @@ def refusal(status: int, fields: Mapping[bytes, bytes], said: Directives, reques
         return "no-store"
     if control.private and not control.private_fields:
         return "private"
-    if b"authorization" in request and not (for_all or control.must_revalidate):
+    if b"authorization" in request and not (control.for_all or control.must_revalidate):
         return "authorization"
-    if (b"cookie" in request or b"set-cookie" in fields) and not for_all:
+    if (b"cookie" in request or b"set-cookie" in fields) and not control.for_all:
         return "cookie"
     return "vary" if b"*" in token_list(fields.get(b"vary")) else None
 

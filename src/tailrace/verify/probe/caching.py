@@ -55,7 +55,7 @@ def _directives(target: Target, answer: Response) -> Iterator[Finding]:
 
 
 def _shared(said: CacheControl) -> bool:
-    return not (said.no_store or said.private) and (said.public or said.s_maxage is not None)
+    return not (said.no_store or said.private) and said.for_all
 
 
 def _age(answer: Response) -> Iterator[Finding]:
