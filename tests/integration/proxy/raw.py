@@ -13,7 +13,7 @@ from tailrace.proxy.serving import listen, server_of
 from tailrace.settings import Settings
 from tailrace.upstream.origin import Origin
 
-__all__ = ["Answering", "Asked", "Between", "Client", "RawOrigin", "Reply", "between", "plain", "request"]
+__all__ = ["Answering", "Asked", "Between", "Client", "RawOrigin", "Reply", "answering", "between", "plain", "request"]
 
 
 def plain(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
@@ -71,6 +71,10 @@ class RawOrigin:
         self.listening: asyncio.Server
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.listening.sockets[0].getsockname()[1]}"
+
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -95,6 +99,18 @@ class RawOrigin:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def answering(answer: Answering) -> AsyncIterator[RawOrigin]:
+    """An origin that answers so."""
+    origin = RawOrigin(answer)
+    origin.listening = await asyncio.start_server(origin.accept, "127.0.0.1", 0)
+    try:
+        yield origin
+    finally:
+        origin.listening.close()
+        await origin.stop()
 
 
 @dataclass
@@ -180,7 +196,6 @@ class Between:
 
     origin: RawOrigin
     port: int
-    url: str
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -201,22 +216,18 @@ async def between(
     answer: Answering, *, timeout: float = 20.0, settings: Settings | None = None, **options: Any
 ) -> AsyncIterator[Between]:
     """A proxy in front of an origin that answers so."""
-    origin = RawOrigin(answer)
-    origin.listening = await asyncio.start_server(origin.accept, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{origin.listening.sockets[0].getsockname()[1]}"
     settings = settings or Settings(database_url=None, valkey_url=None)
-    proxy = CacheProxy(Origin(url, timeout=timeout), settings, **options)
-    server = server_of(proxy, drain=1)
-    listening = listen("127.0.0.1", 0)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        while not server.started:
-            assert not serving.done()
-            await asyncio.sleep(0)
-        yield Between(origin, listening.getsockname()[1], url)
-    finally:
-        server.should_exit = True
-        await serving
-        listening.close()
-        origin.listening.close()
-        await origin.stop()
+    async with answering(answer) as origin:
+        proxy = CacheProxy(Origin(origin.url, timeout=timeout), settings, **options)
+        server = server_of(proxy, drain=1)
+        listening = listen("127.0.0.1", 0)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            while not server.started:
+                assert not serving.done()
+                await asyncio.sleep(0)
+            yield Between(origin, listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            await serving
+            listening.close()

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 
-from tests.integration.proxy.raw import Asked, Client, RawOrigin, plain, request
+from tests.integration.proxy.raw import Asked, Client, answering, plain, request
 
 
 def free_port() -> int:
@@ -41,30 +41,26 @@ async def test_the_command_serves_until_it_is_told_to_stop() -> None:
         modified = ["Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT"] if "/old" in asked.line else []
         await asked.send(plain(b"hello", *modified))
 
-    origin = RawOrigin(fine)
-    origin.listening = await asyncio.start_server(origin.accept, "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{origin.listening.sockets[0].getsockname()[1]}"
     port = free_port()
-    process = await start("--origin", address, "--port", str(port), "--ttl", "/static/*=60")
-    try:
-        assert process.stdout is not None
-        assert (await process.stdout.readline()).decode().strip() == f"http://127.0.0.1:{port} asks {address}"
-        client = await connected(port, process)
-        for path in ("/old", "/static/a", "/new"):
-            for _ in range(3):
-                assert (await client.ask(request(path))).body == b"hello"
-        assert [asked.line.split(" ")[1] for asked in origin.asked] == ["/old", "/static/a", "/new", "/new", "/new"]
-        await client.leave()
-        process.send_signal(signal.SIGTERM)
-        out, errors = await process.communicate()
-        assert (out, errors) == (b"", b"")
-        assert process.returncode in (0, -signal.SIGTERM)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        origin.listening.close()
-        await origin.stop()
+    async with answering(fine) as origin:
+        process = await start("--origin", origin.url, "--port", str(port), "--ttl", "/static/*=60")
+        try:
+            assert process.stdout is not None
+            assert (await process.stdout.readline()).decode().strip() == f"http://127.0.0.1:{port} asks {origin.url}"
+            client = await connected(port, process)
+            for path in ("/old", "/static/a", "/new"):
+                for _ in range(3):
+                    assert (await client.ask(request(path))).body == b"hello"
+            assert [asked.line.split(" ")[1] for asked in origin.asked] == ["/old", "/static/a", "/new", "/new", "/new"]
+            await client.leave()
+            process.send_signal(signal.SIGTERM)
+            out, errors = await process.communicate()
+            assert (out, errors) == (b"", b"")
+            assert process.returncode in (0, -signal.SIGTERM)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
 
 async def test_what_cannot_be_an_origin_is_said_at_once() -> None:

@@ -67,7 +67,7 @@ async def test_host_is_rewritten_by_option() -> None:
     """The origin's own name, for virtual hosts that know no other."""
     async with between(fine, own_host=True) as proxy:
         await proxy.ask(request())
-        assert proxy.origin.asked[0].values("host") == [proxy.url.removeprefix("http://")]
+        assert proxy.origin.asked[0].values("host") == [proxy.origin.url.removeprefix("http://")]
 
 
 async def test_what_belongs_to_a_connection_stays_there() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.integration.proxy.raw import Asked, Between, Client, RawOrigin, Reply, between, plain, request
+from tests.integration.proxy.raw import Asked, Between, Client, Reply, answering, between, plain, request
 from tests.integration.proxy.test_command import connected, free_port, start
 from tests.integration.stores.proxy import Proxy
 from tests.waiting import wait_until
 
 from tailrace.embedded import ValkeyServer
-from tailrace.settings import Settings, ValkeySettings
+from tailrace.settings import CacheSettings, Settings, ValkeySettings
 
 FRESH = "Cache-Control: max-age=600"
 
@@ -55,22 +55,15 @@ async def test_a_thousand_cold_readers_on_two_processes_ask_once(valkey_url: str
         await gate.wait()
         await asked.send(plain(b"made once", FRESH))
 
-    origin = RawOrigin(gated)
-    origin.listening = await asyncio.start_server(origin.accept, "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{origin.listening.sockets[0].getsockname()[1]}"
-    try:
-        async with processes(2, address, valkey_url) as ports:
-            clients = [Client(*await asyncio.open_connection("127.0.0.1", ports[n % 2])) for n in range(1000)]
-            asking = [asyncio.create_task(client.ask(request("/cold"))) for client in clients]
-            await wait_until(lambda: len(origin.asked) > 0)
-            gate.set()
-            replies: list[Reply] = await asyncio.gather(*asking)
-            assert Counter((reply.status, reply.body) for reply in replies) == {(200, b"made once"): 1000}
-            assert len(origin.asked) == 1
-            await asyncio.gather(*[client.leave() for client in clients])
-    finally:
-        origin.listening.close()
-        await origin.stop()
+    async with answering(gated) as origin, processes(2, origin.url, valkey_url) as ports:
+        clients = [Client(*await asyncio.open_connection("127.0.0.1", ports[n % 2])) for n in range(1000)]
+        asking = [asyncio.create_task(client.ask(request("/cold"))) for client in clients]
+        await wait_until(lambda: len(origin.asked) > 0)
+        gate.set()
+        replies: list[Reply] = await asyncio.gather(*asking)
+        assert Counter((reply.status, reply.body) for reply in replies) == {(200, b"made once"): 1000}
+        assert len(origin.asked) == 1
+        await asyncio.gather(*[client.leave() for client in clients])
 
 
 async def test_what_is_not_stored_makes_nobody_wait(valkey_url: str) -> None:
@@ -79,13 +72,22 @@ async def test_what_is_not_stored_makes_nobody_wait(valkey_url: str) -> None:
     async def own(asked: Asked) -> None:
         await asked.send(plain(b"own", "Cache-Control: no-store"))
 
-    settings = Settings(database_url=None, valkey_url=SecretStr(valkey_url), valkey=ValkeySettings(timeout=10))
+    settings = Settings(
+        database_url=None,
+        valkey_url=SecretStr(valkey_url),
+        valkey=ValkeySettings(timeout=10),
+        cache=CacheSettings(lease=3600),
+    )
     async with between(own, settings=settings) as one, between(own, settings=settings) as two:
-        replies = await asyncio.gather(*[each.ask(request("/")) for each in (one, two) for _ in range(10)])
+        async with asyncio.timeout(60):  # who waited for the lease would not be through by then
+            replies = await asyncio.gather(*[each.ask(request("/")) for each in (one, two) for _ in range(10)])
         assert {reply.body for reply in replies} == {b"own"}
+        assert len(one.origin.asked) + len(two.origin.asked) == 20
 
 
-async def test_a_process_that_dies_delays_the_others_by_its_lease_at_most(valkey_url: str) -> None:
+async def test_a_process_that_dies_delays_the_others_by_its_lease_at_most(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A lease whose owner was killed expires by itself."""
     first = asyncio.Event()
 
@@ -96,31 +98,21 @@ async def test_a_process_that_dies_delays_the_others_by_its_lease_at_most(valkey
         else:
             await asked.send(plain(b"in the end", FRESH))
 
-    origin = RawOrigin(stuck)
-    origin.listening = await asyncio.start_server(origin.accept, "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{origin.listening.sockets[0].getsockname()[1]}"
-    try:
-        port = free_port()
-        os.environ["TAILRACE_VALKEY_URL"] = valkey_url
-        os.environ["TAILRACE_CACHE__LEASE"] = "0.5"
-        try:
-            dying = await start("--origin", address, "--port", str(port))
-            client = await connected(port, dying)
-            async with processes(1, address, valkey_url) as (other,):
-                client.writer.write(request("/x"))
-                await first.wait()
-                dying.kill()
-                await dying.communicate()
-                await client.leave()
-                client = Client(*await asyncio.open_connection("127.0.0.1", other))
-                reply = await client.ask(request("/x"))
-                assert (reply.status, reply.body) == (200, b"in the end")
-                await client.leave()
-        finally:
-            del os.environ["TAILRACE_VALKEY_URL"], os.environ["TAILRACE_CACHE__LEASE"]
-    finally:
-        origin.listening.close()
-        await origin.stop()
+    monkeypatch.setenv("TAILRACE_VALKEY_URL", valkey_url)
+    monkeypatch.setenv("TAILRACE_CACHE__LEASE", "0.5")
+    port = free_port()
+    async with answering(stuck) as origin, processes(1, origin.url, valkey_url) as (other,):
+        dying = await start("--origin", origin.url, "--port", str(port))
+        client = await connected(port, dying)
+        client.writer.write(request("/x"))
+        await first.wait()
+        dying.kill()
+        await dying.communicate()
+        await client.leave()
+        client = Client(*await asyncio.open_connection("127.0.0.1", other))
+        reply = await client.ask(request("/x"))
+        assert (reply.status, reply.body) == (200, b"in the end")
+        await client.leave()
 
 
 # --- a store that misbehaves ----------------------------------------------------------------------------------------

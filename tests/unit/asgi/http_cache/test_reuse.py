@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.asgi.http_cache.origin import Response, Site, ages
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -180,8 +181,7 @@ async def test_a_crowd_makes_one_request() -> None:
     gate = asyncio.Event()
     site.hook = gate.wait
     asking = [asyncio.create_task(site.get()) for _ in range(100)]
-    while not site.asked:
-        await asyncio.sleep(0)
+    await wait_until(lambda: site.asked > 0)
     gate.set()
     replies = await asyncio.gather(*asking)
     assert {reply.body for reply in replies} == {b"body 1"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.asgi.http_cache.origin import Response, Site, ages
+from tests.waiting import wait_until
 
 from tailrace.asgi.http_cache.places import group_tag
 from tailrace.stores import MemoryStore
@@ -189,8 +190,7 @@ async def test_a_response_on_its_way_does_not_outlive_a_write() -> None:
     gate = asyncio.Event()
     one.hook = gate.wait
     reading = asyncio.create_task(one.get())
-    while not one.asked:
-        await asyncio.sleep(0)
+    await wait_until(lambda: one.asked > 0)
     await two.get(method="POST")
     gate.set()
     assert (await reading).body == b"body 1"
@@ -218,8 +218,7 @@ async def test_a_response_on_its_way_does_not_outlive_its_group() -> None:
     gate = asyncio.Event()
     site.hook = gate.wait
     reading = asyncio.create_task(site.get("/a"))
-    while not site.asked:
-        await asyncio.sleep(0)
+    await wait_until(lambda: site.asked > 0)
     site.hook = None
     await site.get("/b", method="POST")
     gate.set()
@@ -257,8 +256,7 @@ async def test_a_copy_that_is_late_hides_no_end_of_a_group() -> None:
     gate = asyncio.Event()
     one.hook = gate.wait
     reading = asyncio.create_task(one.get("/a"))
-    while not one.asked:
-        await asyncio.sleep(0)
+    await wait_until(lambda: one.asked > 0)
     prefix = f"{one.cache.keyspace.prefix(database=False)}h:"
     late.make_late([f"{prefix}s:group", f"{prefix}s:{group_tag('http://testserver/a', 'g')}"])
     await two.get("/b", method="POST")
