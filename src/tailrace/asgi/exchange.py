@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tailrace.asgi.rate_limit import Admission
     from tailrace.asgi.route_policy import RoutePolicy
 
-__all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of"]
+__all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of", "quoted_path"]
 
 EXCHANGE = "tailrace.exchange"
 """The key under which the scope holds the exchange."""
@@ -111,8 +111,7 @@ class Exchange:
         Returns:
             The scope for what lies inside; ``scope`` itself stays as it is.
         """
-        raw = quote(path, safe="/!$&'()*+,;=:@~", errors="surrogatepass").encode("ascii")
-        self.scope = {**scope, "path": path, "raw_path": raw}
+        self.scope = {**scope, "path": path, "raw_path": quoted_path(path)}
         self.path = path
         self.path_params = MappingProxyType({})
         self.route = self.identified = self.missed = self.admission = None
@@ -178,6 +177,15 @@ class Exchange:
 
 current_exchange: ContextVar[Exchange | None] = ContextVar("tailrace_exchange", default=None)
 """The request being served, for logs, statement comments and calls to other services."""
+
+
+def quoted_path(path: str) -> bytes:
+    """A decoded path as it is sent; what a percent sign stood for before it was decoded, it stands for again.
+
+    >>> quoted_path("/100%41 a")
+    b'/100%2541%20a'
+    """
+    return quote(path, safe="/!$&'()*+,;=:@~", errors="surrogatepass").encode("ascii")
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -61,7 +61,7 @@ def fields_for_client(status: int, headers: Sequence[Header], received: float) -
         headers: the origin's, names in lower case.
         received: wall time at which they came, which is the date of a response that has none.
     """
-    fields = read_headers(list(headers))
+    fields = read_headers(headers)
     left_out = _of_this_connection(fields) | {b"trailer", b"via"}
     if status in WITHOUT_LENGTH:
         left_out |= {b"content-length"}

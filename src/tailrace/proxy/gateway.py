@@ -10,9 +10,8 @@ too, so that nobody takes a part for the whole.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from urllib.parse import quote
 
-from tailrace.asgi.exchange import Exchange, exchange_of
+from tailrace.asgi.exchange import Exchange, exchange_of, quoted_path
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.types import Message, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
@@ -44,7 +43,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        fields = read_headers(list(scope["headers"]))
+        fields = read_headers(scope["headers"])
         if forwards_left(scope["method"], fields) == 0:
             await _answer_here(scope["method"], send)
             return
@@ -63,7 +62,7 @@ class Gateway:
         self, scope: Scope, fields: Mapping[bytes, bytes], exchange: Exchange, receive: Receive
     ) -> PassedRequest:
         client = scope.get("client")
-        path = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~%").encode("ascii")
+        path = scope.get("raw_path") or quoted_path(scope["path"])
         query = scope.get("query_string", b"")
         return PassedRequest(
             scope["method"],

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.integration.proxy.raw import Asked, between, plain, request
+from tests.integration.proxy.raw import Asked, answering, between, plain, request
+from tests.unit.asgi.driver import ask
 from tests.waiting import wait_until
+
+from tailrace.proxy import Gateway
+from tailrace.upstream.origin import Origin
 
 FRESH = "Cache-Control: max-age=60"
 LARGE = bytes(range(256)) * 32 * 1024  # 8 MB
@@ -54,6 +58,16 @@ async def test_a_request_passes_as_it_is() -> None:
         assert (asked.values("x-a"), asked.body, asked.values("host")) == (["1", "2"], b"body", ["shop.example"])
         assert (await proxy.ask(request(method="M-SEARCH"))).status == 200
         assert proxy.origin.asked[1].line.startswith("M-SEARCH ")
+
+
+async def test_a_path_that_the_server_tells_only_decoded() -> None:
+    """ASGI's ``raw_path`` is optional; without it the origin is asked for the same path, not for another one."""
+    async with answering(fine) as origin:
+        passing = Origin(origin.url)
+        for path in ("/100%41/a b", "/ä?/%"):
+            assert (await ask(Gateway(passing), path, raw_path=None)).body == b"hello"
+        await passing.aclose()
+        assert [asked.line.split(" ")[1] for asked in origin.asked] == ["/100%2541/a%20b", "/%C3%A4%3F/%25"]
 
 
 async def test_blanks_around_values_do_not_count() -> None:

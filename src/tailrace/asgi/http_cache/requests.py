@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import quote
 
-from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of
+from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of, quoted_path
 from tailrace.asgi.types import Message, Receive, Scope
 
 __all__ = ["conditional", "exchange_behind", "no_body", "target_of", "to_nobody"]
@@ -21,7 +20,7 @@ def target_of(exchange: Exchange) -> str:
     """The target URI (RFC 9110 section 7.1), without a fragment."""
     scope = exchange.scope
     host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
-    raw = scope.get("raw_path") or quote(exchange.path, safe="/!$&'()*+,;=:@~%").encode("ascii")
+    raw = scope.get("raw_path") or quoted_path(exchange.path)
     query = b"?" + exchange.query if exchange.query else b""
     version = "" if exchange.key_part is None else f" {exchange.key_part}"
     return f"{scope.get('scheme', 'http')}://{host}{(raw + query).decode('latin-1')}{version}"
