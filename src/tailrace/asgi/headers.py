@@ -6,11 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tailrace.asgi.types import Header
 
-__all__ = ["OF_A_CONNECTION", "cookie_values", "read_headers", "safe_value", "token_list", "without"]
+__all__ = [
+    "OF_A_CONNECTION",
+    "connection_fields",
+    "cookie_values",
+    "read_headers",
+    "safe_value",
+    "token_list",
+    "without",
+]
 
 OF_A_CONNECTION = frozenset(
     {
@@ -67,6 +75,15 @@ def token_list(value: bytes | None) -> tuple[bytes, ...]:
     if not value:
         return ()
     return tuple([part for part in [item.strip().lower() for item in value.split(b",")] if part])
+
+
+def connection_fields(fields: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """The names of those that go no further than this connection, the ones that ``Connection`` names among them.
+
+    >>> sorted(connection_fields({b"connection": b"close, X-Hop"}) - OF_A_CONNECTION)
+    [b'close', b'x-hop']
+    """
+    return OF_A_CONNECTION.union(token_list(fields.get(b"connection")))
 
 
 def without(headers: Iterable[Header], names: frozenset[bytes]) -> list[Header]:

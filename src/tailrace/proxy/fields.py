@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tailrace.asgi.headers import OF_A_CONNECTION, read_headers, token_list
+from tailrace.asgi.headers import connection_fields, read_headers
 from tailrace.asgi.types import Header
 from tailrace.core.http_date import format_http_date
 
@@ -37,7 +37,7 @@ def fields_for_origin(
         scheme: by which the client asked.
         client: its address, if that is known.
     """
-    left_out = _of_this_connection(fields) | MADE_HERE
+    left_out = connection_fields(fields) | MADE_HERE
     forwards = forwards_left(method, fields)
     if forwards is not None:
         left_out |= {b"max-forwards"}
@@ -62,7 +62,7 @@ def fields_for_client(status: int, headers: Sequence[Header], received: float) -
         received: wall time at which they came, which is the date of a response that has none.
     """
     fields = read_headers(headers)
-    left_out = _of_this_connection(fields) | {b"trailer", b"via"}
+    left_out = connection_fields(fields) | {b"trailer", b"via"}
     if status in WITHOUT_LENGTH:
         left_out |= {b"content-length"}
     passed = [header for header in headers if header[0] not in left_out]
@@ -88,11 +88,6 @@ def has_body(fields: Mapping[bytes, bytes]) -> bool:
 def expects_continue(fields: Mapping[bytes, bytes]) -> bool:
     """True if the client waits for a 100 before it sends the body."""
     return fields.get(b"expect", b"").lower() == b"100-continue" and has_body(fields)
-
-
-def _of_this_connection(fields: Mapping[bytes, bytes]) -> frozenset[bytes]:
-    """The fields that go no further than the next recipient, those that ``Connection`` names among them."""
-    return OF_A_CONNECTION.union(token_list(fields.get(b"connection")))
 
 
 def _appended(value: bytes | None, member: bytes) -> bytes:

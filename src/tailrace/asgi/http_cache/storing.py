@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tailrace.asgi.headers import OF_A_CONNECTION, token_list
+from tailrace.asgi.headers import connection_fields, token_list
 from tailrace.asgi.types import Header
 from tailrace.core.cache_control import CacheControl, parse_cache_control, parse_targeted
 from tailrace.core.http_date import parse_http_date
@@ -138,9 +138,7 @@ def age_on_arrival(fields: Mapping[bytes, bytes], requested: float, received: fl
 
 def stored_fields(headers: Sequence[Header], fields: Mapping[bytes, bytes], control: CacheControl) -> list[Header]:
     """The header fields that are kept, in their order, names in lower case (RFC 9111 section 3.1)."""
-    named = token_list(fields.get(b"connection"))
-    left_out = OF_A_CONNECTION | OF_A_REQUEST | set(named)
-    left_out |= {name.encode("latin-1") for name in control.private_fields}
+    left_out = connection_fields(fields) | OF_A_REQUEST | {name.encode("latin-1") for name in control.private_fields}
     return [(name.lower(), value) for name, value in headers if name.lower() not in left_out]
 
 
