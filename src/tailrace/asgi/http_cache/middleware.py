@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from tailrace.asgi.exchange import Exchange, exchange_of
@@ -154,7 +155,8 @@ class HttpCacheMiddleware:
             if flight is None or collapsed or not joins or await asyncio.shield(flight) == "passed":
                 break
             collapsed = flight.result() == "stored"
-            found = await self._find_again(exchange, found)
+            with suppress(StoreUnavailableError):  # then what was found before has to do
+                found = await self._find(found.target, exchange)
         if not joins or name in self._flights or is_ranged(exchange):  # a part answers nobody who asks for the whole
             await self._forward(exchange, asked, found, stored, None, receive, send)
             return
@@ -177,20 +179,19 @@ class HttpCacheMiddleware:
         send: Send,
     ) -> None:
         """Ask the application for all who wait in this process, unless another process has just done so."""
-        theirs: list[Found] = []
+        theirs: list[tuple[StoredResponse, Found]] = []
 
         async def there() -> bool:
-            again = self._fit(await self._shelf.find(found.target, exchange.headers), exchange)
+            again = await self._find(found.target, exchange)
             other = answering(again, exchange)
             if other is None or reuse(other.held(self._clock.now()), asked) == "validate":
                 return False
-            theirs.append(again)
+            theirs.append((other, again))
             return True
 
         await self._leading.lead_or_wait(found, flight, there)
-        if theirs:
-            other = answering(theirs[0], exchange)
-            if other is not None and await self._served(other, exchange, asked, theirs[0], send, collapsed=True):
+        for other, again in theirs:  # one at most
+            if await self._served(other, exchange, asked, again, send, collapsed=True):
                 flight.set_result("stored")
                 return
         await self._forward(exchange, asked, found, stored, flight, receive, send)
@@ -266,11 +267,8 @@ class HttpCacheMiddleware:
     def _fit(self, found: Found, exchange: Exchange) -> Found:
         return found.for_request(is_ranged(exchange), exchange.headers, self._clock.now())
 
-    async def _find_again(self, exchange: Exchange, found: Found) -> Found:
-        try:
-            return self._fit(await self._shelf.find(found.target, exchange.headers), exchange)
-        except StoreUnavailableError:
-            return found
+    async def _find(self, target: str, exchange: Exchange) -> Found:
+        return self._fit(await self._shelf.find(target, exchange.headers), exchange)
 
     async def _serve(
         self, stored: StoredResponse, exchange: Exchange, send: Send, status: bytes, *, validated: bool = False
