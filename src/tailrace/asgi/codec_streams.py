@@ -88,7 +88,7 @@ class GzipDecoder:
         if self._stream.eof and data:
             self._stream = zlib.decompressobj(GZIP_FORMAT)
         try:
-            written = self._stream.decompress(data, limit) if data else self._stream.decompress(b"", limit)
+            written = self._stream.decompress(data, limit)
         except zlib.error as error:
             raise ValueError(str(error)) from error
         self.finished = self._stream.eof

@@ -169,7 +169,7 @@ class ValkeyStore:
                 return
 
     async def expired(self, *, remove: bool = False) -> int:
-        """None: nothing is held here, and the server lets go of what expires."""
+        """0: nothing is held here, and the server lets go of what expires."""
         del remove
         return 0
 

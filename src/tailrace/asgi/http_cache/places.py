@@ -4,6 +4,7 @@
     {prefix}n:{path}             what queries the path's responses do not depend on
     {prefix}e:{target}:{values}  the response for the values that a request sent
     {prefix}s:{tag}              the stamp of a target, a path or a group
+    {prefix}l:{stamp}            the lease of who asks the origin for a target (``leading``)
 
 **Source:** RFC 9111 sections 2 and 4.1 (keys, Vary); RFC 9875 section 2 (groups); No-Vary-Search.
 """

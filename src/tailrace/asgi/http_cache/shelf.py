@@ -47,7 +47,6 @@ SMALL = 64 * 1024
 """Most targets and responses, and bytes of one, of which something is remembered beside the store, whose bounds would
 otherwise be none; forgetting costs one decoding."""
 
-
 MAX_RULES = 4
 """Different ``No-Vary-Search`` of one path that are remembered; the newest go first."""
 
@@ -308,9 +307,9 @@ def _found(place: Place, valid: list[StoredResponse], stamps: Stamps) -> Found:
     return Found(tuple(valid), bool(place.kinds), place.target, place.prefix, place.kinds, stamps)
 
 
-def _split(data: bytes | None) -> tuple[bytes, StoredResponse] | None:
-    """The stamps that an entry carries, and its response."""
-    if data is None or len(data) < 2:
+def _split(data: bytes) -> tuple[bytes, StoredResponse] | None:
+    """The stamps that an entry carries, and its response; None for what is no entry."""
+    if len(data) < 2:
         return None
     end = 2 + int.from_bytes(data[:2], "big") * STAMP_BYTES
     response = StoredResponse.from_bytes(data[end:])
