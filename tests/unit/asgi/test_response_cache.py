@@ -591,7 +591,7 @@ async def test_by_path_with_root_path() -> None:
     app = App()
     cached = ResponseCacheMiddleware(app, cache=Cache(MemoryStore()), resolve=by_path({"/a": SHARED}))
     for _ in range(2):
-        await ask(cached, "/root/a", root_path="/root")
+        await ask(cached, "/mount/a", root_path="/mount")
     assert app.calls == 1
-    await ask(cached, "/root/b", root_path="/root")
+    await ask(cached, "/mount/b", root_path="/mount")
     assert app.calls == 2
