@@ -1,1 +1,1 @@
-"""Who asks: API keys and short-lived tokens, checked against the service's own rows. What both services share."""
+"""Who asks: API keys and short-lived tokens, checked against the service's own rows. What the services share."""

@@ -7,20 +7,24 @@ learns which there are. Only who proves to be one learns that the account is swi
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any
 
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from tailrace.clock import Clock
-from tailrace.errors import RequestError
+from tailrace.errors import RequestError, TailraceError
 from tailrace_services.identity.accounts import Account, Accounts
 from tailrace_services.identity.keys import ApiKeys, verify_api_key
 from tailrace_services.identity.tokens import Tokens
 
-__all__ = ["Authenticator", "Headers", "UnauthorizedError", "security_schemes"]
+__all__ = ["Authenticator", "Headers", "Name", "UnauthorizedError", "security_schemes"]
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case and values, as ASGI has them."""
+
+Name = Callable[[Account], str]
+"""What an account is called where its requests are counted, or its answers kept, together."""
 
 CREDENTIALS = (b"x-api-key", b"authorization")
 
@@ -83,6 +87,14 @@ class Authenticator:
             return None
         return account
 
+    def identify(self, headers: Headers, name: Name) -> str | Awaitable[str | None]:
+        """The ``name`` of the account whose credential is among ``headers``; awaited where that takes waiting.
+
+        It then is None for whom :meth:`account` refuses, or cannot find just now.
+        """
+        known = self.known(headers)
+        return _Asked(self, headers, name) if known is None else name(known)
+
     async def account(self, headers: Headers, *, by_key_alone: bool = False) -> Account:
         """The active account whose credential is among ``headers``; with ``by_key_alone``, tokens do not count.
 
@@ -129,3 +141,23 @@ class Authenticator:
         ):
             raise UnauthorizedError()
         return account
+
+
+class _Asked:
+    """Finds out who asks where that takes waiting; asked only when it is awaited, as often as that is."""
+
+    __slots__ = ("_authenticator", "_headers", "_name")
+
+    def __init__(self, authenticator: Authenticator, headers: Headers, name: Name) -> None:
+        self._authenticator = authenticator
+        self._headers = headers
+        self._name = name
+
+    def __await__(self) -> Generator[Any, None, str | None]:
+        return self._ask().__await__()
+
+    async def _ask(self) -> str | None:
+        try:
+            return self._name(await self._authenticator.account(self._headers))
+        except TailraceError:
+            return None  # the endpoint asks again, and says what is wrong

@@ -7,14 +7,12 @@ or the key's, where it is a program's. A wrong one is refused, and counts for it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
-from typing import Any
+from collections.abc import Awaitable
 
 from fastapi import Request
 from sqlalchemy import Executable, select
 
 from tailrace.clock import Clock
-from tailrace.errors import TailraceError
 from tailrace.fastapi import Exchange
 from tailrace_services.call_coach.keys import KEYS, TOKENS
 from tailrace_services.call_coach.model import Caller
@@ -48,29 +46,7 @@ class Callers(Authenticator):
     def bucket(self, exchange: Exchange) -> str | Awaitable[str | None] | None:
         """Whose bucket a request takes from, None for its address's; awaited where the caller's row must be read."""
         headers = exchange.scope["headers"]
-        if self.is_anonymous(headers):
-            return None
-        known = self.known(headers)
-        return _Asked(self, exchange) if known is None else _bucket(known)
-
-
-class _Asked:
-    """Finds out whose request it is where that takes waiting; asked only when it is awaited."""
-
-    __slots__ = ("_callers", "_exchange")
-
-    def __init__(self, callers: Callers, exchange: Exchange) -> None:
-        self._callers = callers
-        self._exchange = exchange
-
-    def __await__(self) -> Generator[Any, None, str | None]:
-        return self._ask().__await__()
-
-    async def _ask(self) -> str | None:
-        try:
-            return _bucket(await self._callers.account(self._exchange.scope["headers"]))
-        except TailraceError:
-            return None  # the endpoint says what is wrong
+        return None if self.is_anonymous(headers) else self.identify(headers, _bucket)
 
 
 def _bucket(account: Account) -> str:

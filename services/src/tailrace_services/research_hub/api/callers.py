@@ -6,14 +6,13 @@ with it. What is for operators wants an administrator's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
-from typing import Any
+from collections.abc import Awaitable
 
 from fastapi import Request
 from sqlalchemy import Executable, null, select
 
 from tailrace.clock import Clock
-from tailrace.errors import RequestError, TailraceError
+from tailrace.errors import RequestError
 from tailrace.fastapi import Exchange
 from tailrace_services.identity.accounts import Account, Accounts
 from tailrace_services.identity.authentication import Authenticator
@@ -53,29 +52,13 @@ class Callers(Authenticator):
 
     def identity(self, exchange: Exchange) -> str | Awaitable[str | None]:
         """Whose answer a cached one is; awaited where the key's row must be read."""
-        known = self.known(exchange.scope["headers"])
-        return _Asked(self, exchange) if known is None else str(_user_of(known))
-
-
-class _Asked:
-    """Finds out whose request it is where that takes waiting; asked only when it is awaited."""
-
-    __slots__ = ("_callers", "_exchange")
-
-    def __init__(self, callers: Callers, exchange: Exchange) -> None:
-        self._callers = callers
-        self._exchange = exchange
-
-    def __await__(self) -> Generator[Any, None, str | None]:
-        return self._ask().__await__()
-
-    async def _ask(self) -> str | None:
-        try:
-            return str(_user_of(await self._callers.account(self._exchange.scope["headers"])))
-        except TailraceError:
-            return None  # not answered from the cache; the endpoint says what is wrong
+        return self.identify(exchange.scope["headers"], _name)
 
 
 def _user_of(account: Account) -> int:
     assert account.user_id is not None
     return account.user_id
+
+
+def _name(account: Account) -> str:
+    return str(_user_of(account))

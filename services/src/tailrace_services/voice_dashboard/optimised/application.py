@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 
 from tailrace.clock import Clock
-from tailrace.errors import TailraceError
 from tailrace.events import Observer
 from tailrace.fastapi import Exchange, Finish, RoutePolicy, Tailrace, cached
 from tailrace.settings import Settings
+from tailrace_services.identity.accounts import Account
 from tailrace_services.identity.authentication import Authenticator
 from tailrace_services.voice_dashboard.api.application import authenticator_of, new_application, serve
 from tailrace_services.voice_dashboard.api.errors import SHAPE
@@ -63,31 +63,15 @@ def create_app(
     return app
 
 
-class _Asked:
-    """Finds out who asks where that takes waiting; asked only when it is awaited, as often as that is."""
-
-    __slots__ = ("_authenticator", "_exchange")
-
-    def __init__(self, authenticator: Authenticator, exchange: Exchange) -> None:
-        self._authenticator = authenticator
-        self._exchange = exchange
-
-    def __await__(self) -> Generator[Any, None, str | None]:
-        return self._ask().__await__()
-
-    async def _ask(self) -> str | None:
-        try:
-            return str((await self._authenticator.account(self._exchange.scope["headers"])).holder_id)
-        except TailraceError:
-            return None  # not answered from the cache; the endpoint says what is wrong
+def _name(account: Account) -> str:
+    return str(account.holder_id)
 
 
 def _policies(authenticator: Authenticator) -> dict[str, RoutePolicy]:
     """How each read is kept: a user's own, until a write changes what it depends on, a minute at most."""
 
     def identity(exchange: Exchange) -> str | Awaitable[str | None]:
-        known = authenticator.known(exchange.scope["headers"])
-        return _Asked(authenticator, exchange) if known is None else str(known.holder_id)
+        return authenticator.identify(exchange.scope["headers"], _name)
 
     def policy(
         name: str, tags: Callable[[int], tuple[str, ...]], *, query: tuple[str, ...] = (), finish: Finish | None = None
