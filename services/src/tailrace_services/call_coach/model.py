@@ -39,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tailrace_services.data.tables import DatasetColumns, Moment, new_metadata, one_of
+from tailrace_services.data.tables import DatasetColumns, ImportColumns, Moment, new_metadata, one_of
 
 __all__ = [
     "CALL_TYPES",
@@ -293,15 +293,11 @@ class Dataset(DatasetColumns, Base):
     sessions: Mapped[int] = mapped_column(BigInteger)
 
 
-class TranscriptImport(Base):
-    """A transcript that was imported. ``digest`` is the SHA-256 of its bytes; the same bytes are one call."""
+class TranscriptImport(ImportColumns, Base):
+    """A transcript that was imported; the same bytes are one call."""
 
     __tablename__ = "transcript_imports"
     __table_args__ = (UniqueConstraint("digest"),)
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"))
-    digest: Mapped[str] = mapped_column(Text)
-    file_name: Mapped[str] = mapped_column(Text)
     format: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())

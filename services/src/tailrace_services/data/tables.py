@@ -1,17 +1,17 @@
 """What the services' tables have in common. Touches nothing: declarations only.
 
 Each service has a ``Base`` of its own with :func:`new_metadata`, and a table ``dataset`` made of
-:class:`DatasetColumns` and its own counts.
+:class:`DatasetColumns` and its own counts; what was imported is in a table made of :class:`ImportColumns`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, MetaData, SmallInteger, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, MetaData, SmallInteger, Text, func, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-__all__ = ["DatasetColumns", "Moment", "new_metadata", "one_of"]
+__all__ = ["DatasetColumns", "ImportColumns", "Moment", "new_metadata", "one_of"]
 
 Moment = DateTime(timezone=True)
 
@@ -47,4 +47,13 @@ class DatasetColumns:
     scale: Mapped[str] = mapped_column(Text)
     seed: Mapped[int] = mapped_column(BigInteger)
     anchor: Mapped[datetime] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+
+
+class ImportColumns:
+    """What was imported into this database. ``digest`` is the SHA-256 of its unpacked bytes, as hex."""
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    digest: Mapped[str] = mapped_column(Text)
+    file_name: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tailrace_services.data.tables import DatasetColumns, Moment, new_metadata, one_of
+from tailrace_services.data.tables import DatasetColumns, ImportColumns, Moment, new_metadata, one_of
 
 __all__ = [
     "DIMENSIONS",
@@ -233,15 +233,11 @@ class Dataset(DatasetColumns, Base):
     movements: Mapped[int] = mapped_column(BigInteger)
 
 
-class PostImport(Base):
-    """A file of posts that was imported. ``digest`` is the SHA-256 of its unpacked bytes."""
+class PostImport(ImportColumns, Base):
+    """A file of posts that was imported."""
 
     __tablename__ = "post_imports"
     __table_args__ = (UniqueConstraint("digest"),)
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    digest: Mapped[str] = mapped_column(Text)
-    file_name: Mapped[str] = mapped_column(Text)
     imported: Mapped[int] = mapped_column(Integer)
     rejected: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tailrace_services.data.tables import DatasetColumns, Moment, new_metadata, one_of
+from tailrace_services.data.tables import DatasetColumns, ImportColumns, Moment, new_metadata, one_of
 
 __all__ = [
     "AGENT_STATUSES",
@@ -153,15 +153,11 @@ class Dataset(DatasetColumns, Base):
     leads: Mapped[int] = mapped_column(BigInteger)
 
 
-class CampaignImport(Base):
-    """A file of calls that was imported. ``digest`` is the SHA-256 of its uncompressed bytes."""
+class CampaignImport(ImportColumns, Base):
+    """A file of calls that was imported."""
 
     __tablename__ = "campaign_imports"
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
-    digest: Mapped[str] = mapped_column(Text)
-    file_name: Mapped[str] = mapped_column(Text)
     rows_imported: Mapped[int] = mapped_column(BigInteger)
     rows_rejected: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())

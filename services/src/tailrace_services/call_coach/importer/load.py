@@ -1,16 +1,13 @@
 """Put transcripts into the database, and the same rows into the baseline's. Touches: both, a transaction each.
 
 All files of one command are one transaction: if any transcript is broken, its lines are reported and nothing changes.
-A transcript whose bytes are there already is left as it is, so a repeated import changes nothing either. Numbers come
-from the tables' own sequences; the baseline gets the same rows with the same numbers, and is committed first: should
-the commit that follows be lost, the next attempt finds the two different and says so.
+A transcript whose bytes are there already is left as it is, so a repeated import changes nothing either.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,14 +16,13 @@ from tailrace.errors import DatabaseError, RequestError
 from tailrace_services.call_coach.importer.call import Description, ImportedCall, make_call
 from tailrace_services.call_coach.importer.source import MAX_BYTES, SourceFile, parse_transcript, read_sources
 from tailrace_services.call_coach.importer.transcript import Problem
-from tailrace_services.data.connection import open_connection
-from tailrace_services.data.loading import Connection
+from tailrace_services.data.importing import continue_numbers, import_transactions
+from tailrace_services.data.loading import Connection, Progress
 
 __all__ = ["LISTED_PROBLEMS", "BrokenTranscript", "ImportReport", "TranscriptsRejectedError", "import_transcripts"]
 
 LISTED_PROBLEMS = 100
 """Most problems remembered one by one."""
-_LOCK = "SELECT pg_advisory_xact_lock(8386103171173408361)"
 _CHANGED = ("calls", "speakers", "transcripts", "transcript_imports", "reps")
 _COLUMNS = {
     "calls": ("id", "title", "product", "call_type", "scheduled_at", "duration_seconds", "created_at"),
@@ -35,12 +31,7 @@ _COLUMNS = {
     "transcript_imports": ("id", "call_id", "digest", "file_name", "format", "created_at"),
     "reps": ("id", "email", "name", "created_at"),
 }
-_SYNCHRONISE = """
-SELECT setval(pg_get_serial_sequence('{table}', 'id'),
-              greatest((SELECT max(id) FROM {table}), nextval(pg_get_serial_sequence('{table}', 'id')) - 1, 1))
-"""
 
-Progress = Callable[[str, int, int], None]
 Rows = dict[str, list[tuple[object, ...]]]
 
 
@@ -97,26 +88,18 @@ async def import_transcripts(
         DatabaseError: a database refused, or the two do not have the same transcripts; neither has changed.
     """
     description = description or Description()
-    async with AsyncExitStack() as stack:
-        # Left in reverse order: the baseline commits first.
-        main = await stack.enter_async_context(open_connection(url))
-        await stack.enter_async_context(main.transaction())
-        both = [main]
-        if baseline_url:
-            both.append(await stack.enter_async_context(open_connection(baseline_url)))
-            await stack.enter_async_context(both[1].transaction())
-        for each in both:
-            await each.execute(_LOCK)
-        run = _Import(both, description)
+    async with import_transactions("call_coach", url, baseline_url) as databases:
+        run = _Import(databases, description)
         sources = read_sources(list(paths), progress, max_bytes=max_bytes)
         while (source := await asyncio.to_thread(next, sources, None)) is not None:
             await run.take(source)
         run.check()
-        if baseline_url and run.calls:
-            await _synchronise(both[1])
-        for each in both if run.calls else ():
-            await each.execute("ANALYZE calls, speakers, transcripts")
-        return ImportReport(run.calls, run.known, run.turns, run.speakers, run.seconds, len(both) > 1)
+        if run.calls:
+            for twin in databases[1:]:
+                await continue_numbers(twin, _CHANGED)
+            for each in databases:
+                await each.execute("ANALYZE calls, speakers, transcripts")
+        return ImportReport(run.calls, run.known, run.turns, run.speakers, run.seconds, len(databases) > 1)
 
 
 class _Import:
@@ -223,12 +206,6 @@ class _Import:
             "SELECT nextval(pg_get_serial_sequence($1, 'id')) FROM generate_series(1, $2)", table, count
         )
         return [row[0] for row in rows]
-
-
-async def _synchronise(connection: Connection) -> None:
-    """The next id that each table gives out lies above every id it holds."""
-    for table in _CHANGED:
-        await connection.execute(_SYNCHRONISE.format(table=table))
 
 
 def _s(milliseconds: int) -> Decimal:

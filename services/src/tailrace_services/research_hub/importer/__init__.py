@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tailrace_services.research_hub.importer.load import ImportReport, RowsRejectedError, import_posts
+from tailrace_services.data.importing import RowsRejectedError
+from tailrace_services.research_hub.importer.load import ImportReport, import_posts
 from tailrace_services.research_hub.importer.reader import PostFileError, Rejection
 
 __all__ = ["ImportReport", "PostFileError", "Rejection", "RowsRejectedError", "import_posts"]

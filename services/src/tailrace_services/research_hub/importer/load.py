@@ -2,32 +2,26 @@
 
 All files of one command are one transaction. Rows are staged in a temporary table while files are read, and only when
 all have been read to their ends do they become authors and posts, by one INSERT each, so that triggers fire twice. A
-post whose address is there already is left as it is, so a repeated import changes nothing. Numbers come from the
-tables' own sequences; the baseline gets the same rows with the same numbers, and is committed first: should the commit
-that follows be lost, the next attempt finds the two different and says so.
+post whose address is there already is left as it is, so a repeated import changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 
-from tailrace.errors import DatabaseError, RequestError
-from tailrace_services.data.connection import open_connection
-from tailrace_services.data.loading import Connection, lock
+from tailrace_services.data.importing import RowsRejectedError, continue_numbers, import_transactions, mirroring
+from tailrace_services.data.loading import Connection, Progress
 from tailrace_services.research_hub.importer.post import PLATFORM, Post
 from tailrace_services.research_hub.importer.reader import MAX_BYTES, PostReader, Rejection
 
-__all__ = ["ImportReport", "RowsRejectedError", "import_posts"]
-
-Progress = Callable[[str, int, int], None]
+__all__ = ["ImportReport", "import_posts"]
 
 _TOLERANCE = timedelta(days=1)
 """By how much a post may be newer than the database's clock."""
@@ -55,18 +49,6 @@ RETURNING id, author_id, platform, url, title, body, scraped_at, published_at, m
 _ADD_FILE = """
 INSERT INTO post_imports (digest, file_name, imported, rejected) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING
 """
-_SYNCHRONISE = """
-SELECT setval(pg_get_serial_sequence('{table}', 'id'),
-              greatest((SELECT max(id) FROM {table}), nextval(pg_get_serial_sequence('{table}', 'id')) - 1, 1))
-"""
-
-
-class RowsRejectedError(RequestError):
-    """Rows were rejected and none may be; nothing was changed."""
-
-    def __init__(self, message: str, rejections: tuple[Rejection, ...]) -> None:
-        super().__init__(message, status=422, code="post_rows_rejected")
-        self.rejections = rejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +89,14 @@ async def import_posts(
         DatabaseUnavailableError: no connection, or it was lost.
         DatabaseError: a database refused, or the two do not have the same posts; neither has changed.
     """
-    async with AsyncExitStack() as stack:
-        # Left in reverse order: the baseline commits first.
-        main = await stack.enter_async_context(open_connection(url))
-        await stack.enter_async_context(main.transaction())
-        both = [main]
-        if baseline_url:
-            both.append(await stack.enter_async_context(open_connection(baseline_url)))
-            await stack.enter_async_context(both[1].transaction())
-        for each in both:
-            await lock(each, "import research_hub")
+    async with import_transactions("research_hub", url, baseline_url) as databases:
+        main = databases[0]
         latest = await main.fetchval("SELECT now()") + _TOLERANCE
         readers = [PostReader(path, latest, max_bytes) for path in paths]
         await _stage(main, readers, progress)
         _check_rows(readers, strict)
-        authors, posts = await _insert(both, readers)
-        return _report(readers, authors, posts, baseline=len(both) > 1)
+        authors, posts = await _insert(databases, readers)
+        return _report(readers, authors, posts, baseline=len(databases) > 1)
 
 
 async def _stage(connection: Connection, readers: Sequence[PostReader], progress: Progress) -> None:
@@ -148,7 +122,8 @@ def _check_rows(readers: Sequence[PostReader], strict: bool) -> None:
     if strict and rejected:
         rows = sum(reader.rows for reader in readers)
         listed = tuple(each for reader in readers for each in reader.rejections)
-        raise RowsRejectedError(f"{rejected} of {rows} rows are not posts; nothing was imported", listed)
+        message = f"{rejected} of {rows} rows are not posts; nothing was imported"
+        raise RowsRejectedError(message, "post_rows_rejected", listed)
 
 
 async def _insert(databases: Sequence[Connection], readers: Sequence[PostReader]) -> tuple[int, int]:
@@ -172,14 +147,12 @@ async def _mirror(twin: Connection, authors: list[asyncpg.Record], posts: list[a
     Raises:
         DatabaseError: it has other rows under these ids, or at these addresses.
     """
-    try:
+    with mirroring():
         for table, rows in (("authors", authors), ("contents", posts)):
             if rows:
                 records = [tuple(row) for row in rows]
                 await twin.copy_records_to_table(table, records=records, columns=list(rows[0].keys()))
-                await twin.execute(_SYNCHRONISE.format(table=table))
-    except asyncpg.IntegrityConstraintViolationError as error:
-        raise DatabaseError(f"the baseline's database no longer has the same rows as the other: {error}") from error
+                await continue_numbers(twin, [table])
 
 
 def _report(readers: Sequence[PostReader], authors: int, posts: int, *, baseline: bool) -> ImportReport:

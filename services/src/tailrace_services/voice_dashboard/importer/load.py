@@ -2,25 +2,22 @@
 
 Rows are staged in a temporary table while the file is read, and only a file read to its end is turned into calls, by
 one INSERT each for calls and leads, so that triggers fire twice and not 90,000 times. Numbers come from the tables' own
-sequences, so imports and the API's writes do not collide; the baseline gets the staged rows with these numbers. It is
-committed first: should the commit that follows be lost, the next attempt finds the file there and says so.
+sequences, so imports and the API's writes do not collide; the baseline gets the staged rows with these numbers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 
 from tailrace.errors import DatabaseError, RequestError
-from tailrace_services.data.connection import open_connection
+from tailrace_services.data.importing import RowsRejectedError, continue_numbers, import_transactions, mirroring
+from tailrace_services.data.loading import Connection, Progress
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.voice_dashboard.importer import statements as sql
 from tailrace_services.voice_dashboard.importer.campaign import CampaignCall, Rejection
@@ -28,10 +25,7 @@ from tailrace_services.voice_dashboard.importer.reader import CampaignReader
 from tailrace_services.voice_dashboard.importer.source import MAX_BYTES, CampaignFile
 from tailrace_services.voice_dashboard.keys import new_api_key
 
-__all__ = ["AlreadyImportedError", "ImportReport", "RowsRejectedError", "import_campaign"]
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Progress = Callable[[str, int, int], None]
+__all__ = ["AlreadyImportedError", "ImportReport", "import_campaign"]
 
 _OPENING_BALANCE = Decimal("10000.00")
 _BATCH = 5000
@@ -42,14 +36,6 @@ class AlreadyImportedError(RequestError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=409, code="campaign_already_imported")
-
-
-class RowsRejectedError(RequestError):
-    """Rows were rejected and none may be; nothing was changed."""
-
-    def __init__(self, message: str, rejections: tuple[Rejection, ...]) -> None:
-        super().__init__(message, status=422, code="campaign_rows_rejected")
-        self.rejections = rejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +98,8 @@ async def import_campaign(
         DatabaseUnavailableError: no connection, or it was lost.
         DatabaseError: a database refused; neither has changed.
     """
-    async with AsyncExitStack() as stack:
-        # Left in reverse order: the baseline commits first.
-        main = await stack.enter_async_context(open_connection(url))
-        await stack.enter_async_context(main.transaction())
-        await main.execute(sql.LOCK)
-        twin = await stack.enter_async_context(open_connection(baseline_url)) if baseline_url else None
-        if twin:
-            await stack.enter_async_context(twin.transaction())
-            await twin.execute(sql.LOCK)
+    async with import_transactions("voice_dashboard", url, baseline_url) as databases:
+        main, twin = databases[0], databases[1] if baseline_url else None
         reader = CampaignReader(CampaignFile(path, max_bytes=max_bytes))
         await _stage(main, reader, progress)
         _check_rows(reader, strict)
@@ -185,6 +164,7 @@ def _check_rows(reader: CampaignReader, strict: bool) -> None:
     if strict and reader.rejected:
         raise RowsRejectedError(
             f"{reader.file.path}: {reader.rejected} of {reader.rows} rows are not calls; nothing was imported",
+            "campaign_rows_rejected",
             tuple(reader.rejections),
         )
 
@@ -234,7 +214,7 @@ async def _mirror(main: Connection, twin: Connection, owner: _Owner, reader: Cam
     Raises:
         DatabaseError: it has other rows under these ids.
     """
-    try:
+    with mirroring():
         if owner.api_key:
             await twin.execute(
                 sql.MIRROR_USER, owner.id, owner.email, owner.api_key_hash, _OPENING_BALANCE, owner.created_at
@@ -251,7 +231,4 @@ async def _mirror(main: Connection, twin: Connection, owner: _Owner, reader: Cam
                 batch = []
         await twin.copy_records_to_table("numbered_calls", records=batch)
         await _insert(twin, owner, reader)
-    except asyncpg.IntegrityConstraintViolationError as error:
-        raise DatabaseError(f"the baseline's database no longer has the same rows as the other: {error}") from error
-    for table in ("users", "agents", "calls", "lead_analytics"):
-        await twin.execute(sql.SYNCHRONISE.format(table=table))
+    await continue_numbers(twin, ("users", "agents", "calls", "lead_analytics"))

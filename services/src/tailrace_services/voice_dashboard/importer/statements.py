@@ -16,17 +16,12 @@ __all__ = [
     "INSERT_IMPORT",
     "INSERT_LEADS",
     "INSERT_USER",
-    "LOCK",
     "MIRROR_AGENT",
     "MIRROR_USER",
     "NEXT_USER",
     "NUMBERED",
     "SUMMARY",
-    "SYNCHRONISE",
 ]
-
-LOCK = "SELECT pg_advisory_xact_lock(8386103171107876212)"
-"""One import at a time in a database, so that two of the same file cannot both find it new."""
 
 FIND_IMPORT = "SELECT user_id, created_at FROM campaign_imports WHERE digest = $1 ORDER BY id LIMIT 1"
 FIND_USER = "SELECT id, api_key_hash, created_at FROM users WHERE email = $1"
@@ -110,10 +105,4 @@ MIRROR_AGENT = """
 INSERT INTO agents (id, user_id, external_id, name, type, status, description, is_active, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (id) DO NOTHING
-"""
-
-# Format with the table's name. The next id the table gives out lies above every id it holds.
-SYNCHRONISE = """
-SELECT setval(pg_get_serial_sequence('{table}', 'id'),
-              greatest((SELECT max(id) FROM {table}), nextval(pg_get_serial_sequence('{table}', 'id')) - 1, 1))
 """
