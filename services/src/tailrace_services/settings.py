@@ -1,6 +1,6 @@
 """What the reference services read from the environment, beside Tailrace's own settings: ``TAILRACE_SERVICES_...``.
 
-Touches: the environment, when :func:`load_services_settings` or :func:`database_url` is called.
+Touches: the environment, when one of the functions that read it is called.
 """
 
 from __future__ import annotations
@@ -16,8 +16,17 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailrace.errors import SettingsError
+from tailrace.settings import Settings, load_settings
+from tailrace_services.clock import for_moment
 
-__all__ = ["DEFAULT_SEED", "ServicesSettings", "database_name", "database_url", "load_services_settings"]
+__all__ = [
+    "DEFAULT_SEED",
+    "ServicesSettings",
+    "database_name",
+    "database_url",
+    "load_services_settings",
+    "service_settings",
+]
 
 DEFAULT_SEED = 1
 """The seed of generated data when none is given."""
@@ -95,3 +104,13 @@ def database_url(service: str, baseline: bool = False, *, environment: Mapping[s
         raise SettingsError("TAILRACE_DATABASE_URL: give postgresql://user:password@host:port/name")
     name = database_name(parts.path.removeprefix("/"), service, baseline)
     return urlunsplit(parts._replace(path="/" + quote(name, safe="")))
+
+
+def service_settings(service: str, fixed_now: datetime | None = None) -> Settings:
+    """Tailrace's settings for a service: with its own database, and as :func:`for_moment` makes them.
+
+    Raises:
+        SettingsError: one line for every setting that is missing or wrong.
+    """
+    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(service))})
+    return for_moment(settings, fixed_now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from tailrace.core.cursor import Cursors
 from tailrace.errors import SettingsError
@@ -11,8 +10,8 @@ from tailrace.settings import load_settings
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
 from tailrace_services.call_coach.optimised.application import create_app
-from tailrace_services.clock import for_moment, service_clock
-from tailrace_services.settings import ServicesSettings, database_url, load_services_settings
+from tailrace_services.clock import service_clock
+from tailrace_services.settings import ServicesSettings, database_url, load_services_settings, service_settings
 
 __all__ = ["SERVICE", "app_from_environment", "baseline_app_from_environment", "create_app", "create_baseline_app"]
 
@@ -26,8 +25,7 @@ def app_from_environment() -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(SERVICE))})
-    settings = for_moment(settings, services.fixed_now)
+    settings = service_settings(SERVICE, services.fixed_now)
     return create_app(settings, chat=_chat(services), clock=service_clock(services.fixed_now))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from tailrace.core.cursor import Cursors
 from tailrace.settings import load_settings
-from tailrace_services.clock import for_moment, service_clock
+from tailrace_services.clock import service_clock
 from tailrace_services.research_hub.baseline.application import create_baseline_app
 from tailrace_services.research_hub.optimised.application import create_app
-from tailrace_services.settings import database_url, load_services_settings
+from tailrace_services.settings import database_url, load_services_settings, service_settings
 
 __all__ = ["SERVICE", "app_from_environment", "baseline_app_from_environment", "create_app", "create_baseline_app"]
 
@@ -24,8 +23,7 @@ def app_from_environment() -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(SERVICE))})
-    settings = for_moment(settings, services.fixed_now)
+    settings = service_settings(SERVICE, services.fixed_now)
     return create_app(settings, clock=service_clock(services.fixed_now))
 
 

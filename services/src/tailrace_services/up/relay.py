@@ -10,12 +10,9 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 
-from pydantic import SecretStr
-
 from tailrace.db import relaying
-from tailrace.settings import load_settings
 from tailrace_services.services import SERVICES
-from tailrace_services.settings import database_url
+from tailrace_services.settings import service_settings
 
 __all__ = ["main"]
 
@@ -28,11 +25,9 @@ async def main() -> None:
     """
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    settings = load_settings()
     async with AsyncExitStack() as stack:
         for service in SERVICES:
-            url = SecretStr(database_url(service.name.replace("-", "_")))
-            await stack.enter_async_context(relaying(settings.model_copy(update={"database_url": url})))
+            await stack.enter_async_context(relaying(service_settings(service.name)))
         await stopped.wait()
 
 

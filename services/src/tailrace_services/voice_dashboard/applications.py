@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
-from tailrace.settings import load_settings
-from tailrace_services.clock import for_moment, service_clock
-from tailrace_services.settings import database_url, load_services_settings
+from tailrace_services.clock import service_clock
+from tailrace_services.settings import database_url, load_services_settings, service_settings
 from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
 from tailrace_services.voice_dashboard.optimised.application import create_app
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
@@ -28,11 +26,10 @@ def app_from_environment() -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(SERVICE))})
+    settings = service_settings(SERVICE, services.fixed_now)
     if "pool_timeout" not in settings.database.model_fields_set:
         patient = settings.database.model_copy(update={"pool_timeout": POOL_TIMEOUT})
         settings = settings.model_copy(update={"database": patient})
-    settings = for_moment(settings, services.fixed_now)
     provider = VoiceProviderSettings(base_url=services.provider_url, api_key=services.provider_api_key)
     return create_app(settings, provider=provider, clock=service_clock(services.fixed_now))
 

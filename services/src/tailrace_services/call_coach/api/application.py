@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
 
 from tailrace.fastapi import Alias, Deprecated, Version, Versions
-from tailrace_services.body_limit import BodyLimitMiddleware
 from tailrace_services.call_coach.api.callers import Callers
 from tailrace_services.call_coach.api.coach import Coach
 from tailrace_services.call_coach.api.v1 import routes as v1
+from tailrace_services.empty_application import Lifespan, empty_application
 
 __all__ = ["MAX_BODY_BYTES", "UNVERSIONED", "VERSIONS", "new_application", "serve"]
 
 MAX_BODY_BYTES = 64 * 1024
 """Largest request body."""
+
+SUMMARY = "Coaching of sales representatives from recorded calls, emails and opportunities"
 
 UNVERSIONED = Deprecated(
     since=datetime(2026, 11, 1, tzinfo=UTC),
@@ -27,20 +27,10 @@ UNVERSIONED = Deprecated(
 
 VERSIONS = Versions([Version("v1")], base="/api", aliases=[Alias("/tools", f"{v1.PREFIX}/tools", UNVERSIONED)])
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-
-def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
+def new_application(title: str, lifespan: Lifespan) -> FastAPI:
     """An application without routes that documents itself at ``/docs``."""
-    app = FastAPI(
-        title=title,
-        version="1",
-        summary="Coaching of sales representatives from recorded calls, emails and opportunities",
-        lifespan=lifespan,
-        separate_input_output_schemas=False,
-    )
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
-    return app
+    return empty_application(title, SUMMARY, lifespan, max_body_bytes=MAX_BODY_BYTES)
 
 
 def serve(app: FastAPI, coach: Coach, callers: Callers) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tailrace.errors import RequestError
 from tailrace.fastapi import Listing, RequestedPage
 from tailrace_services.identity.accounts import Accounts
+from tailrace_services.research_hub.api.health import Health
 from tailrace_services.research_hub.api.schemas import (
     CardView,
     ContentState,
@@ -18,6 +19,7 @@ from tailrace_services.research_hub.api.schemas import (
     SessionView,
     UserDetails,
 )
+from tailrace_services.research_hub.api.scrape import Collector
 from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome
 from tailrace_services.research_hub.tokens.transfers import NewTransfer, TokenAccount
 
@@ -30,6 +32,16 @@ class Hub(Protocol):
     @property
     def accounts(self) -> Accounts:
         """Who may ask as somebody."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """How it is."""
+        ...
+
+    @property
+    def collector(self) -> Collector:
+        """Collects posts."""
         ...
 
     async def cards(self, page: RequestedPage) -> Listing[Any]:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 
 from tailrace.semantic import best_sentences
 from tailrace_services.research_hub.api.schemas import Body, RequestBody, printable
-from tailrace_services.research_hub.api.surroundings import JSON, Mark, failures, unmarked
+from tailrace_services.research_hub.api.surroundings import JSON, Surroundings, failures
 
 __all__ = [
     "Answered",
@@ -26,7 +26,7 @@ __all__ = [
     "ResearchAnswer",
     "Researcher",
     "answer_of",
-    "research_routes",
+    "build_research_routes",
 ]
 
 QUOTES = 3
@@ -112,12 +112,8 @@ def answer_of(asked: str, rows: Sequence[Any]) -> bytes:
     return ResearchAnswer(answer=said, quotes=quotes, passages=passages).json_bytes()
 
 
-def research_routes(researcher: Researcher, *, mark: Mark = unmarked) -> APIRouter:
-    """``/query/rag``, answered by ``researcher``.
-
-    Args:
-        mark: called for the endpoint of the read.
-    """
+def build_research_routes(researcher: Researcher, around: Surroundings) -> APIRouter:
+    """``/query/rag``, answered by ``researcher``."""
     router = APIRouter(prefix="/query")
 
     async def respond(asked: str, limit: int) -> Response:
@@ -125,7 +121,7 @@ def research_routes(researcher: Researcher, *, mark: Mark = unmarked) -> APIRout
         return Response(found.body, headers={OUTCOME: found.outcome}, media_type=JSON)
 
     @router.get("/rag", response_model=ResearchAnswer, responses=failures(), tags=["research"])
-    @partial(mark, "research")
+    @partial(around.mark, "research")
     async def research(q: Annotated[Asked, Query()], limit: Annotated[Wanted, Query()] = 5) -> Response:
         """What the posts say about a question, with citations."""
         return await respond(q, limit)

@@ -13,14 +13,9 @@ from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
 from tailrace.fastapi import install_error_handlers
 from tailrace.settings import OutboundSettings
-from tailrace_services.research_hub.api.application import new_application
+from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
-from tailrace_services.research_hub.api.health import build_health_routes
-from tailrace_services.research_hub.api.research import research_routes
-from tailrace_services.research_hub.api.routes import build_routes
-from tailrace_services.research_hub.api.scrape import build_scrape_routes
 from tailrace_services.research_hub.api.surroundings import Surroundings
-from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.baseline.hub import BaselineHub
 from tailrace_services.research_hub.baseline.research import BaselineResearcher
 
@@ -57,9 +52,5 @@ def create_baseline_app(
     app.add_middleware(RequestContextMiddleware)
     callers = Callers(hub.accounts, clock)
     around = Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)]))
-    app.include_router(build_routes(hub, around))
-    app.include_router(build_token_routes(hub, around))
-    app.include_router(build_health_routes(hub.health, around))
-    app.include_router(build_scrape_routes(hub.collector, around))
-    app.include_router(research_routes(researcher))
+    serve(app, hub, researcher, around)
     return app

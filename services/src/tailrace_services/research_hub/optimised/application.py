@@ -13,14 +13,9 @@ from tailrace.events import Observer
 from tailrace.fastapi import Tailrace, cached
 from tailrace.semantic import Embedder
 from tailrace.settings import Settings
-from tailrace_services.research_hub.api.application import new_application
+from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
-from tailrace_services.research_hub.api.health import build_health_routes
-from tailrace_services.research_hub.api.research import research_routes
-from tailrace_services.research_hub.api.routes import build_routes
-from tailrace_services.research_hub.api.scrape import build_scrape_routes
 from tailrace_services.research_hub.api.surroundings import Surroundings
-from tailrace_services.research_hub.api.tokens import build_token_routes
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
 from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
 from tailrace_services.research_hub.optimised.research import OptimisedResearcher
@@ -68,9 +63,5 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
         return cached(kept[name])(endpoint) if name in kept else endpoint
 
     around = Surroundings(callers, clock, mark=mark)
-    app.include_router(build_routes(hub, around))
-    app.include_router(build_token_routes(hub, around))
-    app.include_router(build_health_routes(hub.health, around))
-    app.include_router(build_scrape_routes(hub.collector, around))
-    app.include_router(research_routes(OptimisedResearcher(tailrace, embedder), mark=mark))
+    serve(app, hub, OptimisedResearcher(tailrace, embedder), around)
     return app

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-
 from fastapi import FastAPI
 
 from tailrace.clock import Clock
-from tailrace_services.body_limit import BodyLimitMiddleware
+from tailrace_services.empty_application import Lifespan, empty_application
 from tailrace_services.identity.authentication import Authenticator
 from tailrace_services.voice_dashboard.api.dashboard import Dashboard
 from tailrace_services.voice_dashboard.api.errors import install_error_handlers
@@ -20,20 +17,13 @@ __all__ = ["MAX_BODY_BYTES", "authenticator_of", "new_application", "serve"]
 MAX_BODY_BYTES = 64 * 1024
 """Largest request body."""
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+SUMMARY = "What a customer's voice agents did: key figures, trends, agents and credits"
 
 
-def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:
+def new_application(title: str, lifespan: Lifespan) -> FastAPI:
     """An application without routes that documents itself at ``/docs`` and answers failures in the service's body."""
-    app = FastAPI(
-        title=title,
-        version="1",
-        summary="What a customer's voice agents did: key figures, trends, agents and credits",
-        lifespan=lifespan,
-        separate_input_output_schemas=False,
-    )
+    app = empty_application(title, SUMMARY, lifespan, max_body_bytes=MAX_BODY_BYTES)
     install_error_handlers(app)
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
     return app
 
 
