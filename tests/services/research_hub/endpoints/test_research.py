@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.services.implementations import client_of
 from tests.services.research_hub.endpoints.conftest import Service, StartService
 
 from tailrace.db import Database
@@ -82,6 +83,16 @@ async def test_a_question_put_otherwise_is_answered_from_the_cache(optimised: Se
         new = await optimised.post("/query/rag", {"q": question})
         assert new.headers["semantic-cache"] in ("miss", "similar")
         assert new.json()["quotes"][0]["text"] == "To train for a marathon, train for a marathon."
+
+
+async def test_questions_after_a_restart(start_service: StartService) -> None:
+    """An application that is stopped and started again answers questions as before."""
+    async with start_service("optimised") as service:
+        first = await service.post("/query/rag", {"q": QUESTIONS[0]})
+    async with client_of(service.app) as client:
+        again, other = [await client.post("/query/rag", json={"q": question}) for question in QUESTIONS[:2]]
+    assert again.json() == first.json()
+    assert other.status_code == 200, other.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from tailrace.clock import Clock
 from tailrace.events import Observer
 from tailrace.fastapi import Tailrace, cached
-from tailrace.semantic import Embedder
 from tailrace.settings import Settings
 from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
@@ -43,19 +42,18 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
         clock: the service's time. Tailrace itself always goes by the machine's.
         observer: receives Tailrace's events.
     """
-    embedder = Embedder()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await hub.aclose()
-            await embedder.aclose()
+        async with researcher.running():
+            try:
+                yield
+            finally:
+                await hub.aclose()
 
     app = new_application("Research Hub", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer)
-    hub = OptimisedHub(tailrace)
+    hub, researcher = OptimisedHub(tailrace), OptimisedResearcher(tailrace)
     callers = Callers(hub.accounts, clock)
     kept = policies(callers)
 
@@ -63,5 +61,5 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
         return cached(kept[name])(endpoint) if name in kept else endpoint
 
     around = Surroundings(callers, clock, mark=mark)
-    serve(app, hub, OptimisedResearcher(tailrace, embedder), around)
+    serve(app, hub, researcher, around)
     return app

@@ -6,7 +6,8 @@ semantic cache. Both end with any write to the posts.
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 from tailrace.cache import CachePolicy
@@ -25,31 +26,41 @@ POLICY = CachePolicy("answers", ttl=300.0)
 
 
 class OptimisedResearcher:
-    """``Researcher`` on Tailrace.
+    """``Researcher`` on Tailrace. It answers while ``running``.
 
     Args:
-        embedder: makes the questions' vectors; its owner closes it.
+        tailrace: its database has the objects that ``objects()`` declares.
     """
 
-    def __init__(self, tailrace: Tailrace, embedder: Embedder) -> None:
+    def __init__(self, tailrace: Tailrace) -> None:
         self._tailrace = tailrace
-        self._embedder = embedder
-        self._answers = SemanticCache(tailrace.cache, embedder, POLICY)
+        self._retriever: Retriever | None = None
+        self._answers: SemanticCache | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Between Tailrace's start and its stop."""
+        database, embedder = self._tailrace.database, Embedder()
+        assert database is not None
+        self._retriever = Retriever(database, SEARCH, embedder, columns=SHOWN)
+        self._answers = SemanticCache(self._tailrace.cache, embedder, POLICY)
+        try:
+            yield
+        finally:
+            self._retriever = self._answers = None
+            await embedder.aclose()
 
     async def answer(self, asked: str, limit: int) -> Answered:
         """An embedding and three round trips, unless something like it was answered since the last write."""
+        retriever, answers = self._retriever, self._answers
+        assert retriever is not None
+        assert answers is not None
 
         async def compute() -> bytes:
-            found = await self._retriever.search(asked, limit=limit)
+            found = await retriever.search(asked, limit=limit)
             rows = [SimpleNamespace(content_id=post.key, score=post.score, **post.columns) for post in found]
             return answer_of(asked, rows)
 
         scope = Scope(shared=True, model="extractive-1", more={"limit": str(limit)})
-        found = await self._answers.ask(asked, compute, scope=scope, depends_on=post_tags())
+        found = await answers.ask(asked, compute, scope=scope, depends_on=post_tags())
         return Answered(found.answer.value, found.outcome)
-
-    @cached_property
-    def _retriever(self) -> Retriever:
-        database = self._tailrace.database
-        assert database is not None
-        return Retriever(database, SEARCH, self._embedder, columns=SHOWN)
