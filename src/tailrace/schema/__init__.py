@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tailrace.schema.applier import status as status
     from tailrace.schema.backfill import Progress as Progress
     from tailrace.schema.connection import Patience as Patience
-    from tailrace.schema.declarations import Index as Index
     from tailrace.schema.declarations import Measure as Measure
     from tailrace.schema.declarations import Rollup as Rollup
     from tailrace.schema.declarations import Through as Through
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tailrace.schema.declarations import sum_ as sum_
     from tailrace.schema.declarations import table_tag as table_tag
     from tailrace.schema.extension import Extension as Extension
+    from tailrace.schema.index import Index as Index
     from tailrace.schema.kept_table import KeptTable as KeptTable
     from tailrace.schema.loading import load_declarations as load_declarations
     from tailrace.schema.planner import Declaration as Declaration
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Declaration": "planner",
     "Extension": "extension",
-    "Index": "declarations",
+    "Index": "index",
     "KeptTable": "kept_table",
     "Measure": "declarations",
     "Patience": "connection",

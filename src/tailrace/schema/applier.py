@@ -16,8 +16,9 @@ from sqlalchemy import Table
 from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, drop_rollup, prepare
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
-from tailrace.schema.declarations import Index, Rollup, schema_of
+from tailrace.schema.declarations import Rollup, schema_of
 from tailrace.schema.extension import Extension
+from tailrace.schema.index import Index
 from tailrace.schema.index_build import IndexBuild, drop_index
 from tailrace.schema.kept_table import KeptTable, KeptTableBuild
 from tailrace.schema.log_upkeep import (

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from tailrace.schema.backfill import Progress, Report
 from tailrace.schema.connection import Connection, Database, Patience, connect, with_patience
-from tailrace.schema.declarations import Index, schema_of
+from tailrace.schema.declarations import schema_of
+from tailrace.schema.index import Index
 from tailrace.schema.planner import index_sql
 from tailrace.schema.sql_text import qualified
 

@@ -12,9 +12,10 @@ from typing import Literal
 
 from tailrace.errors import SchemaError
 from tailrace.schema.catalogue import Catalogue, refuse_unfit
-from tailrace.schema.declarations import Index, Rollup, Watch, schema_of
+from tailrace.schema.declarations import Rollup, Watch, schema_of
 from tailrace.schema.delta_log import logs_of
 from tailrace.schema.extension import Extension
+from tailrace.schema.index import Index
 from tailrace.schema.kept_table import KeptTable
 from tailrace.schema.rollup_sql import add, contribution, create_table, folded_name, live_rows, table_name
 from tailrace.schema.sql_text import definition_hash, identifier, qualified
