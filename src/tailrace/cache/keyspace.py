@@ -6,6 +6,7 @@ failover of either, which may have lost a stamp or a commit, every name is anoth
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Protocol
 
@@ -71,3 +72,8 @@ class Keyspace:
     def stamps(self, prefix: str) -> str:
         """What the keys of stamps begin with where those of entries begin with ``prefix``."""
         return STAMPS + prefix[len(self._namespace) :]
+
+    def names(self, prefix: str, key: str, tags: Iterable[str]) -> list[str]:
+        """The keys of an entry and of the stamps that it is valid under, where entries begin with ``prefix``."""
+        stamps = self.stamps(prefix)
+        return [f"{prefix}e:{key}", *[f"{stamps}s:{tag}" for tag in tags]]

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import LONGEST_DRAW, Phase, phase
-from tailrace.cache.entry import decode
+from tailrace.cache.entry import Entry, decode
 from tailrace.cache.explain import Explanation, explain
 from tailrace.cache.fill import answer_of
 from tailrace.cache.keyspace import Keyspace
@@ -100,7 +100,7 @@ class Lookup:
             return None
         if prefix is not self._prefix:
             self._prefix = prefix
-            self._names = self._named(prefix)
+            self._names = self._keyspace.names(prefix, self.key, tags)
         found = self._store.peek(self._names)
         if found is None:
             return None
@@ -111,7 +111,7 @@ class Lookup:
             return None
         now = self._clock.now()
         created_at = self.created_at
-        if not created_at <= now < self._surely_fresh_until and not self._is_fresh(data, now):
+        if not created_at <= now < self._surely_fresh_until and not self._is_fresh(decode(data), now):
             return None
         self.age = now - created_at if now > created_at else 0.0
         if self._used is not None:
@@ -129,7 +129,7 @@ class Lookup:
         prefix = self._keyspace.prefix(database=bool(self.tags))
         if prefix is None or self.refusal() is not None:
             return None
-        names = self._named(prefix)
+        names = self._keyspace.names(prefix, self.key, self.tags)
         if self._store.peek(names) is not None:
             return None  # it is all held here, and not fresh
         try:
@@ -137,13 +137,13 @@ class Lookup:
         except StoreUnavailableError:
             return None
         entry, now = decode(found[0]), self._clock.now()
-        if entry is None or not current(entry.stamps, found[1:]) or not self._is_fresh(found[0], now):
+        if entry is None or not current(entry.stamps, found[1:]) or not self._is_fresh(entry, now):
             return None
         return answer_of(entry, "hit", now)
 
     def refusal(self) -> str | None:
         """Why the cache must not be used for this answer just now, None when it may."""
-        return self._refusal(current_reads.get(), self.tags) if self.tags else None
+        return self._refusal(current_reads.get(), self.tags)
 
     def answer(self, data: bytes) -> Answer:
         """What ``peek`` gave just now, as an answer."""
@@ -158,7 +158,7 @@ class Lookup:
         if prefix is None:
             refusal = refusal or "epoch"
         else:
-            names = self._named(prefix)
+            names = self._keyspace.names(prefix, self.key, self.tags)
             held = self._store.peek(names)
             held_here = held is not None and held[0] is not None
             with suppress(StoreUnavailableError):
@@ -166,11 +166,6 @@ class Lookup:
         return explain(
             self.key, self.policy, self.tags, found, refusal=refusal, held_here=held_here, now=self._clock.now()
         )
-
-    def _named(self, prefix: str) -> list[str]:
-        """The keys of the entry and of its stamps."""
-        stamps = self._keyspace.stamps(prefix)
-        return [f"{prefix}e:{self.key}", *[f"{stamps}s:{tag}" for tag in self.tags]]
 
     def _read(self, data: bytes) -> bool:
         """Take over what is fixed in an entry; False if it is none."""
@@ -188,6 +183,5 @@ class Lookup:
         self._surely_fresh_until = entry.created_at + entry.ttl - earliest
         return True
 
-    def _is_fresh(self, data: bytes | None, now: float) -> bool:
-        entry = decode(data)
+    def _is_fresh(self, entry: Entry | None, now: float) -> bool:
         return entry is not None and phase(entry, self.policy, now, 1.0 - random.random()) is Phase.FRESH  # noqa: S311

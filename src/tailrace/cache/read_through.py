@@ -1,4 +1,4 @@
-"""The cache: look up, else compute once and keep. Touches: the store, the clock, background tasks.
+"""The cache: look up, else compute once and keep. Touches: the store, the clock.
 
 Freshness, identity and stampedes are decided here and nowhere else. The order of things matters and is this:
 
@@ -16,31 +16,24 @@ Whenever the store, the database's life or the horizon is not certain, the answe
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import Phase, phase
 from tailrace.cache.entry import Entry, decode
 from tailrace.cache.fill import Asked, Compute, Filling, answer_of
-from tailrace.cache.in_place import InPlace
+from tailrace.cache.flights import Flights
 from tailrace.cache.keyspace import Freshness, Keyspace
 from tailrace.cache.lookup import Lookup
-from tailrace.cache.policy import Answer, CachePolicy, Uncacheable
-from tailrace.cache.singleflight import SingleFlight
+from tailrace.cache.policy import Answer, CachePolicy
 from tailrace.cache.stamps import Stamps
 from tailrace.cache.warm import Recipe, Warmer
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.freshness import current, with_wide
 from tailrace.errors import StoreUnavailableError
-from tailrace.events import (
-    CacheBypassed,
-    CacheFillRefused,
-    CacheLookedUp,
-    Observer,
-)
+from tailrace.events import CacheBypassed, CacheLookedUp, Observer
 from tailrace.settings import CacheSettings, FreshnessSettings
 from tailrace.stores import Store
 
@@ -82,12 +75,9 @@ class Cache:
         self._observer = observer
         ttl = FreshnessSettings().stamp_ttl if stamp_ttl is None else stamp_ttl
         self.stamps = Stamps(store, self.keyspace, ttl=ttl, random_bytes=os.urandom)
-        self._flights: SingleFlight[Answer] = SingleFlight()
-        self._in_place: InPlace[Answer] = InPlace()
-        self._background: set[asyncio.Task[None]] = set()
         self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.warmer = Warmer(self._warm)
-        self._filling = Filling(
+        filling = Filling(
             store,
             self.keyspace,
             settings=self.settings,
@@ -95,6 +85,7 @@ class Cache:
             observer=observer,
             remember=self.warmer.remember,
         )
+        self._flights = Flights(filling, clock=self._clock, observer=observer)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -167,8 +158,7 @@ class Cache:
         """
         began = self._clock.monotonic()
         answer = await self._read_through(key, compute, policy, self._complete(depends_on))
-        if self._observer is not None:
-            self._observer(CacheLookedUp(policy.name, answer.status, self._clock.monotonic() - began))
+        self._looked_up(policy, answer, began)
         return answer
 
     async def read_in_place(
@@ -186,51 +176,37 @@ class Cache:
         began = self._clock.monotonic()
         found = await self._look_up(key, compute, policy, self._complete(depends_on))
         if isinstance(found, str):
-            if self._observer is not None:
-                self._observer(CacheBypassed(policy.name, found))
             return None
-        answer: Answer | None
-        if isinstance(found, Answer):
-            answer = found
-        else:
-            request, stamps, _ = found
-
-            async def fly() -> Answer:
-                return await self._filling.fill(request, stamps, background=False)
-
-            answer, computed = await self._in_place.join((request.entry_key, stamps), fly)
-            if answer is None or not (computed or answer.shareable):
-                return None
-            if not computed:
-                answer = Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
-        if self._observer is not None:
-            self._observer(CacheLookedUp(policy.name, answer.status, self._clock.monotonic() - began))
+        answer = found if isinstance(found, Answer) else await self._flights.join_in_place(found[0], found[1])
+        if answer is not None:
+            self._looked_up(policy, answer, began)
         return answer
 
     async def _read_through(self, key: str, compute: Compute, policy: CachePolicy, tags: tuple[str, ...]) -> Answer:
         found = await self._look_up(key, compute, policy, tags)
         if isinstance(found, Answer):
             return found
-        if isinstance(found, str):
-            return await self._bypass(key, compute, policy, found)
-        return await self._compute_once(*found)
+        if isinstance(found, str):  # a transaction's own uncommitted writes are nobody else's to see
+            return await self._flights.bypass(key, compute, policy, alone=found == "transaction")
+        request, stamps, expired = found
+        try:
+            return await self._flights.join(request, stamps)
+        except Exception:
+            if expired is not None and await self._may_serve_on_error(request, expired):
+                return answer_of(expired, "stale", self._clock.now())
+            raise
 
     async def _look_up(
         self, key: str, compute: Compute, policy: CachePolicy, tags: tuple[str, ...]
     ) -> Answer | tuple[Asked, bytes, Entry | None] | str:
         """What is held; else what is asked for, the stamps to keep it under and what has expired; else why not."""
-        reads = current_reads.get()
-        refusal = self._refusal(reads, tags)
+        refusal = self._refusal(current_reads.get(), tags)
         prefix = self.keyspace.prefix(database=bool(tags))
-        if refusal is None and prefix is None:
-            refusal = "epoch"
         if refusal is not None or prefix is None:
-            return refusal or "epoch"
-        stamp_root = self.keyspace.stamps(prefix)
-        stamp_keys = tuple([f"{stamp_root}s:{tag}" for tag in tags])
-        request = Asked(key, f"{prefix}e:{key}", stamp_keys, prefix, tags, policy, compute)
+            return self._bypassed(policy, refusal or "epoch")
+        names = self.keyspace.names(prefix, key, tags)
+        request = Asked(key, names[0], tuple(names[1:]), prefix, tags, policy, compute)
         try:
-            names = [request.entry_key, *stamp_keys]
             found = self.store.peek(names) or await self.store.get(names)
             entry = decode(found[0])
             if entry is not None and current(entry.stamps, found[1:]):
@@ -239,10 +215,19 @@ class Cache:
                     return served
             else:
                 entry = None
-            stamps = await self.stamps.complete(stamp_keys, found[1:])
+            stamps = await self.stamps.complete(request.stamp_keys, found[1:])
         except StoreUnavailableError:
-            return "store"
+            return self._bypassed(policy, "store")
         return request, stamps, entry
+
+    def _bypassed(self, policy: CachePolicy, reason: str) -> str:
+        if self._observer is not None:
+            self._observer(CacheBypassed(policy.name, reason))
+        return reason
+
+    def _looked_up(self, policy: CachePolicy, answer: Answer, began: float) -> None:
+        if self._observer is not None:
+            self._observer(CacheLookedUp(policy.name, answer.status, self._clock.monotonic() - began))
 
     def _refusal(self, reads: ReadContext | None, tags: tuple[str, ...]) -> str | None:
         """Why the cache must not be used just now, or None; what depends on nothing may always be."""
@@ -261,48 +246,10 @@ class Cache:
         if part is Phase.EXPIRED:
             return None
         if part is not Phase.FRESH:
-            self._in_background(self._refresh(request, entry))
+            self._flights.refresh(request, entry)
         if request.policy.warm:
             self.warmer.used(request.key)
         return answer_of(entry, "stale" if part is Phase.STALE else "hit", now)
-
-    # --- computing ---------------------------------------------------------------------------------------------------
-
-    async def _bypass(self, key: str, compute: Compute, policy: CachePolicy, reason: str) -> Answer:
-        """Compute without the cache. Only one computation of a key runs at a time, begun after its callers came."""
-        if self._observer is not None:
-            self._observer(CacheBypassed(policy.name, reason))
-
-        async def run() -> Answer:
-            created_at = self._clock.now()
-            result, _ = await self._filling.timed(compute, policy, background=False)
-            if isinstance(result, bytes):
-                return Answer(result, "bypass", created_at, 0.0, 0.0)
-            shareable = not isinstance(result, Uncacheable) or result.shareable
-            return Answer(result.value, "bypass", created_at, 0.0, 0.0, shareable)
-
-        if reason == "transaction":  # the caller's own uncommitted writes are nobody else's to see
-            return await run()
-        answer, leader = await self._flights.next(("bypass", key), run)
-        return answer if leader or answer.shareable else await run()
-
-    async def _compute_once(self, request: Asked, stamps: bytes, expired: Entry | None) -> Answer:
-        """Fly, or join the flight that has the same key and the same stamps."""
-
-        async def fly() -> Answer:
-            return await self._filling.fill(request, stamps, background=False)
-
-        try:
-            answer, leader = await self._flights.join((request.entry_key, stamps), fly)
-        except Exception:
-            if expired is not None and await self._may_serve_on_error(request, expired):
-                return answer_of(expired, "stale", self._clock.now())
-            raise
-        if leader or answer.status != "miss":
-            return answer
-        if not answer.shareable:
-            return await self._filling.apart(request, stamps)
-        return Answer(answer.value, "collapsed", answer.created_at, answer.age, answer.ttl)
 
     async def _may_serve_on_error(self, request: Asked, entry: Entry) -> bool:
         """True if time alone has ended ``entry``, not too long ago: a commit may have come while it was computed."""
@@ -316,25 +263,6 @@ class Cache:
             return current(entry.stamps, await self.store.get(request.stamp_keys))
         except StoreUnavailableError:
             return False
-
-    # --- in the background -------------------------------------------------------------------------------------------
-
-    async def _refresh(self, request: Asked, entry: Entry) -> None:
-        async def fly() -> Answer:
-            # The request that saw the entry grow old has gone on; what it may read must not rule this.
-            current_reads.set(None)
-            return await self._filling.fill(request, entry.stamps, background=True)
-
-        try:
-            await self._flights.join((request.entry_key, entry.stamps, "refresh"), fly)
-        except Exception:  # the entry was served; the next caller tries again
-            if self._observer is not None:
-                self._observer(CacheFillRefused(request.policy.name, "error"))
-
-    def _in_background(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     async def _warm(self, key: str, recipe: Recipe) -> None:
         """Compute what a recipe tells, unless it could not be kept: a database in trouble is left in peace."""
@@ -362,8 +290,7 @@ class Cache:
         prefix = self.keyspace.prefix(database=bool(tags))
         if prefix is None:
             return None
-        stamp_root = self.keyspace.stamps(prefix)
-        found = await self.store.get([f"{prefix}e:{key}", *[f"{stamp_root}s:{tag}" for tag in tags]])
+        found = await self.store.get(self.keyspace.names(prefix, key, tags))
         entry = decode(found[0])
         return entry.value if entry is not None and current(entry.stamps, found[1:]) else None
 
@@ -394,10 +321,7 @@ class Cache:
     async def aclose(self) -> None:
         """End what runs in the background; give back the leases it holds. The store is its maker's to close."""
         await self.warmer.aclose()
-        for task in tuple(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        await self._filling.aclose()
+        await self._flights.aclose()
 
     def _complete(self, depends_on: Iterable[str]) -> tuple[str, ...]:
         given = tuple(depends_on)

@@ -126,7 +126,7 @@ async def test_what_cannot_be_shared_is_computed_side_by_side(caches: tuple[Cach
         answers = await asyncio.gather(*reads)
     assert {answer.value for answer in answers} == {b"mine"}
     assert APART <= most <= 2 * APART + 1
-    assert not any(len(cache._filling._apart) for cache in caches)
+    assert not any(len(cache._flights._filling._apart) for cache in caches)
 
 
 async def test_a_client_that_leaves_at_any_moment_leaves_no_lease_behind(caches: tuple[Cache, Cache]) -> None:

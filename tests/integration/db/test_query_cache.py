@@ -478,12 +478,12 @@ async def test_whoever_runs_the_statement_may_leave(process: Process, database_u
     async with writer.transaction():
         await writer.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         first = asyncio.create_task(cached_rows(process, TOTALS))
-        await wait_until(lambda: len(process.cache._in_place) == 1)
+        await wait_until(lambda: len(process.cache._flights) == 1)
         others = [asyncio.create_task(cached_rows(process, TOTALS)) for _ in range(3)]
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        await wait_until(lambda: len(process.cache._in_place) == 1)
+        await wait_until(lambda: len(process.cache._flights) == 1)
     found = await asyncio.gather(*others)
     assert found == [[("Ada", Decimal("30.50")), ("Bob", Decimal(5))]] * 3
     await writer.close()
