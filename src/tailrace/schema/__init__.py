@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tailrace.schema.applier import apply as apply
     from tailrace.schema.applier import plan as plan
-    from tailrace.schema.applier import ready_rollups as ready_rollups
-    from tailrace.schema.applier import status as status
     from tailrace.schema.backfill import Progress as Progress
     from tailrace.schema.connection import Patience as Patience
     from tailrace.schema.declarations import Measure as Measure
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from tailrace.schema.index import Index as Index
     from tailrace.schema.kept_table import KeptTable as KeptTable
     from tailrace.schema.loading import load_declarations as load_declarations
+    from tailrace.schema.objects import ready_rollups as ready_rollups
+    from tailrace.schema.objects import status as status
     from tailrace.schema.planner import Declaration as Declaration
     from tailrace.schema.planner import Plan as Plan
     from tailrace.schema.planner import Step as Step
@@ -61,8 +61,8 @@ _HOME = {
     "count": "declarations",
     "plan": "applier",
     "read": "reading",
-    "ready_rollups": "applier",
-    "status": "applier",
+    "ready_rollups": "objects",
+    "status": "objects",
     "load_declarations": "loading",
     "reconcile": "reconciliation",
     "rollup_table": "reading",

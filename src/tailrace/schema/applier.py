@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from importlib.resources import files
-from typing import Any
 
 from sqlalchemy import Table
 
@@ -27,15 +26,15 @@ from tailrace.schema.log_upkeep import (
     fold_pending,
     keep_folders_out,
     make_logs,
-    pending_rows,
     replace_missing,
     retire_log_of,
 )
+from tailrace.schema.objects import record
 from tailrace.schema.planner import Declaration, Plan, Step, make_plan
 from tailrace.schema.sql_text import identifier, qualified
 from tailrace.schema.triggers import TableTriggers
 
-__all__ = ["apply", "plan", "ready_rollups", "record", "status"]
+__all__ = ["apply", "plan"]
 
 
 async def plan(database: Database, objects: Iterable[Declaration]) -> Plan:
@@ -103,27 +102,6 @@ async def apply(
             for step in found.unneeded:
                 await run.remove(step)
         return found
-
-
-async def ready_rollups(database: Database) -> frozenset[str]:
-    """``schema.name`` of the rollups that may be read: built, kept by triggers, not abandoned."""
-    return frozenset(o["name"] for o in await status(database) if o["kind"] == "rollup" and o["state"] == "ready")
-
-
-async def status(database: Database) -> list[dict[str, Any]]:
-    """Everything Tailrace keeps: ``kind, name, state, definition_hash, changed_at``; empty before the first apply.
-
-    ``pending`` is how many differences wait to be folded into a rollup that is kept by them, otherwise None.
-    """
-    async with connect(database) as connection:
-        if not await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL"):
-            return []
-        rows = await connection.fetch(
-            "SELECT kind, name, state, definition_hash, changed_at FROM tailrace.objects ORDER BY kind, name"
-        )
-        logged = await connection.fetchval("SELECT to_regclass('tailrace.delta_logs') IS NOT NULL")
-        pending = await pending_rows(connection) if logged else {}
-    return [{**row, "pending": pending.get(row["name"]) if row["kind"] == "rollup" else None} for row in rows]
 
 
 class _Run:
@@ -312,16 +290,6 @@ class _Run:
     def _tell(self, step: Step) -> None:
         if self.report is not None:
             self.report(Progress(step.kind, step.name, step.action, 1, 1, "steps"))
-
-
-async def record(connection: Connection, kind: str, name: str, wanted: str, state: str) -> None:
-    """Note an object's definition and state in ``tailrace.objects``."""
-    await connection.execute(
-        "INSERT INTO tailrace.objects (kind, name, definition_hash, state) VALUES ($1, $2, $3, $4) "
-        "ON CONFLICT (kind, name) DO UPDATE SET definition_hash = excluded.definition_hash, state = excluded.state, "
-        "changed_at = clock_timestamp()",
-        kind, name, wanted, state,
-    )  # fmt: skip
 
 
 def _written_tables(step: Step) -> Sequence[Table]:

@@ -14,6 +14,7 @@ from tailrace.schema.backfill import Progress, Report
 from tailrace.schema.connection import Connection, Database, Patience, connect, with_patience
 from tailrace.schema.declarations import schema_of
 from tailrace.schema.index import Index
+from tailrace.schema.objects import record
 from tailrace.schema.planner import index_sql
 from tailrace.schema.sql_text import qualified
 
@@ -91,8 +92,6 @@ class IndexBuild:
                 await self.connection.execute(f"SET lock_timeout = '{old}'")
 
     async def _record(self, state: str) -> None:
-        from tailrace.schema.applier import record
-
         await record(self.connection, "index", self._full_name, self.definition_hash, state)
 
     async def _watch(self) -> None:

@@ -24,6 +24,7 @@ from tailrace.errors import SchemaError
 from tailrace.schema.backfill import Progress, Report
 from tailrace.schema.connection import Connection, Patience, with_patience
 from tailrace.schema.declarations import as_table, schema_of
+from tailrace.schema.objects import record
 from tailrace.schema.sql_text import definition_hash, qualified
 
 __all__ = ["KeptTable", "KeptTableBuild"]
@@ -108,8 +109,6 @@ class KeptTableBuild:
         return int(await self.connection.fetchval(self.kept.fill) or 0)
 
     async def _record(self, state: str) -> None:
-        from tailrace.schema.applier import record
-
         await record(self.connection, "table", self.kept.name, self.definition_hash, state)
         await self.connection.execute(
             "UPDATE tailrace.objects SET removal = $2 WHERE kind = 'table' AND name = $1",
