@@ -12,13 +12,12 @@ import random
 from contextlib import suppress
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
 from tailrace.db.engine import make_relay_engine
-from tailrace.db.errors import translate
+from tailrace.db.errors import FOREIGN, translate
 from tailrace.errors import DatabaseError, DatabaseTimeoutError
 from tailrace.events import Folded, Observer
 from tailrace.settings import DatabaseSettings
@@ -106,7 +105,7 @@ class Folder:
                         failures, self.problem = 0, None
                 failures, self.problem = 0, None
                 pause = NOTHING_KEPT
-            except (SQLAlchemyError, DatabaseError, OSError) as error:
+            except (DatabaseError, *FOREIGN) as error:
                 known = translate(error) or error
                 if isinstance(known, DatabaseTimeoutError):
                     self._most = max(FEWEST, self._most // 4)

@@ -13,7 +13,6 @@ import random
 from contextlib import suppress
 from itertools import product
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailrace.cache import Cache
@@ -23,7 +22,7 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
 from tailrace.core.freshness import Horizon
 from tailrace.db.engine import make_relay_engine
-from tailrace.db.errors import translate
+from tailrace.db.errors import FOREIGN, translate
 from tailrace.db.identity import Identity, read_identity
 from tailrace.db.relay import PATIENCE, Follower, OwnCommits, Relay, RelayPass, Stamping
 from tailrace.errors import DatabaseError, DatabaseUnavailableError, StoreUnavailableError
@@ -226,7 +225,7 @@ class DatabaseFreshness:
                     self._attempted.set()
                     failures = 0
                     await self._keep_passing(connection)
-            except (SQLAlchemyError, DatabaseError, OSError) as error:
+            except (DatabaseError, *FOREIGN) as error:
                 self._trouble(translate(error) or error)
             finally:
                 self._connection = None
@@ -301,7 +300,7 @@ class DatabaseFreshness:
         """One pass, and what it says about the horizon; True if it has waited for news.
 
         Raises:
-            DatabaseError, SQLAlchemyError, OSError: the connection failed.
+            DatabaseError, or one of ``FOREIGN``: the connection failed.
             StoreUnavailableError: the store is down or slow.
         """
         run = self._pass

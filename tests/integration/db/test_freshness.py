@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,7 +19,7 @@ from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.stamps import Stamps
 from tailrace.db import Database, DatabaseFreshness, outbox
 from tailrace.db.engine import make_relay_engine
-from tailrace.db.relay import Follower, OwnCommits
+from tailrace.db.relay import Follower, OwnCommits, Pass
 from tailrace.embedded import PostgresServer, ValkeyServer
 from tailrace.errors import StoreUnavailableError
 from tailrace.settings import CacheSettings, DatabaseSettings, FreshnessSettings
@@ -468,6 +469,26 @@ async def test_clients_that_leave_during_a_fence_disturb_no_pass(alone: Start) -
         await asyncio.gather(leaving, return_exceptions=True)
         assert await process.freshness.fence()
     assert process.freshness.problem is None
+
+
+async def test_a_connection_that_breaks_inside_the_driver_is_made_again(
+    alone: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg raises some errors past SQLAlchemy; the passes go on over another connection all the same."""
+    process = await alone()
+    followed = process.freshness._pass
+    assert followed is not None
+    run, broken = followed.run, asyncio.Event()
+
+    async def break_once(*given: Any) -> Pass:
+        if not broken.is_set():
+            broken.set()
+            raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+        return await run(*given)
+
+    monkeypatch.setattr(followed, "run", break_once)
+    await broken.wait()
+    await wait_until(process.freshness.fence)
 
 
 async def test_following_begins_anew_in_a_database_that_went_back(alone: Start, watched: str) -> None:

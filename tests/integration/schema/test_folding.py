@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.integration.schema.world import BY_DAY, BY_HOUR, ROLLUPS, WATCHES, declared, drift, fill
 from tests.waiting import wait_until
 
@@ -256,6 +257,29 @@ async def test_a_round_that_takes_too_long_is_made_smaller(kept_url: str, connec
         await folder.aclose()
         await holder.close()
     assert await drift(connection) == {}
+
+
+async def test_a_connection_that_breaks_inside_the_driver_is_made_again(
+    kept_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg raises some errors past SQLAlchemy; folding goes on over another connection all the same."""
+    folder = Folder(kept_url)
+    fold_for_now, broken = folder._fold_for_now, asyncio.Event()
+
+    async def break_once(given: AsyncConnection) -> bool:
+        if not broken.is_set():
+            broken.set()
+            raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+        return await fold_for_now(given)
+
+    monkeypatch.setattr(folder, "_fold_for_now", break_once)
+    folder.start()
+    try:
+        await broken.wait()
+        await fill(connection, 100)
+        await wait_until(lambda: connection.fetchval(f"SELECT {WAITING} = 0"))
+    finally:
+        await folder.aclose()
 
 
 async def test_a_database_without_logs_is_left_alone(tables_url: str, connection: asyncpg.Connection) -> None:

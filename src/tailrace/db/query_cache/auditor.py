@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from tailrace.cache import Cache
+from tailrace.db.errors import FOREIGN
 from tailrace.db.query_cache.asked import Asked
 from tailrace.db.query_cache.catalogue import CatalogueReader
 from tailrace.db.query_cache.refusal import NotCachedError
@@ -95,7 +95,7 @@ class Auditor:
             outcome = await self._compare(asked, value)
             if outcome == "different":
                 await self._cache.forget(asked.key)
-        except (SQLAlchemyError, OSError, StoreUnavailableError, NotCachedError) as error:
+        except (*FOREIGN, StoreUnavailableError, NotCachedError) as error:
             log.info("an audit failed: %s", type(error).__name__)
             outcome = "failed"
         if outcome == "different":

@@ -201,7 +201,7 @@ class CatalogueReader:
         """That of the catalogue as it is now, whatever picture there is.
 
         Raises:
-            SQLAlchemyError, OSError: the look failed.
+            One of ``tailrace.db.errors.FOREIGN``: the look failed.
         """
         async with self._engine.connect() as connection:
             digest: str = (await connection.execute(DIGEST)).scalar_one()
