@@ -19,7 +19,7 @@ from tailrace.errors import (
     PoolTimeoutError,
 )
 
-__all__ = ["FOREIGN", "from_sqlstate", "translate", "translated"]
+__all__ = ["FAILURES", "FOREIGN", "from_sqlstate", "translate", "translated"]
 
 CONSTRAINTS = {"23502": "not_null", "23503": "foreign_key", "23505": "unique", "23514": "check", "23P01": "exclusion"}
 CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
@@ -44,6 +44,8 @@ def _driver_errors() -> tuple[type[Exception], ...]:
 
 DRIVER_ERRORS = _driver_errors()
 FOREIGN: tuple[type[Exception], ...] = (exc.SQLAlchemyError, OSError, *DRIVER_ERRORS)
+FAILURES: tuple[type[Exception], ...] = (DatabaseError, *FOREIGN)
+"""Everything that work on a connection of one's own may end with; a task that is to live on catches all of it."""
 
 
 def from_sqlstate(state: str | None, constraint: str | None = None) -> DatabaseError | None:

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
 from tailrace.db.engine import make_relay_engine
-from tailrace.db.errors import FOREIGN, translate
-from tailrace.errors import DatabaseError, DatabaseTimeoutError
+from tailrace.db.errors import FAILURES, translate
+from tailrace.errors import DatabaseTimeoutError
 from tailrace.events import Folded, Observer
 from tailrace.settings import DatabaseSettings
 
@@ -105,7 +105,7 @@ class Folder:
                         failures, self.problem = 0, None
                 failures, self.problem = 0, None
                 pause = NOTHING_KEPT
-            except (DatabaseError, *FOREIGN) as error:
+            except FAILURES as error:
                 known = translate(error) or error
                 if isinstance(known, DatabaseTimeoutError):
                     self._most = max(FEWEST, self._most // 4)

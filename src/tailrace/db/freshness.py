@@ -22,10 +22,10 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.core.backoff import Backoff
 from tailrace.core.freshness import Horizon
 from tailrace.db.engine import make_relay_engine
-from tailrace.db.errors import FOREIGN, translate
+from tailrace.db.errors import FAILURES, translate
 from tailrace.db.identity import Identity, read_identity
 from tailrace.db.relay import PATIENCE, Follower, OwnCommits, Relay, RelayPass, Stamping
-from tailrace.errors import DatabaseError, DatabaseUnavailableError, StoreUnavailableError
+from tailrace.errors import DatabaseUnavailableError, StoreUnavailableError
 from tailrace.events import EpochChanged, Fenced, HorizonAdvanced, Observer, TagsBumped
 from tailrace.settings import DatabaseSettings, FreshnessSettings
 
@@ -225,7 +225,7 @@ class DatabaseFreshness:
                     self._attempted.set()
                     failures = 0
                     await self._keep_passing(connection)
-            except (DatabaseError, *FOREIGN) as error:
+            except FAILURES as error:
                 self._trouble(translate(error) or error)
             finally:
                 self._connection = None
@@ -300,7 +300,7 @@ class DatabaseFreshness:
         """One pass, and what it says about the horizon; True if it has waited for news.
 
         Raises:
-            DatabaseError, or one of ``FOREIGN``: the connection failed.
+            One of ``FAILURES``: the connection failed.
             StoreUnavailableError: the store is down or slow.
         """
         run = self._pass

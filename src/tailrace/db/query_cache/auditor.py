@@ -37,6 +37,9 @@ __all__ = ["Auditor"]
 
 ON_ITS_WAY = text("SELECT EXISTS (SELECT FROM tailrace.outbox WHERE split_part(tag, ':', 1) = ANY (:tags))")
 
+UNFINISHED: tuple[type[Exception], ...] = (*FOREIGN, StoreUnavailableError, NotCachedError)
+"""What keeps an audit from its end."""
+
 log = logging.getLogger("tailrace.queries")
 
 
@@ -95,7 +98,7 @@ class Auditor:
             outcome = await self._compare(asked, value)
             if outcome == "different":
                 await self._cache.forget(asked.key)
-        except (*FOREIGN, StoreUnavailableError, NotCachedError) as error:
+        except UNFINISHED as error:
             log.info("an audit failed: %s", type(error).__name__)
             outcome = "failed"
         if outcome == "different":
