@@ -168,6 +168,7 @@ class PassedResponse:
         self._timer: asyncio.Timeout | None = None
         self._sending: asyncio.Task[None] | None = None
         self._sent = request.body is None
+        self._passed_on = asyncio.Event()
 
     @property
     def began(self) -> bool:
@@ -202,6 +203,7 @@ class PassedResponse:
 
     async def __anext__(self) -> bytes:
         reader = self._reader
+        self._passed_on.set()
         await self._wait(lambda: reader.held > 0 or reader.whole)
         if not reader.held:
             raise StopAsyncIteration
@@ -239,15 +241,10 @@ class PassedResponse:
         try:
             if request.body is not None:
                 if request.expects and await self._answered_instead():
-                    return
-                async for piece in request.body:
-                    connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
-                    await connection.drain()
-                    self._progress()
-                if self._chunked:
-                    connection.write(b"0\r\n\r\n")
-                self._sent = True
-                self._progress()
+                    # A server that is asked for more before it has a status to send would ask its client for the body.
+                    await self._passed_on.wait()
+                else:
+                    await self._send_body(request.body)
             if request.left is not None:
                 await request.left()
                 connection.fail(ConnectionAbortedError("the client has left"))
@@ -255,6 +252,16 @@ class PassedResponse:
             return  # the connection is lost, which whoever waits for the response learns from it
         except Exception as error:
             connection.fail(error)
+
+    async def _send_body(self, body: AsyncIterator[bytes]) -> None:
+        async for piece in body:
+            self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
+            await self._connection.drain()
+            self._progress()
+        if self._chunked:
+            self._connection.write(b"0\r\n\r\n")
+        self._sent = True
+        self._progress()
 
     async def _answered_instead(self) -> bool:
         """Wait for a 100; True if the response has come in its place, so that the body is not wanted."""

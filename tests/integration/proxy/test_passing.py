@@ -269,6 +269,20 @@ async def test_the_body_is_asked_for_only_when_the_origin_wants_it() -> None:
             assert (reply.status, reply.interim) == (413, [])
 
 
+async def test_a_client_that_leaves_after_its_body_was_refused_is_noticed() -> None:
+    """The origin's connection ends, however much it had still to say."""
+
+    async def refusing(asked: Asked) -> None:
+        await asked.send(b"HTTP/1.1 413 Content Too Large\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await asked.reader.read()
+
+    async with between(refusing, timeout=60) as proxy:
+        async with proxy.client() as client:
+            client.writer.write(request("/", "Expect: 100-continue", "Content-Length: 4", method="POST"))
+            assert (await client.read_head()).interim == []
+        await wait_until(lambda: proxy.origin.open == 0)
+
+
 async def test_head_has_no_body() -> None:
     """Its fields are the origin's, its length too."""
 
