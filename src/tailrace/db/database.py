@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from tailrace.cache import Cache
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.clock import Clock, SystemClock
-from tailrace.core.backoff import Backoff
 from tailrace.db.engine import make_engine, make_relay_engine
 from tailrace.db.errors import FOREIGN, translate, translated
 from tailrace.db.freshness import DatabaseFreshness
@@ -27,17 +26,16 @@ from tailrace.db.pool import POOL
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
+from tailrace.db.repetition import Repetition
 from tailrace.db.replicas import Replicas
 from tailrace.db.session import QUERIES, Commits, session_factory
-from tailrace.errors import ConflictError, DatabaseError, DatabaseUnavailableError, PoolTimeoutError
-from tailrace.events import Observer, TransactionRetried
+from tailrace.errors import DatabaseError, DatabaseUnavailableError
+from tailrace.events import Observer
 from tailrace.settings import DatabaseSettings, FreshnessSettings
 
 __all__ = ["Database"]
 
 T = TypeVar("T")
-
-RETRY = Backoff(base=0.02, cap=0.5)
 
 
 class Database:
@@ -143,9 +141,9 @@ class Database:
                 committed looks like somebody else's.
 
         Raises:
-            DatabaseError: what failed, after ``settings.retries`` repetitions where repeating was safe.
+            DatabaseError: what failed; after ``settings.retry_time`` seconds of repetitions where repeating was safe.
         """
-        attempt = 0
+        repetition: Repetition | None = None
         while True:
             committing = False
             try:
@@ -157,36 +155,30 @@ class Database:
             except DatabaseError as error:
                 if committing and isinstance(error, DatabaseUnavailableError) and not idempotent:
                     raise
-                attempt += 1
-                await self._pause_or_give_up(error, attempt)
+                repetition = repetition or self._repetition()
+                await repetition.pause_or_give_up(error)
 
     async def fetch(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
-        """The rows of one reading statement, without a transaction to begin and end; again after a lost connection.
+        """The rows of one reading statement, without a transaction to begin and end; again after a passing failure.
 
         Raises:
             DatabaseError: one of its kinds.
 
-        Cost: 1 round trip.
+        Cost: 1 round trip, on a connection that knows the statement.
         """
-        attempt = 0
+        repetition: Repetition | None = None
         while True:
             try:
                 with translated():
                     async with self.engine.connect() as connection:
                         reading = await connection.execution_options(isolation_level="AUTOCOMMIT")
                         return (await reading.execute(statement, parameters)).all()
-            except (DatabaseUnavailableError, ConflictError) as error:
-                attempt += 1
-                await self._pause_or_give_up(error, attempt)
+            except DatabaseError as error:
+                repetition = repetition or self._repetition()
+                await repetition.pause_or_give_up(error)
 
-    async def _pause_or_give_up(self, error: DatabaseError, attempt: int) -> None:
-        """Return when it is time for repetition number ``attempt``; raise ``error`` if there is to be none."""
-        # Who has waited for a connection in vain would wait as long again, behind all who came meanwhile.
-        if not error.retryable or isinstance(error, PoolTimeoutError) or attempt > self.settings.retries:
-            raise error
-        if self._observer is not None:
-            self._observer(TransactionRetried(POOL, attempt, error.code))
-        await self._clock.sleep(RETRY.delay(attempt - 1, random.random()))  # noqa: S311
+    def _repetition(self) -> Repetition:
+        return Repetition(POOL, self.settings.retry_time, self._clock, self._observer)
 
     async def ping(self) -> None:
         """Return if the database answers.

@@ -181,7 +181,7 @@ async def test_a_dry_pool_fails_fast_and_says_so(database: Database) -> None:
 
 async def test_a_statement_that_takes_too_long_is_cancelled(database_url: str) -> None:
     """By the server, at the time set."""
-    database = Database(database_url, settings=DatabaseSettings(statement_timeout=0.1, retries=0))
+    database = Database(database_url, settings=DatabaseSettings(statement_timeout=0.1, retry_time=0))
     with pytest.raises(DatabaseTimeoutError):
         await database.fetch(text("SELECT pg_sleep(60)"))
     await database.aclose()
@@ -192,7 +192,7 @@ async def test_an_unreachable_server_is_unavailable() -> None:
     with closing(socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    database = Database(f"postgresql://u:hidden@127.0.0.1:{port}/d", settings=DatabaseSettings(retries=0))
+    database = Database(f"postgresql://u:hidden@127.0.0.1:{port}/d", settings=DatabaseSettings(retry_time=0))
     with pytest.raises(DatabaseUnavailableError) as caught:
         await database.ping()
     assert "hidden" not in str(caught.value)

@@ -33,7 +33,7 @@ class Process:
     """What one server process has: a database, a store, a cache kept fresh."""
 
     def __init__(self, url: str, store: Store, settings: FreshnessSettings, namespace: str) -> None:
-        small = DatabaseSettings(pool_size=2, max_overflow=2, retries=2)
+        small = DatabaseSettings(pool_size=2, max_overflow=2)
         self.store = store
         self.database = Database(url, settings=small)
         self.freshness = DatabaseFreshness(url, settings=settings, database_settings=small)

@@ -18,7 +18,7 @@ from tailrace.db.engine import make_relay_engine
 from tailrace.errors import DatabaseTimeoutError
 from tailrace.settings import DatabaseSettings
 
-MODE = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retries=0)
+MODE = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retry_time=0)
 DRIVERS = ["postgresql", "postgresql+psycopg"]
 
 
@@ -26,7 +26,7 @@ DRIVERS = ["postgresql", "postgresql+psycopg"]
 async def test_pgbouncer_in_transaction_mode_works(pgbouncer: str, driver: str) -> None:
     """Many concurrent transactions over one server connection, with the statement timeout in force."""
     url = pgbouncer.replace("postgresql", driver, 1)
-    settings = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retries=0)
+    settings = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retry_time=0)
     database = Database(url, settings=settings)
     rows = await asyncio.gather(*[database.fetch(text("SELECT CAST(:n AS int) AS n"), {"n": n}) for n in range(40)])
     assert [found[0].n for found in rows] == list(range(40))

@@ -57,7 +57,7 @@ async def opened(
         replica_urls=tuple(SecretStr(server.url()) for server in replicas),
         replica_lag=lag,
         replica_interval=0.05,
-        retries=0,
+        retry_time=0,
         pool_size=3,
     )
     database = Database(primary.url(), settings=settings, observer=events.append)

@@ -51,7 +51,7 @@ class Heard:
 @pytest.fixture
 async def database(watched: str) -> AsyncIterator[Database]:
     """A database that tells ``Heard`` of its commits."""
-    made = Database(watched, settings=DatabaseSettings(pool_size=2, max_overflow=1, retries=0))
+    made = Database(watched, settings=DatabaseSettings(pool_size=2, max_overflow=1, retry_time=0))
     made.commits = Heard()
     yield made
     await made.aclose()

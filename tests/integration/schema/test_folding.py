@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,23 +32,27 @@ KEPT = [o for o in DELTAS if isinstance(o, Rollup)]
 WAITING = " + ".join(f"(SELECT count(*) FROM {log.table})" for log in logs_of(KEPT))
 FOLDED = f"SELECT coalesce(sum(calls), 0) FROM {folded_table(next(r for r in KEPT if r.name == 'calls_by_day'))}"
 WRITER = """
-import asyncio, sys, asyncpg
-async def main(url, first, turns):
+import asyncio, itertools, sys, asyncpg
+async def main(url, first):
     connection = await asyncpg.connect(url)
-    for n in range(first, first + turns):
+    for n in itertools.count(first):
         async with connection.transaction():
             await connection.execute("INSERT INTO calls (id, user_id, status, minutes, created_at) VALUES ($1, $2, 'completed', 1, now())", n, n % 3 + 1)
             await connection.execute("INSERT INTO calls (id, user_id, status, minutes, created_at) VALUES ($1, 1, 'failed', 1, now())", -n)
         if n % 3 == 0:
             await connection.execute("DELETE FROM calls WHERE id IN ($1, $2)", n, -n)
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+        if await connection.fetchval("SELECT to_regclass('enough') IS NOT NULL"):
+            break
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 FOLDER = """
 import asyncio, sys, asyncpg
 async def main(url):
     connection = await asyncpg.connect(url)
+    print(connection.get_server_pid(), flush=True)
     while True:
-        await connection.fetchval("SELECT tailrace.fold(7)")
+        if await connection.fetchval("SELECT tailrace.fold(7)"):
+            print("folded", flush=True)
 asyncio.run(main(sys.argv[1]))
 """
 
@@ -72,35 +77,49 @@ def program(text: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", text, *map(str, arguments)])
 
 
+async def kill_folders(url: str, times: int) -> None:
+    """Let a process fold, and end its connection when it has folded something: again and again."""
+    killer = await asyncpg.connect(url)
+    for _ in range(times):
+        folder = await asyncio.create_subprocess_exec(sys.executable, "-c", FOLDER, url, stdout=PIPE, stderr=DEVNULL)
+        assert folder.stdout is not None
+        try:
+            pid = int(await folder.stdout.readline())
+            assert await folder.stdout.readline() == b"folded\n"
+            assert await killer.fetchval("SELECT pg_terminate_backend($1)", pid)
+            await folder.communicate()
+        finally:
+            if folder.returncode is None:
+                folder.kill()
+                await folder.communicate()
+    await killer.close()
+
+
 async def test_readers_beside_writers_and_folders_never_miss_a_difference(
     kept_url: str, connection: asyncpg.Connection
 ) -> None:
-    """Several processes write pairs of calls, two fold, one of those is killed again and again: every sum is even and true."""
-    writers = [program(WRITER, kept_url, 1 + 1000 * n, 150) for n in range(3)]
-    folders = [program(FOLDER, kept_url) for _ in range(2)]
-    looks, killed = 0, 0
+    """Several processes write pairs of calls, two fold, each is killed again and again: every sum is even and true."""
+    writers = [program(WRITER, kept_url, 1 + 1_000_000 * n) for n in range(3)]
+    killing = asyncio.gather(*(kill_folders(kept_url, 2) for _ in range(2)))
+    looks = 0
     try:
-        while any(writer.poll() is None for writer in writers):
+        while not killing.done() or looks <= 5:
             row = await connection.fetchrow(
                 "SELECT (SELECT coalesce(sum(calls), 0) FROM calls_by_day), (SELECT coalesce(sum(calls), 0) FROM calls_by_hour), (SELECT count(*) FROM calls)"
             )
             assert row[0] == row[1] == row[2]
             assert row[0] % 2 == 0
             looks += 1
-            if looks % 20 == 0:
-                killed += await connection.fetchval(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%tailrace.fold(7)%' AND pid <> pg_backend_pid() AND pid % 2 = $1",
-                    looks // 20 % 2,
-                )
-                folders = [f if f.poll() is None else program(FOLDER, kept_url) for f in folders]
+        await killing
+        assert [writer.poll() for writer in writers] == [None] * 3, "they have written all the time"
+        await connection.execute("CREATE TABLE enough ()")
+        assert [await asyncio.to_thread(writer.wait) for writer in writers] == [0] * 3
     finally:
-        for folder in folders:
-            folder.kill()
-            folder.wait()
-        codes = [writer.wait() for writer in writers]
-    assert codes == [0, 0, 0]
-    assert looks > 5
-    assert await connection.fetchval(FOLDED) > 0
+        killing.cancel()
+        await asyncio.gather(killing, return_exceptions=True)
+        for writer in writers:
+            writer.kill()
+            writer.wait()
     assert await drift(connection) == {}
     while await connection.fetchval("SELECT tailrace.fold(1000)") != 0:
         pass

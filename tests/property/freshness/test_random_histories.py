@@ -59,7 +59,7 @@ class Process:
     """What one server process has."""
 
     def __init__(self, url: str, store: Store) -> None:
-        settings = DatabaseSettings(pool_size=4, max_overflow=4, retries=3)
+        settings = DatabaseSettings(pool_size=4, max_overflow=4)
         self.store = store
         self.database = Database(url, settings=settings)
         self.freshness = DatabaseFreshness(url, settings=FreshnessSettings(bound=BOUND), database_settings=settings)

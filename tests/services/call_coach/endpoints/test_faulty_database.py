@@ -16,6 +16,8 @@ from tailrace_services.call_coach.model import DIMENSIONS
 FAULTS = 0.1
 CALLS = {"baseline": 10, "optimised": 20}
 """How many questions each tool is asked; twice as many analyses."""
+PATIENCE = 120.0
+"""Seconds for which a passing failure is met by a repetition."""
 
 
 def questions(calls: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -47,9 +49,18 @@ async def test_no_request_fails(start_service: StartService, new_database: Calla
     """Reads and writes are repeated until they are done, each once, also where nobody could tell whether they were.
 
     The original fails where its line does, which shows that the line is as bad as it says.
+
+    No chance fails this test. What is repeated as a whole takes 10 round trips at most on a new connection, so that an
+    attempt succeeds with 0.9 ** 10 = 0.35. The time allowed is that of 150 attempts at least, at 0.8 s each with their
+    pauses, which is slower by far than any machine that can run the tests: 300 pieces of work all succeed but for
+    300 * 0.65 ** 150 = 3e-26. The original makes some 600 round trips; that fewer than 10 of 500 break has the
+    probability 1e-13, and that none does, so that it answers everything, 1e-23.
     """
     made: dict[str, Counter[tuple[str, int]]] = {}
-    for name, more in (("baseline", {}), ("optimised", {"rate_limit": {"enabled": False}})):
+    for name, more in (
+        ("baseline", {}),
+        ("optimised", {"rate_limit": {"enabled": False}, "database": {"retry_time": PATIENCE}}),
+    ):
         url = new_database(name)
         port = urlsplit(url).port
         assert port is not None
@@ -57,6 +68,5 @@ async def test_no_request_fails(start_service: StartService, new_database: Calla
             async with start_service(name, at=url.replace(f":{port}/", f":{line.port}/"), **more) as service:
                 made[name] = await statuses(service, CALLS[name])
             assert line.broken >= 10
-            assert 0.05 < line.broken / line.trips < 0.15
     assert made["optimised"] == Counter((tool, 200) for tool, _ in questions(CALLS["optimised"]))
-    assert made["baseline"]["analyze_call", 503] > 0
+    assert sum(count for (_, status), count in made["baseline"].items() if status == 503) > 0
