@@ -2,8 +2,8 @@
 
 A connection that was lost says little of the server, which most likely answers on the next one, so the first repetition
 follows at once. After that pauses grow, for a server that is starting, and end with a *time*, not a count. Of a
-transaction of eight round trips, over a line that breaks every tenth of them, 57 of 100 attempts fail: three repetitions
-would leave every tenth request without an answer, while five seconds have room for some forty.
+transaction of eight round trips, over a line that breaks every tenth of them, 57 of 100 attempts fail: three
+repetitions would leave every tenth request without an answer, while five seconds have room for some forty.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ async def test_a_database_that_is_away_is_503(
     start_service: StartService, postgres: PostgresServer, headers: dict[str, str], code: str
 ) -> None:
     """What may pass is 503 and says when to come again, from both implementations; nothing of the cause is told."""
-    for name, more in (("baseline", {}), ("optimised", {"database": {"retries": 1}})):
+    for name, more in (("baseline", {}), ("optimised", {"database": {"retry_time": 0.2}})):
         async with start_service(name, **more) as service:
             assert (await service.ask("analyze_call", call_id=7)).status_code == 200
             postgres.stop()

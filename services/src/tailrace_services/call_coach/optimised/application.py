@@ -21,18 +21,13 @@ from tailrace_services.identity.accounts import CachedAccounts
 
 __all__ = ["create_app", "with_defaults"]
 
-RETRIES = 12
-"""Most of the time that the database is in trouble it is for a moment: then nobody need hear of it."""
-
 
 def with_defaults(settings: Settings) -> Settings:
     """``settings`` with what this service wants where they do not say otherwise."""
-    limits, database = settings.rate_limit, settings.database
+    limits = settings.rate_limit
     if "general" not in limits.model_fields_set:
         limits = limits.model_copy(update={"general": "100/minute", "general_burst": 150})
-    if "retries" not in database.model_fields_set:
-        database = database.model_copy(update={"retries": RETRIES})
-    return settings.model_copy(update={"rate_limit": limits, "database": database})
+    return settings.model_copy(update={"rate_limit": limits})
 
 
 def create_app(
