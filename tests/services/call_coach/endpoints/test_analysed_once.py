@@ -42,6 +42,9 @@ class Server:
         limits = httpx2.Limits(max_connections=2 * ASKED)
         self.client = httpx2.AsyncClient(base_url=base, timeout=120, limits=limits)
 
+    async def ready(self) -> bool:
+        return (await self.client.get("/readyz")).status_code == 200
+
     async def analyze(self, **question: Any) -> httpx2.Response:
         """Ask for the analysis of call 7, as a known caller."""
         body = {"call_id": 7, **question}
@@ -89,7 +92,7 @@ async def two_servers(postgres: PostgresServer, name: str, model: ChatServer) ->
     servers = Server(environment), Server(environment)
     try:
         for server in servers:
-            assert (await server.client.get("/readyz")).status_code == 200
+            await wait_until(server.ready, 120)
         yield servers
     finally:
         for server in servers:

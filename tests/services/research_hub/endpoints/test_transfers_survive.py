@@ -42,7 +42,10 @@ class Server:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     async def ready(self, client: httpx2.AsyncClient) -> None:
-        assert (await client.get(f"{self.url}/readyz")).status_code == 200
+        async def answers() -> bool:
+            return (await client.get(f"{self.url}/readyz")).status_code == 200
+
+        await wait_until(answers, 120)
 
     def kill(self) -> None:
         """No word to anybody."""
@@ -120,14 +123,15 @@ async def test_killed_servers_neither_lose_nor_repeat_transfers(database: tuple[
             for server in servers:
                 await server.ready(client)
             crowd = Crowd(client, servers)
-            working = [asyncio.create_task(crowd.work(number)) for number in range(CLIENTS)]
-            for kill in range(KILLS):
-                reached = (kill + 1) * CLIENTS * TRANSFERS // (KILLS + 1)
-                await wait_until(lambda reached=reached: len(crowd.answers) >= reached, 120)  # type: ignore[misc]
-                servers[kill % 2].kill()
-                servers[kill % 2] = Server(served)
-                await servers[kill % 2].ready(client)
-            await asyncio.gather(*working)
+            async with asyncio.TaskGroup() as working:
+                for number in range(CLIENTS):
+                    working.create_task(crowd.work(number))
+                for kill in range(KILLS):
+                    reached = (kill + 1) * CLIENTS * TRANSFERS // (KILLS + 1)
+                    await wait_until(lambda reached=reached: len(crowd.answers) >= reached, 120)  # type: ignore[misc]
+                    servers[kill % 2].kill()
+                    servers[kill % 2] = Server(served)
+                    await servers[kill % 2].ready(client)
             done = [key for key, answer in crowd.answers.items() if answer.status_code == 201]
             assert len(crowd.answers) == CLIENTS * TRANSFERS
             assert {answer.status_code for answer in crowd.answers.values()} == {201, 409}
