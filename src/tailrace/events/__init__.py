@@ -23,6 +23,7 @@ from tailrace.events.database import (
     StatementFinished,
     TransactionRetried,
 )
+from tailrace.events.streams import ResumeOutcome, StreamEnded, StreamOpened, StreamOutcome, StreamResumed
 
 __all__ = [
     "AttemptFailed",
@@ -54,9 +55,14 @@ __all__ = [
     "RequestFinished",
     "RequestShed",
     "ResponseCompressed",
+    "ResumeOutcome",
     "StatementFinished",
     "StoreCalled",
     "StoreConnectionChanged",
+    "StreamEnded",
+    "StreamOpened",
+    "StreamOutcome",
+    "StreamResumed",
     "TagsBumped",
     "TransactionRetried",
     "UpstreamCalled",

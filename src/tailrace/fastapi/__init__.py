@@ -22,6 +22,7 @@ from tailrace.asgi import (
     by_header,
     first_of,
 )
+from tailrace.asgi.sse import ServerSentEvent
 from tailrace.core.freshness import tag
 from tailrace.fastapi.decorator import cached, limited, uncompressed, unlimited
 from tailrace.fastapi.dependencies import (
@@ -34,6 +35,7 @@ from tailrace.fastapi.dependencies import (
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.integration import Tailrace
 from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
+from tailrace.fastapi.streams import EventStreamResponse, StreamingDependency
 
 __all__ = [
     "Alias",
@@ -41,6 +43,7 @@ __all__ = [
     "DatabaseDependency",
     "Deprecated",
     "ErrorShape",
+    "EventStreamResponse",
     "Exchange",
     "Finish",
     "Listing",
@@ -50,7 +53,9 @@ __all__ = [
     "RequestedPage",
     "RouteLimit",
     "RoutePolicy",
+    "ServerSentEvent",
     "SessionDependency",
+    "StreamingDependency",
     "Tailrace",
     "Version",
     "VersionDependency",

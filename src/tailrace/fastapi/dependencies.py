@@ -23,12 +23,18 @@ __all__ = [
     "RequestDependency",
     "SessionDependency",
     "VersionDependency",
+    "tailrace_of",
 ]
 
 SCOPE_KEY = "tailrace"
 
 
-def _tailrace(connection: HTTPConnection) -> Any:
+def tailrace_of(connection: HTTPConnection) -> Any:
+    """The application's Tailrace.
+
+    Raises:
+        RuntimeError: it has none.
+    """
     found = connection.scope.get(SCOPE_KEY)
     if found is None:
         raise RuntimeError("this application has no Tailrace: call Tailrace(app)")
@@ -36,11 +42,11 @@ def _tailrace(connection: HTTPConnection) -> Any:
 
 
 def _cache(connection: HTTPConnection) -> Any:
-    return _tailrace(connection).cache
+    return tailrace_of(connection).cache
 
 
 def _database(connection: HTTPConnection) -> Any:
-    database = _tailrace(connection).database
+    database = tailrace_of(connection).database
     if database is None:
         raise RuntimeError("no database: set TAILRACE_DATABASE_URL")
     return database

@@ -21,6 +21,7 @@ from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, 
 from tailrace.asgi.rate_limit import RateLimitMiddleware
 from tailrace.asgi.response_cache import ResponseCacheMiddleware
 from tailrace.asgi.route_policy import IdentityOf
+from tailrace.asgi.sse import ResumableStreams
 from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
 from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
 from tailrace.fastapi.routes import RouteTable
+from tailrace.fastapi.streams import make_streams
 from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, watch_loop
 from tailrace.settings import Settings, load_settings
@@ -65,8 +67,8 @@ class Tailrace:
 
     Attributes:
         settings, clock, observer, error_shape, on_error, caller: what it was made with.
-        cache, store, limiter, database, freshness, metrics: the parts; ``database`` and ``freshness`` are None without
-            a database URL. They are made anew when the application is started again after it was stopped.
+        cache, store, limiter, streams, database, freshness, metrics: the parts; ``database`` and ``freshness`` are
+            None without a database URL. They are made anew when the application is started again after it was stopped.
 
     Raises:
         SettingsError: a setting is wrong, or the application has a Tailrace already.
@@ -75,6 +77,7 @@ class Tailrace:
     cache: Cache
     store: Store
     limiter: Limiter
+    streams: ResumableStreams
     database: Database | None
     freshness: DatabaseFreshness | None
     _folder: Folder | None
@@ -121,6 +124,7 @@ class Tailrace:
         self.store = self._make_store()
         self.database = self.freshness = self._folder = None
         self.limiter = make_limiter(self)
+        self.streams = make_streams(self)
         if settings.database_url is not None:
             from tailrace.db import Database, DatabaseFreshness, Folder
 
@@ -281,6 +285,7 @@ class Tailrace:
         if self.database is not None:
             await self.database.aclose()
         await self.limiter.aclose()
+        await self.streams.aclose()
         await self.store.aclose()
 
 

@@ -13,13 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CATALOGUE", "FAST", "METRICS", "SLOW", "Metric"]
+__all__ = ["CATALOGUE", "FAST", "LONG", "METRICS", "SLOW", "Metric"]
 
 FAST = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Bucket bounds in seconds for what takes micro- to milliseconds."""
 
 SLOW = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bucket bounds in seconds for requests, statements and calls."""
+
+LONG = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+"""Bucket bounds in seconds for what may stay open for hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,17 @@ CATALOGUE: tuple[Metric, ...] = (
         "{request}",
         "Requests to versions and paths that are going away.",
         ("deprecated", "http.route"),
+    ),
+    Metric("tailrace.stream.open", "gauge", "{stream}", "Event streams that are being sent."),
+    Metric("tailrace.stream.duration", "histogram", "s", "Time that event streams were open.", ("outcome",), LONG),
+    Metric("tailrace.stream.first_event", "histogram", "s", "Time until the first event of a stream was sent."),
+    Metric("tailrace.stream.events", "counter", "{event}", "Events sent by streams that have ended."),
+    Metric(
+        "tailrace.stream.resumptions",
+        "counter",
+        "{stream}",
+        "Streams asked for again by clients that were cut off, by what became of it.",
+        ("outcome",),
     ),
     Metric("tailrace.shedding.limit", "gauge", "{request}", "Requests that may be worked on at once, just now."),
     Metric("tailrace.shedding.admitted", "gauge", "{request}", "Requests that are worked on."),
