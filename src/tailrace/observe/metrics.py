@@ -14,6 +14,7 @@ from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE, Metric
+from tailrace.observe.streams import recorders_of_streams
 from tailrace.observe.window import RequestWindow
 
 __all__ = ["MAX_SERIES", "Family", "Metrics", "fan_out"]
@@ -165,7 +166,7 @@ class Metrics:
         return {
             **self._of_requests(),
             **self._of_compression(),
-            **self._of_streams(),
+            **recorders_of_streams(self),
             **self._of_caches(),
             **self._of_limits(),
             **self._of_database(),
@@ -216,26 +217,6 @@ class Metrics:
             encoded(labels, event.encoded_bytes)
 
         return {events.ResponseCompressed: response_compressed}
-
-    def _of_streams(self) -> dict[type[Event], Callable[[Any], None]]:
-        open_now = self["tailrace.stream.open"].add
-        lasted = self["tailrace.stream.duration"].observe
-        first = self["tailrace.stream.first_event"].observe
-        sent = self["tailrace.stream.events"].add
-        resumed = self["tailrace.stream.resumptions"].add
-
-        def stream_ended(event: events.StreamEnded) -> None:
-            open_now((), -1)
-            lasted((event.outcome,), event.duration)
-            sent((), event.sent)
-            if event.first is not None:
-                first((), event.first)
-
-        return {
-            events.StreamOpened: lambda e: open_now((), 1),
-            events.StreamEnded: stream_ended,
-            events.StreamResumed: lambda e: resumed((e.outcome,)),
-        }
 
     def _of_caches(self) -> dict[type[Event], Callable[[Any], None]]:
         looked_up = self["tailrace.cache.lookup.duration"].observe

@@ -1,0 +1,36 @@
+"""What is recorded of event streams. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tailrace import events
+from tailrace.events import Event
+
+if TYPE_CHECKING:
+    from tailrace.observe.metrics import Metrics
+
+__all__ = ["recorders_of_streams"]
+
+
+def recorders_of_streams(metrics: Metrics) -> dict[type[Event], Callable[[Any], None]]:
+    """What to call for each kind of event."""
+    open_now = metrics["tailrace.stream.open"].add
+    lasted = metrics["tailrace.stream.duration"].observe
+    first = metrics["tailrace.stream.first_event"].observe
+    sent = metrics["tailrace.stream.events"].add
+    resumed = metrics["tailrace.stream.resumptions"].add
+
+    def stream_ended(event: events.StreamEnded) -> None:
+        open_now((), -1)
+        lasted((event.outcome,), event.duration)
+        sent((), event.sent)
+        if event.first is not None:
+            first((), event.first)
+
+    return {
+        events.StreamOpened: lambda e: open_now((), 1),
+        events.StreamEnded: stream_ended,
+        events.StreamResumed: lambda e: resumed((e.outcome,)),
+    }
