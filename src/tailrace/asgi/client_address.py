@@ -64,8 +64,10 @@ class ClientAddresses:
     def of(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str:
         """The client's address: an IPv4 address, the /64 network of an IPv6 address, or ``unknown``."""
         client = scope.get("client")
-        found = self._look_up(client[0]) if client and client[0] else (UNKNOWN, self._trusts_socket)
-        address, trusted = found or (UNKNOWN, False)
+        if client and client[0]:
+            address, trusted = self._known.get(client[0]) or self._look_up(client[0]) or (UNKNOWN, False)
+        else:
+            address, trusted = UNKNOWN, self._trusts_socket
         if not trusted or self._field not in headers:
             return address
         for written in self._from_the_right(headers[self._field]):

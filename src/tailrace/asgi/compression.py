@@ -135,12 +135,27 @@ class Encodes:
             and not (self.skip is not None and self.skip(scope))
         )
 
-    async def shrink(self, body: bytes, accept: bytes | None) -> tuple[str, bytes]:
-        """The body as a request with this ``Accept-Encoding`` is to have it, and its coding."""
+    def shrink_here(self, body: bytes, accept: bytes | None) -> tuple[str, bytes] | None:
+        """A body as a request with this ``Accept-Encoding`` is to have it, and its coding.
+
+        Returns:
+            None if that takes so long that ``shrink`` should be awaited.
+        """
         encoding = self.compressor.wanted(accept, len(body)) if body else IDENTITY
         if encoding == IDENTITY:
             return IDENTITY, body
-        encoded = await self.compressor.encode(body, encoding)
+        encoded = self.compressor.encode_here(body, encoding)
+        return None if encoded is None else self._shrunk(body, encoding, encoded, accept)
+
+    async def shrink(self, body: bytes, accept: bytes | None) -> tuple[str, bytes]:
+        """The same, in a thread where it takes long."""
+        found = self.shrink_here(body, accept)
+        if found is not None:
+            return found
+        encoding = self.compressor.wanted(accept, len(body))
+        return self._shrunk(body, encoding, await self.compressor.encode(body, encoding), accept)
+
+    def _shrunk(self, body: bytes, encoding: str, encoded: bytes, accept: bytes | None) -> tuple[str, bytes]:
         self.report(encoding, len(body), len(encoded))
         if len(encoded) >= len(body) and self.compressor.choose(accept).identity_allowed:
             return IDENTITY, body
@@ -244,7 +259,8 @@ class EncodedResponse:
         await self._next(encoder, message)
 
     async def _whole(self, start: Message, body: bytes) -> None:
-        encoding, encoded = await self._encodes.shrink(body, self._fields.get(b"accept-encoding"))
+        accept = self._fields.get(b"accept-encoding")
+        encoding, encoded = self._encodes.shrink_here(body, accept) or await self._encodes.shrink(body, accept)
         self._start = None
         if encoding != IDENTITY:
             headers = encoded_fields(start["headers"], encoding, len(encoded))

@@ -79,10 +79,14 @@ class Compressor:
             known = self._compressible[content_type] = self._is_listed(content_type)
         return known
 
+    def encode_here(self, body: bytes, encoding: str) -> bytes | None:
+        """The whole body, encoded; None if that takes so long that ``encode`` should be awaited."""
+        return self._codecs[encoding].encode(body) if len(body) < self._most_here[encoding] else None
+
     async def encode(self, body: bytes, encoding: str) -> bytes:
         """The whole body, encoded; in a thread if that takes long."""
-        encode = self._codecs[encoding].encode
-        return encode(body) if len(body) < self._most_here[encoding] else await self._in_thread(lambda: encode(body))
+        encoded = self.encode_here(body, encoding)
+        return await self._in_thread(lambda: self._codecs[encoding].encode(body)) if encoded is None else encoded
 
     async def decode(self, body: bytes, encoding: str, size: int) -> bytes:
         """What ``encode`` made ``body`` of.

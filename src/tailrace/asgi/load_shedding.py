@@ -207,4 +207,7 @@ class LoadSheddingMiddleware:
 
 
 def _is_event_stream(headers: list[Header]) -> bool:
-    return any(value.startswith(b"text/event-stream") and name.lower() == b"content-type" for name, value in headers)
+    for name, value in headers:
+        if name == b"content-type" or name.lower() == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False

@@ -10,6 +10,7 @@ every other failure. Where no decision can be made, because the store is down an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from tailrace.asgi.caller import caller_key
@@ -27,6 +28,8 @@ __all__ = ["Admission", "RateLimitMiddleware", "limits_by_path"]
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+REMEMBERED = 8192
+"""Most pairs of a route's limits and an address whose claims are remembered."""
 TRY_AGAIN_LATER = 1013
 """WebSocket close code, where the server cannot answer a handshake otherwise."""
 
@@ -44,6 +47,10 @@ class Admission(NamedTuple):
     def tell(self, headers: list[Header]) -> None:
         """Add them to ``headers``."""
         headers += self.plan.fields(self.verdict)
+
+
+admission_of: Callable[[tuple[LimitPlan, Verdict]], Admission] = partial(tuple.__new__, Admission)
+# Half the price of calling the class.
 
 
 def limits_by_path(limits: Mapping[str, Sequence[RouteLimit]]) -> Callable[[Scope], Resolved | None]:
@@ -95,7 +102,8 @@ class RateLimitMiddleware:
         self._addresses = addresses or ClientAddresses()
         self._instruments = None if observer is None else instruments(observer)
         self._problems = ProblemDetailsMiddleware(app, shape=shape)
-        self._counts: dict[tuple[str, bool, str], Callable[[], None]] = {}
+        self._known: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}
+        self._counts: dict[tuple[LimitPlan, bool, str], tuple[Callable[[], None], ...]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -139,51 +147,74 @@ class RateLimitMiddleware:
         plan = self._plans.of(resolved)
         if plan is None:
             return True
-        if plan.waits:
-            return False
-        claims = []
-        for planned in plan.limits:
-            identity = None if planned.by is None else planned.by(exchange)
-            if identity is not None and not isinstance(identity, str):
-                return False
-            claims.append(self._claim(planned, exchange, identity))
-        verdict = self._limiter.take_now(claims)
+        claims = self._claims_now(plan, exchange)
+        verdict = None if claims is None else self._limiter.take_now(claims)
         if verdict is None:
             return False
         self._report(plan, verdict)
-        return Admission(plan, verdict)
+        return admission_of((plan, verdict))
 
     # --- private -----------------------------------------------------------------------------------
 
     async def _decide(self, plan: LimitPlan, exchange: Exchange) -> Verdict:
+        if plan.by_address:
+            claims = self._claims_by_address(plan, exchange)
+        else:
+            claims = await self._claims(plan, exchange)
+        verdict = self._limiter.take_now(claims) or await self._limiter.take(claims)
+        self._report(plan, verdict)
+        return verdict
+
+    def _claims_now(self, plan: LimitPlan, exchange: Exchange) -> Sequence[Claim] | None:
+        """What the request asks of its limits, None if finding out whose it is takes waiting."""
+        if plan.by_address:
+            return self._claims_by_address(plan, exchange)
+        if plan.waits:
+            return None
+        claims = []
+        for planned in plan.limits:
+            identity = None if planned.by is None else planned.by(exchange)
+            if identity is not None and not isinstance(identity, str):
+                return None
+            claims.append(self._claim(planned, exchange, identity))
+        return claims
+
+    async def _claims(self, plan: LimitPlan, exchange: Exchange) -> Sequence[Claim]:
+        """The same, waited for."""
         claims = []
         for planned in plan.limits:
             identity = None if planned.by is None else planned.by(exchange)
             if identity is not None and not isinstance(identity, str):
                 identity = await identity
             claims.append(self._claim(planned, exchange, identity))
-        verdict = self._limiter.take_now(claims) or await self._limiter.take(claims)
-        self._report(plan, verdict)
-        return verdict
+        return claims
+
+    def _claims_by_address(self, plan: LimitPlan, exchange: Exchange) -> Sequence[Claim]:
+        address = self._addresses.of(exchange.scope, exchange.headers)
+        known = self._known.get((plan, address))
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            known = self._known[plan, address] = tuple([planned.claim_of(address) for planned in plan.limits])
+        return known
 
     def _claim(self, planned: PlannedLimit, exchange: Exchange, identity: str | None) -> Claim:
         if identity:
             return Claim(planned.limit, caller_key(identity), planned.cost)
-        # No hash has a character that each address has.
-        return Claim(planned.limit, f"ip:{self._addresses.of(exchange.scope, exchange.headers)}", planned.cost)
+        return planned.claim_of(self._addresses.of(exchange.scope, exchange.headers))
 
     def _report(self, plan: LimitPlan, verdict: Verdict) -> None:
         if self._instruments is None:
             return
         allowed, decisions, decided_by = verdict
-        for planned, decision in zip(plan.limits, decisions, strict=True):
-            if decision is not None and decision.allowed is not allowed:
-                continue  # it had room, and nothing was taken of it
-            labels = (planned.limit.name, allowed, decided_by)
-            count = self._counts.get(labels)
-            if count is None:
-                count = self._counts[labels] = self._instruments.decisions(*labels)
-            count()
+        counts = self._counts.get((plan, allowed, decided_by))
+        if counts is None:
+            decided = self._instruments.decisions
+            counts = tuple([decided(planned.limit.name, allowed, decided_by) for planned in plan.limits])
+            self._counts[plan, allowed, decided_by] = counts
+        for number, decision in enumerate(decisions):
+            if decision is None or decision.allowed is allowed:  # else it had room, and nothing was taken of it
+                counts[number]()
 
     async def _refuse(self, admission: Admission, scope: Scope, send: Send) -> None:
         plan, verdict = admission

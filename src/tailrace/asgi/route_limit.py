@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from tailrace.asgi.route_policy import IdentityOf, Resolved
 from tailrace.asgi.types import Header
 from tailrace.core.gcra import SECOND, Rate, parse_rate
-from tailrace.limits import Limit, Verdict
+from tailrace.limits import Claim, Limit, Verdict
 from tailrace.limits.limit import Mode, OnOutage
 
 __all__ = ["LimitDefaults", "LimitPlan", "LimitPlans", "PlannedLimit", "RouteLimit"]
@@ -78,9 +78,13 @@ class PlannedLimit:
         quoted = b'"%s"' % name.encode("ascii")
         self.policy = b"%s;q=%d;w=%d" % (quoted, rate.amount, max(1, rate.period // SECOND))
         self.told = quoted.replace(b"%", b"%%") + b";r=%d;t=%d"
-        self.burst = b"%d" % rate.burst
+        self.burst = (b"x-ratelimit-limit", b"%d" % rate.burst)
         if rate.burst != rate.amount:
             self.policy += b";tailrace-burst=%d" % rate.burst
+
+    def claim_of(self, address: str) -> Claim:
+        """What a request from ``address`` takes, where addresses are counted."""
+        return Claim(self.limit, f"ip:{address}", self.cost)  # no hash has a character that each address has
 
 
 class LimitPlan:
@@ -88,14 +92,16 @@ class LimitPlan:
 
     Attributes:
         limits: in order, the general ones first.
+        by_address: all of them count by the address.
         waits: finding out whose request it is takes waiting.
     """
 
-    __slots__ = ("_policy", "limits", "waits")
+    __slots__ = ("_policy", "by_address", "limits", "waits")
 
     def __init__(self, limits: Sequence[PlannedLimit]) -> None:
         self.limits = tuple(limits)
         self.waits = any(iscoroutinefunction(limit.by) for limit in limits)
+        self.by_address = all(limit.by is None for limit in limits)
         self._policy = (b"ratelimit-policy", b", ".join([limit.policy for limit in limits]))
 
     def fields(self, verdict: Verdict) -> list[Header]:
@@ -110,12 +116,15 @@ class LimitPlan:
         """
         told: list[bytes] = []
         tightest, least = None, math.inf
-        for planned, decision in zip(self.limits, verdict.decisions, strict=True):
-            if decision is None or decision.allowed is not verdict.allowed:
+        granted, decisions, _ = verdict
+        for number, decision in enumerate(decisions):
+            if decision is None or decision.allowed is not granted:
                 continue
-            rate, reset = decision.rate, decision.reset
+            planned = self.limits[number]
+            rate, allowed, arrival, now, _ = decision
+            reset = arrival - now if arrival > now else 0  # as ``decision.reset``, without asking for it
             left = (rate.span - reset) // rate.interval
-            if not decision.allowed:
+            if not allowed:
                 window = decision.retry_after
                 rank = -float(window)
             elif left:
@@ -124,16 +133,16 @@ class LimitPlan:
                 window, rank = reset - rate.span + rate.interval, 0.0
             told.append(planned.told % (left, -(-window // SECOND)))
             if rank < least:
-                least, tightest = rank, (b"%d" % left, b"%d" % -(-reset // SECOND), planned.burst)
+                least, tightest = rank, (planned.burst, left, reset)
         if tightest is None:
             return [self._policy]
-        remaining, reset_in, burst = tightest
+        burst, left, reset = tightest
         return [
             self._policy,
-            (b"ratelimit", b", ".join(told)),
-            (b"x-ratelimit-limit", burst),
-            (b"x-ratelimit-remaining", remaining),
-            (b"x-ratelimit-reset", reset_in),
+            (b"ratelimit", b", ".join(told) if len(told) > 1 else told[0]),
+            burst,
+            (b"x-ratelimit-remaining", b"%d" % left),
+            (b"x-ratelimit-reset", b"%d" % -(-reset // SECOND)),
         ]
 
     def refused(self, verdict: Verdict) -> list[str]:

@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from tailrace.clock import Clock, SystemClock
-from tailrace.core.gcra import SECOND, Decision
+from tailrace.core.gcra import SECOND, Decision, decision_of
 from tailrace.limits.limit import Claim, Limit, Verdict, verdict_of
 from tailrace.limits.shared import Script, SharedBuckets
 
@@ -97,7 +97,7 @@ class LeasedLimiter:
         rate = limit.rate
         if found.units >= cost and now < found.until:
             found.units -= cost
-            return Decision(rate, True, found.arrival - found.units * rate.interval, now, cost)
+            return decision_of((rate, True, found.arrival - found.units * rate.interval, now, cost))
         # What is in hand would be given back before more is taken.
         decision = rate.decide(found.arrival - found.units * rate.interval, now, cost)
         return None if decision.allowed else decision

@@ -50,14 +50,14 @@ class MemoryLimiter:
     def decide(self, limit: Limit, caller: str, cost: int = 1) -> Decision:
         """Take ``cost`` units of one limit, if there are."""
         buckets = self._buckets.get(limit.name) or self._new(limit.name)
-        known = buckets.arrivals.get(caller)
-        now = int(self._monotonic() * SECOND)
-        decision = limit.rate.decide(known or 0, now, cost)
+        arrivals = buckets.arrivals
+        known = arrivals.get(caller)
+        decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
         if decision[1]:
             if known is None:
-                buckets.add(caller, decision[2], now)
+                buckets.add(caller, decision[2], decision[3])
             else:
-                buckets.arrivals[caller] = decision[2]
+                arrivals[caller] = decision[2]
         return decision
 
     def take_now(self, claims: Sequence[Claim]) -> Verdict:
