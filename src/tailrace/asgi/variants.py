@@ -44,6 +44,7 @@ class Variants:
     def use(self, cache: Cache) -> None:
         """Keep them with another cache from now on."""
         self._store = cache.store
+        self._worth = cache.worth
         self._root = cache.keyspace.root
         self._max_bytes = cache.settings.max_value_bytes
 
@@ -105,10 +106,11 @@ class Variants:
         return known[1] or head, body
 
     async def _make(self, coded: Coded, length: int, data: bytes, encoding: str, name: str, ttl: float) -> bytes:
-        with suppress(StoreUnavailableError):  # then it is made here
-            held = (await self._store.get([name]))[0]
-            if held is not None:
-                return held
+        if self._worth.asking():
+            with suppress(StoreUnavailableError):  # then it is made here
+                held = (await self._store.get([name]))[0]
+                if held is not None:
+                    return held
         original = await self._original(coded, length, data)
         made = original
         if encoding != IDENTITY:
@@ -116,7 +118,7 @@ class Variants:
             self._encodes.report(encoding, len(original), len(made))
             if len(made) >= len(original):
                 made = WOULD_NOT_SHRINK
-        if len(made) <= self._max_bytes:
+        if len(made) <= self._max_bytes and self._worth.asking():
             with suppress(StoreUnavailableError):  # then it is made again for the next
                 await self._store.set({name: made}, ttl)
         return made

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -41,6 +42,6 @@ def decode(data: bytes | None) -> Entry | None:
         return None
     _, count, created_at, ttl, cost = HEADER.unpack_from(data)
     start = HEADER.size + count * STAMP_BYTES
-    if len(data) < start:
+    if len(data) < start or not math.isfinite(created_at + ttl + cost):
         return None
     return Entry(data[HEADER.size : start], created_at, ttl, cost, data[start:])

@@ -19,6 +19,7 @@ WHY_BYPASSED = {
     "horizon": "what others wrote lately is not known to this process: the database or the relay is behind",
     "epoch": "the store or the database is not connected",
     "store": "the store did not answer in time",
+    "slow": "the store takes longer to answer than asking it is worth; only what this process holds is served",
     "token": "the client wrote a moment ago, and this process has not caught up with its write",
     "transaction": "the request has a transaction open that has written",
 }

@@ -19,11 +19,13 @@ from tailrace.cache.keyspace import Keyspace
 from tailrace.cache.lease import Leases
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
 from tailrace.cache.warm import Recipe
+from tailrace.cache.worth import Worth
 from tailrace.clock import Clock
 from tailrace.errors import StoreUnavailableError
 from tailrace.events import CacheFillRefused, CacheStatus, Observer, ValueComputed
 from tailrace.settings import CacheSettings
 from tailrace.stores import Store
+from tailrace.stores.lifetime import LONGEST
 
 __all__ = ["APART", "Asked", "Compute", "Filling", "answer_of"]
 
@@ -51,6 +53,7 @@ class Filling:
 
     Args:
         remember: told the recipe of every answer that is kept warm.
+        worth: told what computations cost.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Filling:
         clock: Clock,
         observer: Observer | None,
         remember: Callable[[str, Recipe], None],
+        worth: Worth,
     ) -> None:
         self._store = store
         self._keyspace = keyspace
@@ -69,6 +73,7 @@ class Filling:
         self._clock = clock
         self._observer = observer
         self._remember = remember
+        self._worth = worth
         self._leases = Leases(store, clock, seconds=settings.lease)
         self._apart: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._ending: set[asyncio.Task[None]] = set()
@@ -113,7 +118,7 @@ class Filling:
         result, cost = await self.timed(request.compute, policy, background=background)
         if isinstance(result, Uncacheable):
             return Answer(result.value, "miss", created_at, 0.0, 0.0, result.shareable)
-        ttl = result.ttl if isinstance(result, Computed) else policy.ttl
+        ttl = min(LONGEST, result.ttl if isinstance(result, Computed) else policy.ttl)
         value = result.value if isinstance(result, Computed) else result
         ttl *= 1.0 - policy.jitter * random.random()  # noqa: S311
         await self._keep(request, Entry(stamps, created_at, ttl, cost, value))
@@ -144,6 +149,7 @@ class Filling:
         began = self._clock.monotonic()
         result = await compute()
         cost = self._clock.monotonic() - began
+        self._worth.observe(policy.name, cost)
         if self._observer is not None:
             value = result if isinstance(result, bytes) else result.value
             self._observer(ValueComputed(policy.name, cost, len(value), background))

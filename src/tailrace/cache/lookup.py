@@ -18,6 +18,7 @@ from tailrace.cache.explain import Explanation, explain
 from tailrace.cache.fill import answer_of
 from tailrace.cache.keyspace import Keyspace
 from tailrace.cache.policy import Answer, CachePolicy
+from tailrace.cache.worth import Worth
 from tailrace.clock import Clock
 from tailrace.core.freshness import STAMP_BYTES, current
 from tailrace.errors import StoreUnavailableError
@@ -31,6 +32,7 @@ class Lookup:
 
     Args:
         refusal: why the cache must not be used just now, None when it may.
+        worth: says whether the store is quick enough to be asked.
         used: told the key of every hit; None when nobody counts.
 
     Attributes:
@@ -50,6 +52,7 @@ class Lookup:
         "_store",
         "_surely_fresh_until",
         "_used",
+        "_worth",
         "age",
         "created_at",
         "key",
@@ -69,6 +72,7 @@ class Lookup:
         keyspace: Keyspace,
         clock: Clock,
         refusal: Callable[[ReadContext | None, tuple[str, ...]], str | None],
+        worth: Worth,
         used: Callable[[str], None] | None,
     ) -> None:
         self.key = key
@@ -78,6 +82,7 @@ class Lookup:
         self._keyspace = keyspace
         self._clock = clock
         self._refusal = refusal
+        self._worth = worth
         self._used = used
         self._prefix: str | None = None
         self._names: list[str] = []
@@ -132,6 +137,8 @@ class Lookup:
         names = self._keyspace.names(prefix, self.key, self.tags)
         if self._store.peek(names) is not None:
             return None  # it is all held here, and not fresh
+        if not self._worth.asking(self.policy.name):
+            return None
         try:
             found = await self._store.get(names)
         except StoreUnavailableError:
@@ -161,6 +168,8 @@ class Lookup:
             names = self._keyspace.names(prefix, self.key, self.tags)
             held = self._store.peek(names)
             held_here = held is not None and held[0] is not None
+            if held is None and not self._worth.asking(self.policy.name):
+                refusal = refusal or "slow"
             with suppress(StoreUnavailableError):
                 found = held or await self._store.get(names)
         return explain(

@@ -9,7 +9,8 @@ Freshness, identity and stampedes are decided here and nowhere else. The order o
 4. the computed value is stored under the stamps read in step 1, before the first statement ran. If a commit changed
    them meanwhile, the entry is invalid from birth, without any lock.
 
-Whenever the store, the database's life or the horizon is not certain, the answer is computed (status ``bypass``).
+Whenever the store, the database's life or the horizon is not certain, the answer is computed (status ``bypass``), and
+so it is while the store takes longer to answer than it is worth (``worth``).
 
 **Source:** the protocol of ``docs/explanation/freshness.md``.
 """
@@ -30,6 +31,7 @@ from tailrace.cache.lookup import Lookup
 from tailrace.cache.policy import Answer, CachePolicy
 from tailrace.cache.stamps import Stamps
 from tailrace.cache.warm import Recipe, Warmer
+from tailrace.cache.worth import Worth
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.freshness import current, with_wide
 from tailrace.errors import StoreUnavailableError
@@ -75,6 +77,7 @@ class Cache:
         self._observer = observer
         ttl = FreshnessSettings().stamp_ttl if stamp_ttl is None else stamp_ttl
         self.stamps = Stamps(store, self.keyspace, ttl=ttl, random_bytes=os.urandom)
+        self.worth = Worth(store)
         self._tag_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.warmer = Warmer(self._warm)
         filling = Filling(
@@ -84,6 +87,7 @@ class Cache:
             clock=self._clock,
             observer=observer,
             remember=self.warmer.remember,
+            worth=self.worth,
         )
         self._flights = Flights(filling, clock=self._clock, observer=observer)
 
@@ -109,13 +113,15 @@ class Cache:
             keyspace=self.keyspace,
             clock=self._clock,
             refusal=self._refusal,
+            worth=self.worth,
             used=self.warmer.used if policy.warm else None,
         )
 
     async def look(self, keys: Sequence[str], *, policy: CachePolicy) -> dict[str, Answer]:
         """What is held of answers that depend on no table and have not expired, by key; nothing is computed.
 
-        For whoever cannot compute just now, and would wait in vain for others to. The store being down gives nothing.
+        For whoever cannot compute just now, and would wait in vain for others to. The store being down or slow gives
+        nothing.
 
         Cost: one round trip for all, none if this process holds them.
         """
@@ -123,8 +129,11 @@ class Cache:
         if prefix is None:
             return {}
         names = [f"{prefix}e:{key}" for key in keys]
+        found = self.store.peek(names)
+        if found is None and not self.worth.asking(policy.name):
+            return {}
         try:
-            found = self.store.peek(names) or await self.store.get(names)
+            found = found or await self.store.get(names)
         except StoreUnavailableError:
             return {}
         now = self._clock.now()
@@ -206,8 +215,11 @@ class Cache:
             return self._bypassed(policy, refusal or "epoch")
         names = self.keyspace.names(prefix, key, tags)
         request = Asked(key, names[0], tuple(names[1:]), prefix, tags, policy, compute)
+        held = self.store.peek(names)
+        if held is None and not self.worth.asking(policy.name):
+            return self._bypassed(policy, "slow")
         try:
-            found = self.store.peek(names) or await self.store.get(names)
+            found = held or await self.store.get(names)
             entry = decode(found[0])
             if entry is not None and current(entry.stamps, found[1:]):
                 served = self._serve(request, entry)
@@ -215,6 +227,8 @@ class Cache:
                     return served
             else:
                 entry = None
+            if not self.worth.asking(policy.name):  # an answer that is not kept need not wait for stamps and a lease
+                return self._bypassed(policy, "slow")
             stamps = await self.stamps.complete(request.stamp_keys, found[1:])
         except StoreUnavailableError:
             return self._bypassed(policy, "store")

@@ -164,12 +164,15 @@ class DatabaseFreshness:
         return True
 
     async def fence(self) -> bool:
-        """Catch up with every write finished before the call; False if that is not possible. One round trip."""
+        """Catch up with every write finished before the call; False if that is not possible, or would take longer than
+        asking the database. One round trip."""
         cache = self._attached()
         began = self._clock.monotonic()
         if not cache.store.shared:
             if not await self._next_pass():
                 return False
+        elif not cache.worth.asking():
+            return False
         else:
             try:
                 await cache.store.fence()

@@ -160,7 +160,7 @@ class CacheFillRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class CacheBypassed(Event):
-    """The cache was not used: ``reason`` is one of store, horizon, token, transaction, epoch."""
+    """The cache was not used: ``reason`` is one of store, slow, horizon, token, transaction, epoch."""
 
     cache: str
     reason: str

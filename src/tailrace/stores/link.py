@@ -6,7 +6,7 @@ The server draws another one whenever it starts and whenever a replica is promot
 been lost.
 
 A lost connection is replaced after a pause with full jitter that doubles up to ``reconnect_max_delay``. Until then
-every call fails at once. Once a second the replication id is read again: it shows a server that hangs, and one that
+every call fails at once. Once a second the replication id is read again: it shows how late the server is, and one that
 was demoted under a connection that stayed whole. A server that is not a primary is as good as down: what it holds
 lags behind.
 
@@ -109,6 +109,12 @@ class Link:
         return self._tried.is_set()
 
     @property
+    def delay(self) -> float:
+        """Seconds that the server takes to answer, as far as it was slow since the last heartbeat; 0 while there is no
+        connection, since calls then fail at once."""
+        return 0.0 if self._connection is None else self._connection.delay
+
+    @property
     def writes(self) -> int:
         """Calls made while this stays the same leave in one write."""
         return 0 if self._connection is None else self._connection.writes
@@ -143,6 +149,13 @@ class Link:
         if code in GONE_CODES and self._connection is not None:
             self._connection.close(f"the server answered {code}")
         return StoreUnavailableError(f"{self._address}: the server answered {code}")
+
+    def disbelieve(self) -> StoreUnavailableError:
+        """The error for a reply that no such server gives; the connection is given up."""
+        why = "the server answered something else than what it was asked"
+        if self._connection is not None:
+            self._connection.close(why)
+        return StoreUnavailableError(f"{self._address}: {why}")
 
     async def aclose(self) -> None:
         """Let go of the connection and the task. Idempotent."""
@@ -224,7 +237,7 @@ class Link:
             except TimeoutError:
                 pass
             try:
-                [reply] = await connection.send(command, 1)
+                reply = await connection.measure(command)
             except StoreUnavailableError:
                 continue  # The connection itself decides when to give up.
             if _is_another(reply, epoch):
@@ -246,7 +259,9 @@ class Link:
 
     def _hear(self, message: list[Any]) -> None:
         if self._listener is not None and message and message[0] == b"invalidate":
-            self._listener.invalidated(message[1])
+            keys = message[1] if len(message) > 1 else None
+            told = type(keys) is list and all(type(key) is bytes for key in keys)
+            self._listener.invalidated(keys if told else None)
 
     def _changed(self) -> None:
         connection = self._connection

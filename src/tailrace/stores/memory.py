@@ -54,6 +54,11 @@ class MemoryStore:
         """Drawn at the start; the contents cannot be lost while it lasts."""
         return self._epoch
 
+    @property
+    def delay(self) -> float:
+        """Nothing waits."""
+        return 0.0
+
     async def connect(self) -> bool:
         """Always there."""
         return True

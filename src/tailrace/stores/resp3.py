@@ -9,6 +9,10 @@ which is all the protocol promises. Everything else follows from keeping that or
   server says anything at all. If it stays silent for ``PATIENCE`` time limits, the connection is given up.
 - A reply nobody asked for, or bytes that are not RESP, end the connection: its order can no longer be trusted.
 
+How late the server is, is counted in looks at the oldest call that waits, one each ``LOOK`` seconds and never two in a
+turn of the event loop. A reply that lies in the socket while the loop is busy is read before the next look but one, so
+a process that is held up does not take that for the server's slowness.
+
 Push messages go to a callback in the order in which they arrive among the replies.
 
 **Source:** RESP3 specification (redis/redis-specifications, protocol/RESP3.md).
@@ -39,6 +43,8 @@ WRITE_BUFFER = 64 * 1024 * 1024
 """Bytes that may wait to be sent; while more do, calls are refused."""
 LATE = 0.02
 """Seconds: a timer later than this means that the event loop was held up, not the server."""
+LOOK = 0.01
+"""Seconds between two looks at how long the oldest call has waited."""
 PATIENCE = 4
 """Time limits for which a server may be silent, with a call waiting, before the connection is given up."""
 
@@ -53,14 +59,17 @@ def pack(command: Sequence[str | bytes | int]) -> bytes:
 
 
 class _Call:
-    __slots__ = ("deadline", "expected", "future", "replies", "stalls")
+    __slots__ = ("deadline", "expected", "future", "looks", "replies", "stalls")
 
-    def __init__(self, future: asyncio.Future[list[Any]], expected: int, deadline: float, stalls: int) -> None:
+    def __init__(
+        self, future: asyncio.Future[list[Any]], expected: int, deadline: float, stalls: int, looks: int
+    ) -> None:
         self.future = future
         self.expected = expected
         self.replies: list[Any] = []
         self.deadline = deadline
         self.stalls = stalls
+        self.looks = looks
 
 
 class Connection(asyncio.Protocol):
@@ -91,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._queued = 0
         self._stalls = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._looks = 0
+        self._looking: asyncio.TimerHandle | None = None
         self._full = False
         self._lenient = False
         self.usable = False
@@ -102,6 +113,8 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.reason = "not connected"
         """Why calls are not taken, for messages."""
+        self.delay = 0.0
+        """Seconds for which the slowest call since the last ``measure`` has waited for the server, rounded down."""
         self.writes = 0
         """How often something was sent; calls made while it stays the same leave together."""
 
@@ -118,7 +131,7 @@ class Connection(asyncio.Protocol):
         if self._full or self._queued > WRITE_BUFFER or len(self._pending) >= MOST_CALLS:
             raise StoreUnavailableError("too much waits for the store already")
         loop = self._loop
-        call = _Call(loop.create_future(), replies, loop.time() + self._timeout, self._stalls)
+        call = _Call(loop.create_future(), replies, loop.time() + self._timeout, self._stalls, self._looks)
         self._pending.append(call)
         if not self._outgoing:
             loop.call_soon(self._flush)
@@ -126,7 +139,20 @@ class Connection(asyncio.Protocol):
         self._queued += len(payload)
         if self._timer is None:
             self._timer = loop.call_at(call.deadline, self._check_time)
+        if self._looking is None:
+            self._looking = loop.call_later(LOOK, self._look)
         return call.future
+
+    async def measure(self, payload: bytes) -> Any:
+        """``send`` for one reply, which tells how late the server is: ``delay`` is then what this one waited.
+
+        Raises:
+            StoreUnavailableError: the connection is lost or stalled, or there was no reply in time; ``delay`` stays.
+        """
+        looks = self._looks
+        [reply] = await self.send(payload, 1)
+        self.delay = _waited(looks, self._looks)
+        return reply
 
     def limit(self, timeout: float) -> None:
         """From now on a call may take ``timeout`` seconds; to be set only while none waits."""
@@ -144,6 +170,8 @@ class Connection(asyncio.Protocol):
         self.reason = reason
         if self._timer is not None:
             self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self._outgoing.clear()
         for call in self._pending:
             if not call.future.done():
@@ -182,7 +210,7 @@ class Connection(asyncio.Protocol):
                     self._on_push(message)
                 else:
                     self._take(message)
-        except _hiredis.ProtocolError:
+        except (_hiredis.ProtocolError, TypeError):  # the latter for maps whose keys no dictionary takes
             self.close("the server answered something that is not RESP")
 
     # --- private -----------------------------------------------------------------------------------
@@ -212,6 +240,13 @@ class Connection(asyncio.Protocol):
         if not self.trusted and call.stalls == self._stalls:
             self.trusted = True
             self._on_change()
+
+    def _look(self) -> None:
+        self._looks += 1
+        self._looking = None
+        if self._pending:
+            self.delay = max(self.delay, _waited(self._pending[0].looks, self._looks))
+            self._looking = self._loop.call_later(LOOK, self._look)
 
     def _check_time(self) -> None:
         """One timer for all calls: fail those overdue, give up on a silent server, look again for the next."""
@@ -246,3 +281,9 @@ class Connection(asyncio.Protocol):
             self.usable = self.trusted = False
             self.reason = "the store did not answer in time"
             self._on_change()
+
+
+def _waited(first: int, last: int) -> float:
+    """Seconds that have passed for certain between two counts of looks: the first may have come at once, and some loops
+    look before they read."""
+    return max(0, last - first - 2) * LOOK

@@ -1,9 +1,9 @@
 """S3-FIFO: which entry leaves when the memory is full. Pure.
 
 Three FIFO queues. A new key enters *small* (a tenth of the room); what is not asked for twice before it reaches the
-end of it leaves and is remembered in *ghost* by the hash of its key alone. A key that is asked for twice there, or
-comes back while remembered, lives in *main*, where each use (up to three are counted) buys one more round. A hit
-only counts a use: it moves nothing, which is why it costs next to nothing.
+end of it leaves and is remembered in *ghost* by the hash of its key alone, as many keys as main has room for. A key
+that is asked for twice there, or comes back while remembered, lives in *main*, where each use (up to three are counted)
+buys one more round. A hit only counts a use: it moves nothing, which is why it costs next to nothing.
 
 Two departures from the paper. The bounds are entries and bytes at once, and a queue's share is the larger of the
 two. And an eviction grants at most ``SECOND_CHANCES`` more rounds before it takes the oldest entry whatever its
@@ -26,7 +26,7 @@ SMALL_SHARE = 10
 """The small queue may take one part in this many of the room before it gives way."""
 SECOND_CHANCES = 128
 """Most entries one eviction lets stay."""
-ENTRY_OVERHEAD = 400
+ENTRY_OVERHEAD = 450
 """Bytes an entry takes besides key and value: the object, its places in index, queue, patrol and ghost."""
 
 
@@ -136,13 +136,15 @@ class S3Fifo:
     def _evict(self) -> None:
         """Make one entry leave."""
         self.evictions += 1
+        small_is_due = self._small_is_due()
         for _ in range(SECOND_CHANCES):
-            if self._small_is_due():
+            if small_is_due and self._small:
                 entry = next(iter(self._small.values()))
                 if entry.uses <= 1:
                     self._forget(entry)
                     return
                 self._promote(entry)
+                small_is_due = not self._main_is_over()
             else:
                 entry = next(iter(self._main.values()))
                 if entry.uses == 0:
@@ -160,6 +162,14 @@ class S3Fifo:
             return False
         return len(self._small) * SMALL_SHARE >= self._max_entries or self._small_bytes * SMALL_SHARE >= self._max_bytes
 
+    def _main_is_over(self) -> bool:
+        """True if main has more than what small is to leave it."""
+        rest, main_bytes = SMALL_SHARE - 1, self.size - self._small_bytes
+        return (
+            len(self._main) * SMALL_SHARE > self._max_entries * rest
+            or main_bytes * SMALL_SHARE > self._max_bytes * rest
+        )
+
     def _promote(self, entry: Entry) -> None:
         del self._small[entry.key]
         self._small_bytes -= entry.size
@@ -170,5 +180,5 @@ class S3Fifo:
     def _forget(self, entry: Entry) -> None:
         self.remove(entry.key)
         self._ghost[hash(entry.key)] = None
-        while len(self._ghost) > max(len(self._main), self._max_entries // SMALL_SHARE):
+        while len(self._ghost) * SMALL_SHARE > len(self.entries) * (SMALL_SHARE - 1):
             self._ghost.popitem(last=False)

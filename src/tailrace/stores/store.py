@@ -45,6 +45,14 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def delay(self) -> float:
+        """Seconds that answers take at present, as far as they are late; an estimate, renewed without anybody asking.
+
+        Whoever can do without an answer need not wait for one that comes too late to be of use.
+        """
+        ...
+
     async def connect(self) -> bool:
         """Make the first connection now instead of on the first call; True if the store can be used."""
         ...

@@ -104,6 +104,11 @@ class TieredStore:
         """The primary's replication id, read on each connection before it is used; None while there is none."""
         return self._link.epoch
 
+    @property
+    def delay(self) -> float:
+        """As the connection has seen it, by the calls since the last heartbeat."""
+        return self._link.delay
+
     async def connect(self) -> bool:
         """Make the first attempt now instead of on the first call; True if there is a connection."""
         return await self._remote.connect()
@@ -171,7 +176,7 @@ class TieredStore:
         """
         await self._connected()
         if self._fencing is None or self._fencing.done() or self._fenced_write != self._link.writes:
-            self._fencing = asyncio.ensure_future(self._remote.call("fence", [("PING",)]))
+            self._fencing = asyncio.ensure_future(self._remote.call("fence", [("PING",)], gives=bytes))
             self._fenced_write = self._link.writes
         await asyncio.shield(self._fencing)
 
@@ -180,7 +185,7 @@ class TieredStore:
         cleared = 0
         async for keys in self._remote.scan(prefix):
             self._drop(map(_text, keys))
-            [count] = await self._remote.call("clear", [("UNLINK", *keys)])
+            [count] = await self._remote.call("clear", [("UNLINK", *keys)], gives=int)
             cleared += count
         return cleared
 
@@ -231,7 +236,11 @@ class TieredStore:
         for key in keys:
             reading[key] = token
         try:
-            values, *lives = await self._remote.call("get", [("MGET", *keys), *(("PTTL", key) for key in keys)])
+            commands = [("MGET", *keys), *(("PTTL", key) for key in keys)]
+            reply, *lives = await self._remote.call("get", commands, gives=(list, int))
+            values = self._remote.values(reply, len(keys))
+            if not all(type(life) is int for life in lives):
+                raise self._link.disbelieve()
             for key, value, life in zip(keys, values, lives, strict=True):
                 if reading.get(key) is token:
                     self._keep(key, value, life, asked)
@@ -239,7 +248,7 @@ class TieredStore:
             for key in keys:
                 if reading.get(key) is token:
                     del reading[key]
-        return values  # type: ignore[no-any-return]
+        return values
 
     def _keep(self, key: str, value: bytes | None, life: int, asked: float) -> None:
         if life == (ABSENT if value is None else ENDLESS):

@@ -91,6 +91,11 @@ class ValkeyStore:
         """The primary's replication id, read on each connection before it is used; None while there is none."""
         return self.link.epoch
 
+    @property
+    def delay(self) -> float:
+        """As the connection has seen it, by the calls since the last heartbeat."""
+        return self.link.delay
+
     async def connect(self) -> bool:
         """Make the first attempt now instead of on the first call; True if there is a connection."""
         await self.link.ready()
@@ -103,17 +108,18 @@ class ValkeyStore:
         """The values in the order of ``keys``. Cost: 1 round trip."""
         if not keys:
             return []
-        [values] = await self.call("get", [("MGET", *keys)])
+        [reply] = await self.call("get", [("MGET", *keys)], gives=list)
+        values = self.values(reply, len(keys))
         misses = values.count(None)
         self._misses += misses
         self._hits += len(values) - misses
-        return values  # type: ignore[no-any-return]
+        return values
 
     async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
         """Write all, each to expire after ``ttl`` seconds (one millisecond at least). Cost: 1 round trip."""
         if items:
             life = _milliseconds(ttl)
-            await self.call("set", [("SET", key, value, "PX", life) for key, value in items.items()])
+            await self.call("set", [("SET", key, value, "PX", life) for key, value in items.items()], gives=bytes)
 
     async def add(self, items: Mapping[str, bytes], ttl: float) -> list[bytes]:
         """Write those that are absent; return what each key now holds. Cost: 1 round trip."""
@@ -121,7 +127,7 @@ class ValkeyStore:
             return []
         life = _milliseconds(ttl)
         commands = [("SET", key, value, "NX", "GET", "PX", life) for key, value in items.items()]
-        held = await self.call("add", commands)
+        held = self.values(await self.call("add", commands), len(commands))
         return [value if old is None else old for old, value in zip(held, items.values(), strict=True)]
 
     async def set_once(self, groups: Mapping[str, Mapping[str, bytes]], ttl: float, *, mark_ttl: float) -> list[bool]:
@@ -138,7 +144,7 @@ class ValkeyStore:
         """Remove; returns how many there were. Cost: 1 round trip."""
         if not keys:
             return 0
-        [count] = await self.call("delete", [("UNLINK", *keys)])
+        [count] = await self.call("delete", [("UNLINK", *keys)], gives=int)
         return int(count)
 
     async def release(self, key: str, value: bytes) -> bool:
@@ -153,7 +159,7 @@ class ValkeyStore:
         """Remove every key that begins with ``prefix``. Cost: 2 round trips a ``SCAN_STEP`` of the server's keys."""
         cleared = 0
         async for keys in self.scan(prefix):
-            [count] = await self.call("clear", [("UNLINK", *keys)])
+            [count] = await self.call("clear", [("UNLINK", *keys)], gives=int)
             cleared += count
         return cleared
 
@@ -162,7 +168,10 @@ class ValkeyStore:
         cursor = b"0"
         while True:
             command = ("SCAN", cursor, "MATCH", prefix.translate(GLOB) + "*", "COUNT", SCAN_STEP)
-            [(cursor, keys)] = await self.call("clear", [command])
+            [reply] = await self.call("clear", [command], gives=list)
+            if len(reply) != 2 or type(reply[0]) is not bytes or not _are_bytes(reply[1]):
+                raise self.link.disbelieve()
+            cursor, keys = reply
             if keys:
                 yield keys
             if cursor == b"0":
@@ -182,25 +191,32 @@ class ValkeyStore:
         await self.link.aclose()
 
     async def call(
-        self, operation: str, commands: Sequence[Sequence[str | bytes | int]], *, tolerate: str | None = None
+        self,
+        operation: str,
+        commands: Sequence[Sequence[str | bytes | int]],
+        *,
+        gives: type | tuple[type, ...] = object,
+        tolerate: str | None = None,
     ) -> list[Any]:
         """Send ``commands`` and return their replies. Cost: 1 round trip.
 
         Args:
             operation: what events call it.
             commands: any that have one reply each.
+            gives: what each reply is.
             tolerate: code of a refusal to be returned as it is.
 
         Raises:
-            StoreUnavailableError: not connected, too slow, lost meanwhile, or refused by the server.
+            StoreUnavailableError: not connected, too slow, lost meanwhile, refused by the server, or answered with
+                something else.
         """
         payload = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
         if self._observer is None:
-            return self._check(await self.link.call(payload, len(commands)), tolerate)
+            return self._check(await self.link.call(payload, len(commands)), gives, tolerate)
         started = self._clock.monotonic()
         error = True
         try:
-            replies = self._check(await self.link.call(payload, len(commands)), tolerate)
+            replies = self._check(await self.link.call(payload, len(commands)), gives, tolerate)
             error = False
             return replies
         finally:
@@ -208,21 +224,38 @@ class ValkeyStore:
 
     async def _run(self, operation: str, script: str, calls: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Run a script once for each of ``calls`` (number of keys, keys, arguments); the unknown again."""
-        replies = await self.call(
-            operation, [("EVALSHA", HASHES[script], *call) for call in calls], tolerate="NOSCRIPT"
-        )
+        commands = [("EVALSHA", HASHES[script], *call) for call in calls]
+        replies = await self.call(operation, commands, gives=int, tolerate="NOSCRIPT")
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, Refusal)]
         if unknown:
-            again = await self.call(operation, [("EVAL", script, *calls[place]) for place in unknown])
+            again = await self.call(operation, [("EVAL", script, *calls[place]) for place in unknown], gives=int)
             for place, reply in zip(unknown, again, strict=True):
                 replies[place] = reply
         return replies
 
-    def _check(self, replies: list[Any], tolerate: str | None) -> list[Any]:
+    def values(self, reply: Any, count: int) -> list[bytes | None]:
+        """``reply`` as so many values, some of them absent.
+
+        Raises:
+            StoreUnavailableError: it is something else.
+        """
+        known = type(reply) is list and all(value is None or type(value) is bytes for value in reply)
+        if not known or len(reply) != count:
+            raise self.link.disbelieve()
+        return reply  # type: ignore[no-any-return]
+
+    def _check(self, replies: list[Any], gives: type | tuple[type, ...], tolerate: str | None) -> list[Any]:
         for reply in replies:
-            if isinstance(reply, Refusal) and refusal_code(reply) != tolerate:
-                raise self.link.refuse(reply)
+            if isinstance(reply, Refusal):
+                if refusal_code(reply) != tolerate:
+                    raise self.link.refuse(reply)
+            elif not isinstance(reply, gives):
+                raise self.link.disbelieve()
         return replies
+
+
+def _are_bytes(reply: Any) -> bool:
+    return type(reply) is list and all(type(each) is bytes for each in reply)
 
 
 def _milliseconds(ttl: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tests.waiting import wait_until
 
 from tailrace.errors import StoreUnavailableError
-from tailrace.stores.resp3 import Connection, Refusal, pack
+from tailrace.stores.resp3 import LOOK, Connection, Refusal, pack
 
 
 class Wire:
@@ -164,3 +165,41 @@ def test_any_command_is_encoded(parts: list[str | bytes | int]) -> None:
         assert (size, rest[: len(wanted)]) == (b"$%d" % len(wanted), wanted)
         rest = rest[len(wanted) + 2 :]
     assert rest == b""
+
+
+async def test_a_late_server_is_seen_before_it_answers() -> None:
+    """While a call waits `delay` grows, and it stays when the answer has come, until the next measurement."""
+    connection, _ = connect()
+    call = connection.send(b"?", 1)
+    assert connection.delay == 0.0
+    await wait_until(lambda: connection.delay >= 3 * LOOK)
+    connection.data_received(b"+late\r\n")
+    await call
+    late = connection.delay
+    measuring = asyncio.create_task(connection.measure(b"?"))
+    await asyncio.sleep(0)
+    connection.data_received(b"+now\r\n")
+    assert await measuring == b"now"
+    assert connection.delay < late
+    connection.close("end")
+
+
+async def test_a_busy_process_is_not_a_late_server() -> None:
+    """What the event loop itself keeps waiting is not counted: a reply is read in the turn after it came."""
+    connection, _ = connect()
+    loop = asyncio.get_running_loop()
+    call = connection.send(b"?", 1)
+    time.sleep(0.1)  # held up, while the reply lies in the socket
+    loop.call_soon(connection.data_received, b"+read\r\n")
+    await call
+    assert connection.delay == 0.0
+    connection.close("end")
+
+
+async def test_an_unanswered_measurement_says_nothing_good() -> None:
+    """A measurement that gets no reply in time leaves the connection as late as it was seen to be."""
+    connection, _ = connect(timeout=5 * LOOK)
+    with pytest.raises(StoreUnavailableError):
+        await connection.measure(b"?")
+    assert connection.delay > 0.0
+    connection.close("end")

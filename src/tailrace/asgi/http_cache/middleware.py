@@ -107,11 +107,15 @@ class HttpCacheMiddleware:
             return
         try:
             target = target_of(exchange)
-            found = self._shelf.find_now(target, headers) or await self._shelf.find(target, headers)
-            found = self._fit(found, exchange)
+            found = self._shelf.find_now(target, headers)
+            if found is None:
+                found = await self._shelf.find(target, headers) if self._worth.asking() else None
         except StoreUnavailableError:
+            found = None
+        if found is None:
             await self._pass(b"bypass", exchange, receive, send)
             return
+        found = self._fit(found, exchange)
         if EXPLAIN in headers and self._may_explain(exchange):
             await send_explanation(explanation_by_headers(found, exchange, self._clock.now()), exchange, send)
             return
@@ -125,6 +129,7 @@ class HttpCacheMiddleware:
     def use(self, cache: Cache) -> None:
         """Keep responses in another cache from now on."""
         self._shelf = Shelf(cache)
+        self._worth = cache.worth
         self._max_body = min(self._most, cache.settings.max_value_bytes)
         self._leading = Leading(cache, self._clock)
 
@@ -150,6 +155,9 @@ class HttpCacheMiddleware:
                 return
             if asked.only_if_cached:
                 await send_timeout(self._shape, exchange, send)
+                return
+            if not self._worth.asking():  # nobody waits for a slow store to take a response in
+                await self._pass(b"bypass", exchange, receive, send)
                 return
             flight = self._flights.get(name)
             if flight is None or collapsed or not joins or await asyncio.shield(flight) == "passed":
