@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Row, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from tailrace.cache import Cache
 from tailrace.cache.consistency import ReadContext, current_reads
@@ -159,20 +159,36 @@ class Database:
                 await repetition.pause_or_give_up(error)
 
     async def fetch(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
-        """The rows of one reading statement, without a transaction to begin and end; again after a passing failure.
+        """The rows of one reading statement, as by ``read``.
 
         Raises:
             DatabaseError: one of its kinds.
 
         Cost: 1 round trip, on a connection that knows the statement.
         """
+
+        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            return (await connection.execute(statement, parameters)).all()
+
+        return await self.read(work)
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """What ``work`` reads, without a transaction to begin and end; all of it again after a passing failure.
+
+        Args:
+            work: reads through the connection it is given; each of its statements sees what was committed before it.
+
+        Raises:
+            DatabaseError: one of its kinds.
+
+        Cost: the round trips of ``work``, and no others.
+        """
         repetition: Repetition | None = None
         while True:
             try:
                 with translated():
                     async with self.engine.connect() as connection:
-                        reading = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                        return (await reading.execute(statement, parameters)).all()
+                        return await work(await connection.execution_options(isolation_level="AUTOCOMMIT"))
             except DatabaseError as error:
                 repetition = repetition or self._repetition()
                 await repetition.pause_or_give_up(error)

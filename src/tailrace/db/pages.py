@@ -192,6 +192,7 @@ class PageRequest:
         item: Callable[[Any], T] | None = None,
         *,
         prepared: Executable | None = None,
+        counted: Statement | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Page[T]:
         """The page of the rows that ``statement`` gives.
@@ -201,6 +202,7 @@ class PageRequest:
             item: what becomes of each row; by default it stays as it is, or gives way to the single thing it holds.
             prepared: what ``self.statement(statement)`` was for a request of the same order and shape. To make it anew
                 costs more than to send it.
+            counted: has as many rows as ``statement`` and joins less to them: it is counted in its place.
             parameters: the values of the parameters that ``statement`` has without a value of their own.
 
         Raises:
@@ -219,7 +221,8 @@ class PageRequest:
         if self.position.backward:
             rows.reverse()
             places.reverse()
-        total = await fetch_total(executor, statement, self.total, cap=self.cap, parameters=parameters)
+        rows_of = statement if counted is None else counted
+        total = await fetch_total(executor, rows_of, self.total, cap=self.cap, parameters=parameters)
         return self._page([item(row) for row in rows] if item is not None else rows, places, more, total)
 
     def statement(self, statement: Statement) -> Any:

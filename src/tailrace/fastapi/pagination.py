@@ -58,6 +58,14 @@ class Listing(BaseModel, Generic[T]):
     next_cursor: str | None = Field(None, description="Send it as `cursor` for the next page.")
     previous_cursor: str | None = Field(None, description="Send it as `cursor` for the previous page.")
 
+    def json_bytes(self) -> bytes:
+        """The page as it is sent."""
+        return self.__pydantic_serializer__.to_json(self)
+
+
+# pydantic makes the class of ``Listing[Any]`` anew, in milliseconds, whenever nobody holds it.
+AnyListing = Listing[Any]
+
 
 class RequestedPage:
     """The page that a request asks for.
@@ -86,7 +94,7 @@ class RequestedPage:
         self.headers["link"] = link_field(self._links(page))
         if self._response is not None:
             self._response.headers.append("link", self.headers["link"])
-        return Listing[Any](
+        return AnyListing(
             items=page.items,
             total=page.total.rows,
             total_is=page.total.meaning,

@@ -80,7 +80,7 @@ class Surroundings:
 
 def listed(listing: Listing[Any], page: RequestedPage) -> Response:
     """A page as it is sent."""
-    return Response(Listing[Any].__pydantic_serializer__.to_json(listing), headers=page.headers, media_type=JSON)
+    return Response(listing.json_bytes(), headers=page.headers, media_type=JSON)
 
 
 def credentials() -> list[Any]:

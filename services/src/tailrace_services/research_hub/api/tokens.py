@@ -17,6 +17,7 @@ from tailrace_services.research_hub.api.surroundings import (
     Surroundings,
     credentials,
     failures,
+    listed,
 )
 from tailrace_services.research_hub.tokens.entries import PAGES
 from tailrace_services.research_hub.tokens.idempotency import LONGEST_KEY, Asked, parse_key
@@ -52,8 +53,7 @@ def _add_account(router: APIRouter, hub: Hub, around: Surroundings) -> None:
         user_id: int = caller,
     ) -> Response:
         """What one has, and how it came and went, the newest first."""
-        account = await hub.tokens(page, user_id, kind)
-        return Response(TokenAccount.__pydantic_serializer__.to_json(account), headers=page.headers, media_type=JSON)
+        return listed(await hub.tokens(page, user_id, kind), page)
 
 
 def _add_transfer(router: APIRouter, hub: Hub, around: Surroundings) -> None:

@@ -8,17 +8,11 @@ from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql import ColumnElement
 
 from tailrace.schema import Declaration, Index
 from tailrace_services.research_hub.api.hub import content_not_found
-from tailrace_services.research_hub.api.schemas import (
-    AttributionShare,
-    AuthorName,
-    CardContent,
-    CardView,
-    NewCard,
-    UserName,
-)
+from tailrace_services.research_hub.api.schemas import CardView, NewCard
 from tailrace_services.research_hub.model import Attribution, Author, Card, Content, User
 from tailrace_services.research_hub.optimised.json_lists import json_list
 from tailrace_services.research_hub.optimised.listing import Reading
@@ -64,29 +58,32 @@ _SHOWN: Select[*tuple[Any, ...]] = (
 ONE = _SHOWN.where(Card.id == bindparam("card_id"))
 
 
-def card_view(row: Row[Any]) -> CardView:
-    """What is shown of a row."""
-    author = AuthorName.model_construct(id=row.author_id, username=row.author_username, display_name=row.display_name)
-    return CardView.model_construct(
-        id=row.id,
-        title=row.title,
-        body=row.body,
-        published_at=row.published_at,
-        created_at=row.created_at,
-        user=UserName.model_construct(id=row.user_id, username=row.username),
-        content=CardContent.model_construct(
-            id=row.content_id, platform=row.platform, url=row.url, title=row.content_title, author=author
-        ),
-        attributions=[
-            AttributionShare.model_construct(id=number, content_id=content_id, weight=float(weight))
-            for number, content_id, weight in json.loads(row.shares)
-        ],
-    )
+def _card_view(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "title": row.title,
+        "body": row.body,
+        "published_at": row.published_at,
+        "created_at": row.created_at,
+        "user": {"id": row.user_id, "username": row.username},
+        "content": {
+            "id": row.content_id,
+            "platform": row.platform,
+            "url": row.url,
+            "title": row.content_title,
+            "author": {"id": row.author_id, "username": row.author_username, "display_name": row.display_name},
+        },
+        "attributions": json.loads(row.shares),
+    }
 
 
-PUBLISHED = Reading(_SHOWN.where(Card.published_at.is_not(None)), card_view)
+def _cards(which: ColumnElement[bool]) -> Reading:
+    return Reading(_SHOWN.where(which), _card_view, select(Card.id).where(which))
+
+
+PUBLISHED = _cards(Card.published_at.is_not(None))
 """Everybody's published cards."""
-OWN = Reading(_SHOWN.where(Card.user_id == bindparam("user_id")), card_view)
+OWN = _cards(Card.user_id == bindparam("user_id"))
 """A user's own cards."""
 
 
@@ -111,4 +108,4 @@ async def create_card(session: AsyncSession, user_id: int, card: NewCard, now: d
             [{"card_id": card_id, "content_id": source.content_id, "weight": source.weight} for source in card.sources]
         )
     )
-    return card_view((await session.execute(ONE, {"card_id": card_id})).one())
+    return CardView(**_card_view((await session.execute(ONE, {"card_id": card_id})).one()))

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy.sql import ColumnElement
 
 from tailrace.schema import Declaration, Index
 from tailrace_services.research_hub.api.author_search import FOUND
-from tailrace_services.research_hub.api.schemas import (
-    AttributionView,
-    AuthorName,
-    AuthorView,
-    CardName,
-    ContentName,
-    ContentView,
-    PatternView,
-    UserName,
-)
 from tailrace_services.research_hub.model import Attribution, Author, Card, Content, Pattern, User
 from tailrace_services.research_hub.optimised.json_lists import json_list
 from tailrace_services.research_hub.optimised.listing import Reading
@@ -52,32 +43,35 @@ _POSTS: Select[*tuple[Any, ...]] = select(
 ).join(Author, Author.id == Content.author_id)
 
 
-def _content_view(row: Row[Any]) -> ContentView:
-    return ContentView.model_construct(
-        id=row.id,
-        platform=row.platform,
-        url=row.url,
-        title=row.title,
-        body=row.body,
-        author=AuthorName.model_construct(id=row.author_id, username=row.username, display_name=row.display_name),
-        scraped_at=row.scraped_at,
-        published_at=row.published_at,
-        analyzed_at=row.analyzed_at,
-        embedded=row.embedded,
-        metrics=row.metrics,
-    )
+def _content_view(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "platform": row.platform,
+        "url": row.url,
+        "title": row.title,
+        "body": row.body,
+        "author": {"id": row.author_id, "username": row.username, "display_name": row.display_name},
+        "scraped_at": row.scraped_at,
+        "published_at": row.published_at,
+        "analyzed_at": row.analyzed_at,
+        "embedded": row.embedded,
+        "metrics": row.metrics,
+    }
 
 
-_STATES = {
-    None: _POSTS,
-    "analyzed": _POSTS.where(Content.analyzed_at.is_not(None)),
-    "embedded": _POSTS.where(Content.embedding.is_not(None)),
+def _contents(state: Sequence[ColumnElement[bool]], one_platform: bool) -> Reading:
+    which = (*state, Content.platform == bindparam("platform")) if one_platform else state
+    return Reading(_POSTS.where(*which), _content_view, select(Content.id).where(*which))
+
+
+_STATES: Mapping[str | None, Sequence[ColumnElement[bool]]] = {
+    None: (),
+    "analyzed": (Content.analyzed_at.is_not(None),),
+    "embedded": (Content.embedding.is_not(None),),
 }
 CONTENTS: Mapping[tuple[str | None, bool], Reading] = {
-    (state, one_platform): Reading(
-        posts.where(Content.platform == bindparam("platform")) if one_platform else posts, _content_view
-    )
-    for state, posts in _STATES.items()
+    (name, one_platform): _contents(state, one_platform)
+    for name, state in _STATES.items()
     for one_platform in (False, True)
 }
 """By the state that is asked for, and whether a platform is."""
@@ -86,11 +80,11 @@ CONTENTS: Mapping[tuple[str | None, bool], Reading] = {
 # --- authors ---------------------------------------------------------------------------------------------------------
 
 
-def _author_view(row: Row[Any]) -> AuthorView:
-    return AuthorView.model_construct(**row._mapping)
+def _author_view(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)
 
 
-AUTHORS = Reading(FOUND, _author_view)
+AUTHORS = Reading(FOUND, _author_view, FOUND)
 
 
 # --- patterns --------------------------------------------------------------------------------------------------------
@@ -106,24 +100,22 @@ _PATTERNS: Select[*tuple[Any, ...]] = select(
 )
 
 
-def _pattern_view(row: Row[Any]) -> PatternView:
-    return PatternView.model_construct(
-        id=row.id,
-        type=row.type,
-        description=row.description,
-        confidence_score=float(row.confidence_score),
-        discovered_at=row.discovered_at,
-        contents=[
-            ContentName.model_construct(id=number, platform=platform, url=url, title=title)
-            for number, platform, url, title in json.loads(row.contents)
-        ],
-    )
+def _pattern_view(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "type": row.type,
+        "description": row.description,
+        "confidence_score": float(row.confidence_score),
+        "discovered_at": row.discovered_at,
+        "contents": json.loads(row.contents),
+    }
 
 
-PATTERNS = {
-    False: Reading(_PATTERNS, _pattern_view),
-    True: Reading(_PATTERNS.where(Pattern.type == bindparam("type")), _pattern_view),
-}
+def _patterns(*which: ColumnElement[bool]) -> Reading:
+    return Reading(_PATTERNS.where(*which), _pattern_view, select(Pattern.id).where(*which))
+
+
+PATTERNS = {False: _patterns(), True: _patterns(Pattern.type == bindparam("type"))}
 """By whether a type is asked for. There are few types, so their rows are met soon on the way through all."""
 
 
@@ -137,22 +129,22 @@ _SOURCES: Select[*tuple[Any, ...]] = (
     .join(Card, Card.id == Attribution.card_id)
     .join(User, User.id == Card.user_id)
     .join(Content, Content.id == Attribution.content_id)
-    .where(Card.published_at.is_not(None))
 )
 
 
-def _attribution_view(row: Row[Any]) -> AttributionView:
-    user = UserName.model_construct(id=row.user_id, username=row.username)
-    return AttributionView.model_construct(
-        id=row.id,
-        weight=float(row.weight),
-        card=CardName.model_construct(id=row.card_id, title=row.card_title, user=user),
-        content=ContentName.model_construct(id=row.content_id, platform=row.platform, url=row.url, title=row.title),
-    )
+def _attribution_view(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "weight": float(row.weight),
+        "card": {"id": row.card_id, "title": row.card_title, "user": {"id": row.user_id, "username": row.username}},
+        "content": {"id": row.content_id, "platform": row.platform, "url": row.url, "title": row.title},
+    }
 
 
-def _of(*conditions: Any) -> Reading:
-    return Reading(_SOURCES.where(*conditions), _attribution_view)
+def _of(*conditions: ColumnElement[bool]) -> Reading:
+    which = (Card.published_at.is_not(None), *conditions)
+    counted = select(Attribution.id).join(Card, Card.id == Attribution.card_id).where(*which)
+    return Reading(_SOURCES.where(*which), _attribution_view, counted)
 
 
 _OF_CARD = Attribution.card_id == bindparam("card_id")

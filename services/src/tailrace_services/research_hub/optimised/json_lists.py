@@ -11,7 +11,8 @@ from sqlalchemy.sql import ColumnElement
 __all__ = ["json_list"]
 
 
-def json_list(rows: Select[*tuple[Any, ...]], *fields: Any, order: tuple[Any, ...]) -> ColumnElement[str]:
-    """``[[...], ...]`` as text: ``fields`` of each of the ``rows``, in an order; ``[]`` if there are none."""
-    listed = func.json_agg(aggregate_order_by(func.json_build_array(*fields), *order))
+def json_list(rows: Select[*tuple[Any, ...]], *columns: Any, order: tuple[Any, ...]) -> ColumnElement[str]:
+    """``[{...}, ...]`` as text: ``columns`` of each of the ``rows`` by name, in an order; ``[]`` if there are none."""
+    named = func.json_build_object(*[part for column in columns for part in (column.key, column)])
+    listed = func.json_agg(aggregate_order_by(named, *order))
     return cast(rows.with_only_columns(func.coalesce(listed, func.json_build_array())).scalar_subquery(), Text)

@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.schema import Declaration, Index
-from tailrace_services.research_hub.api.schemas import NewSession, SessionView, UserName, UserView
+from tailrace_services.research_hub.api.schemas import NewSession, SessionView
 from tailrace_services.research_hub.model import ResearchSession, User
 from tailrace_services.research_hub.optimised.listing import Reading
 
@@ -31,13 +31,17 @@ OBJECTS: tuple[Declaration, ...] = (
 _USERS: Select[*tuple[Any, ...]] = select(User.id, User.username, User.created_at)
 
 
-def _user_view(row: Row[Any]) -> UserView:
-    return UserView.model_construct(**row._mapping)
+def _user_view(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)
+
+
+def _users(rows: Select[*tuple[Any, ...]]) -> Reading:
+    return Reading(rows, _user_view, rows)
 
 
 USERS = {
-    False: Reading(_USERS, _user_view),
-    True: Reading(_USERS.where(func.lower(User.username) == func.lower(bindparam("username"))), _user_view),
+    False: _users(_USERS),
+    True: _users(_USERS.where(func.lower(User.username) == func.lower(bindparam("username")))),
 }
 """By whether a name is asked for."""
 
@@ -49,21 +53,22 @@ _SESSIONS: Select[*tuple[Any, ...]] = select(
 ).join(User, User.id == ResearchSession.user_id)
 
 
-def _session_view(row: Row[Any]) -> SessionView:
-    return SessionView.model_construct(
-        id=row.id,
-        user=UserName.model_construct(id=row.user_id, username=row.username),
-        query=row.query,
-        status=row.status,
-        created_at=row.created_at,
-    )
+def _session_view(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "user": {"id": row.user_id, "username": row.username},
+        "query": row.query,
+        "status": row.status,
+        "created_at": row.created_at,
+    }
 
 
-SESSIONS = Reading(_SESSIONS.where(ResearchSession.status == bindparam("status")), _session_view)
+_OF_STATUS = ResearchSession.status == bindparam("status")
+SESSIONS = Reading(_SESSIONS.where(_OF_STATUS), _session_view, select(ResearchSession.id).where(_OF_STATUS))
 
 
 async def create_session(session: AsyncSession, user_id: int, asked: NewSession, now: datetime) -> SessionView:
     """Store a question. Cost: 2 round trips."""
     values = {"user_id": user_id, "query": asked.query, "created_at": now}
     made = await session.scalar(insert(ResearchSession).values(**values).returning(ResearchSession.id))
-    return _session_view((await session.execute(_SESSIONS.where(ResearchSession.id == made))).one())
+    return SessionView(**_session_view((await session.execute(_SESSIONS.where(ResearchSession.id == made))).one()))

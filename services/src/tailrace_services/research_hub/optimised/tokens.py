@@ -70,4 +70,4 @@ def _described(row: Row[Any]) -> transfers.EntryView:
     )
 
 
-ALL, OF_TYPE = Reading(HISTORY, _described), Reading(HISTORY_OF_TYPE, _described)
+ALL, OF_TYPE = [Reading(entries, _described, entries) for entries in (HISTORY, HISTORY_OF_TYPE)]
