@@ -103,7 +103,7 @@ class RateLimitMiddleware:
         self._instruments = None if observer is None else instruments(observer)
         self._problems = ProblemDetailsMiddleware(app, shape=shape)
         self._known: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}
-        self._counts: dict[tuple[LimitPlan, bool, str], tuple[Callable[[], None], ...]] = {}
+        self._counts: dict[tuple[PlannedLimit, bool, str], Callable[[], None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -207,14 +207,15 @@ class RateLimitMiddleware:
         if self._instruments is None:
             return
         allowed, decisions, decided_by = verdict
-        counts = self._counts.get((plan, allowed, decided_by))
-        if counts is None:
-            decided = self._instruments.decisions
-            counts = tuple([decided(planned.limit.name, allowed, decided_by) for planned in plan.limits])
-            self._counts[plan, allowed, decided_by] = counts
         for number, decision in enumerate(decisions):
-            if decision is None or decision.allowed is allowed:  # else it had room, and nothing was taken of it
-                counts[number]()
+            if decision is not None and decision.allowed is not allowed:
+                continue  # it had room, and nothing was taken of it
+            planned = plan.limits[number]
+            count = self._counts.get((planned, allowed, decided_by))
+            if count is None:
+                count = self._instruments.decisions(planned.limit.name, allowed, decided_by)
+                self._counts[planned, allowed, decided_by] = count
+            count()
 
     async def _refuse(self, admission: Admission, scope: Scope, send: Send) -> None:
         plan, verdict = admission
