@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -10,7 +12,9 @@ from tailrace_services.prove.databases import prepare
 from tailrace_services.prove.phases import Effort
 from tailrace_services.prove.run import prove
 from tailrace_services.prove.subject import Subject
+from tailrace_services.prove.timing import Budget
 from tailrace_services.services import SERVICES
+from tailrace_services.voice_dashboard.importer.campaign import COLUMNS
 
 SUBJECTS = [service.subject() for service in SERVICES]
 
@@ -46,3 +50,21 @@ async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(
             assert await connection.fetchval(vacuumed, again.size.of)
         finally:
             await connection.close()
+
+
+async def test_imported_rows_are_proved_as_generated_ones_are(
+    postgres: PostgresServer, valkey_url: str, tmp_path: Path
+) -> None:
+    """They belong to one user, who is then asked for in every turn."""
+    subject = next(subject for subject in SUBJECTS if subject.name == "voice-dashboard")
+    file = tmp_path / "campaign.csv"
+    person = '58;"management";"married";"tertiary";"no";2143;"yes";"no";"x";5;"may";{};1;-1;0;"unknown";"{}"'
+    calls = [person.format(30 * number, "no" if number % 3 else "yes") for number in range(1, 41)]
+    file.write_text("\n".join([";".join(f'"{name}"' for name in COLUMNS), *calls, ""]))
+    databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small", imported=file)
+    assert databases.size.count == len(calls)
+    effort = Effort(users=3, budget=Budget(baseline_samples=1, cold_samples=2, warm_samples=2))
+    proof = await prove(subject, databases, valkey_url, scale="imported", only=("answers", "timing"), effort=effort)
+    assert proof.equal, "\n\n".join(map(str, proof.mismatches))
+    assert {row.scale for row in proof.rows} == {"imported"}
+    assert all(row.answers_compared and row.cold_p95_ms and row.warm_p95_ms for row in proof.rows)

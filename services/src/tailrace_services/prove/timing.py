@@ -83,15 +83,13 @@ async def time_endpoint(
     *,
     told: Callable[[float], None] = lambda share: None,
 ) -> Timing:
-    """Measure one endpoint; ``people`` are the one with the most rows and others.
+    """Measure one endpoint; ``people`` are the one with the most rows, and others if there are any.
 
     Raises:
         NotAnsweredError: the optimised service did not answer 200.
     """
-    turns = [
-        endpoint.request(people[0] if n % 2 == 0 else people[1 + n // 2 % (len(people) - 1)], n // 2)
-        for n in range(TURNS)
-    ]
+    others = people[1:] or people
+    turns = [endpoint.request(people[0] if n % 2 == 0 else others[n // 2 % len(others)], n // 2) for n in range(TURNS)]
     timing, clock = Timing(), site.optimised.clock.monotonic
     await _warm_up(site, turns)
     rounds = max(1, min(20, budget.cold_samples))
