@@ -113,9 +113,9 @@ class Alias:
     deprecated: Deprecated | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a request means. Made for each; a frozen one would cost three times as much.
+    """What a request means. Not to be changed: it is remembered.
 
     Attributes:
         version: None for an alias outside all versions.
@@ -131,7 +131,7 @@ class Chosen:
     by_field: bool
     apart: bool
     deprecated: str | None
-    fields: list[Header]
+    fields: Sequence[Header]
 
 
 class Versions:

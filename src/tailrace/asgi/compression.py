@@ -183,19 +183,30 @@ class EncodedResponse:
         send: where to.
     """
 
-    # Defaults of the class: a response that is left alone pays for no attribute that it does not use.
-    _start: Message | None = None
-    _declared: int | None = None
-    _encoding = IDENTITY
-    _encoder: Encoder | None = None
-    _complete = False
-    _sizes = (0, 0)
+    __slots__ = (
+        "_complete",
+        "_declared",
+        "_encoder",
+        "_encodes",
+        "_encoding",
+        "_fields",
+        "_scope",
+        "_send",
+        "_sizes",
+        "_start",
+    )
 
     def __init__(self, encodes: Encodes, scope: Scope, fields: Mapping[bytes, bytes], send: Send) -> None:
         self._encodes = encodes
         self._scope = scope
         self._fields = fields
         self._send = send
+        self._start: Message | None = None
+        self._declared: int | None = None
+        self._encoding = IDENTITY
+        self._encoder: Encoder | None = None
+        self._complete = False
+        self._sizes = (0, 0)
 
     def send(self, message: Message) -> Awaitable[None]:
         """Take the application's next message."""

@@ -27,6 +27,8 @@ __all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of", "quoted_pa
 EXCHANGE = "tailrace.exchange"
 """The key under which the scope holds the exchange."""
 
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that have header fields."""
 
@@ -59,30 +61,37 @@ class Exchange:
         starting: what is told of the response's start by the innermost layer that watches; None: there is none.
     """
 
-    # Defaults of the class: a request that is answered from the cache pays for no attribute that it does not use.
-    request_id = ""
-    begun = False
-    started = 0.0
-    path_params: Mapping[str, Any] = MappingProxyType({})
-    route: str | None = None
-    identity: str | None = None
-    cache: str | None = None
-    error: BaseException | None = None
-    phases: dict[str, float] | None = None
-    status = 0
-    complete = False
-    starting: list[Callable[[list[Header]], None]] | None = None
-    response_bytes = 0
-    reported = False
-    disconnected = False
-    identified: tuple[object, Any] | None = None
-    missed: object = None
-    encoded_outside = False
-    kept_by_policy = False
-    admission: Admission | None = None
-    version: str | None = None
-    key_part: str | None = None
-    _trace: TraceContext | None = None
+    # Slots, all of them filled at once: a default of the class costs more each time it is read than a slot ever does.
+    __slots__ = (
+        "_trace",
+        "admission",
+        "begun",
+        "cache",
+        "complete",
+        "disconnected",
+        "encoded_outside",
+        "error",
+        "headers",
+        "identified",
+        "identity",
+        "kept_by_policy",
+        "key_part",
+        "method",
+        "missed",
+        "path",
+        "path_params",
+        "phases",
+        "reported",
+        "request_id",
+        "response_bytes",
+        "root_path",
+        "route",
+        "scope",
+        "started",
+        "starting",
+        "status",
+        "version",
+    )
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -91,6 +100,24 @@ class Exchange:
         self.path: str = scope.get("path", "")
         self.root_path: str = scope.get("root_path", "")
         self.headers = read_headers(scope.get("headers", ()))
+        self.request_id = ""
+        self.begun = self.reported = self.disconnected = self.complete = False
+        self.encoded_outside = self.kept_by_policy = False
+        self.started = 0.0
+        self.status = self.response_bytes = 0
+        self.path_params: Mapping[str, Any] = NO_PARAMS
+        self.route: str | None = None
+        self.identity: str | None = None
+        self.cache: str | None = None
+        self.version: str | None = None
+        self.key_part: str | None = None
+        self.error: BaseException | None = None
+        self.phases: dict[str, float] | None = None
+        self.starting: list[Callable[[list[Header]], None]] | None = None
+        self.identified: tuple[object, Any] | None = None
+        self.missed: object = None
+        self.admission: Admission | None = None
+        self._trace: TraceContext | None = None
 
     def header(self, name: str) -> str | None:
         """One header field of the request, None when absent. ``name`` in any case."""
@@ -113,7 +140,7 @@ class Exchange:
         """
         self.scope = {**scope, "path": path, "raw_path": quoted_path(path)}
         self.path = path
-        self.path_params = MappingProxyType({})
+        self.path_params = NO_PARAMS
         self.route = self.identified = self.missed = self.admission = None
         return self.scope
 

@@ -148,4 +148,5 @@ class PreparedRequests:
     def _request(self, exchange: Exchange, names: tuple[bytes, ...], identity: str | None) -> Hashable:
         scope, headers = exchange.scope, exchange.headers
         target = (scope["path"], scope["query_string"], identity, headers.get(b"host", b""), scope.get("scheme"))
-        return (*target, exchange.root_path, exchange.key_part, *[headers.get(name) for name in names])
+        further = (exchange.root_path, exchange.key_part)
+        return (*target, *further, *[headers.get(name) for name in names]) if names else target + further

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from tailrace.asgi.exchange import EXCHANGE, Exchange, current_exchange, exchange_of
 from tailrace.asgi.instruments import Record, instruments
 from tailrace.asgi.response_fields import RequestIds, response_time
-from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Observer
 from tailrace.resilience.deadline import deadline_within
@@ -99,7 +99,8 @@ class RequestContextMiddleware:
             exchange.phases = {}
         if http:
             receive, send = self._watched(exchange, receive, send)
-        patience = self._seconds_allowed(headers.get(self._deadline_header))
+        given = headers.get(self._deadline_header)
+        patience = None if given is None else self._seconds_allowed(given)
         token = current_exchange.set(exchange)
         status = None
         try:
@@ -145,7 +146,11 @@ class RequestContextMiddleware:
             headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
             for tell in reversed(starting):
                 tell(headers)
-            self._complete(exchange, headers)
+            elapsed = self._monotonic() - exchange.started
+            headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
+            headers.append((b"x-response-time", response_time(elapsed)))
+            if exchange.phases is not None:
+                headers.append((b"server-timing", server_timing(exchange.phases, elapsed)))
             return send({**message, "headers": headers})
 
         return receive_noting, send_watched
@@ -166,23 +171,13 @@ class RequestContextMiddleware:
     def _may_see_timing(self, given: bytes) -> bool:
         return self._timing_token is not None and hmac.compare_digest(given, self._timing_token)
 
-    def _seconds_allowed(self, value: bytes | None) -> float | None:
+    def _seconds_allowed(self, value: bytes) -> float | None:
         """The client's patience in seconds, at most what the settings allow; None if it is not a plain number."""
-        if value is None:
-            return None
         whole, _, fraction = value.strip().partition(b".")
         digits = whole + fraction
         if not digits.isdigit() or len(digits) > 12:
             return None
         return min(float(value), self._settings.max_deadline)
-
-    def _complete(self, exchange: Exchange, headers: list[Header]) -> None:
-        """Add the fields that every response has."""
-        elapsed = self._monotonic() - exchange.started
-        headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
-        headers.append((b"x-response-time", response_time(elapsed)))
-        if exchange.phases is not None:
-            headers.append((b"server-timing", server_timing(exchange.phases, elapsed)))
 
 
 def server_timing(phases: dict[str, float], total: float) -> bytes:

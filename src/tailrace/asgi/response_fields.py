@@ -13,6 +13,8 @@ MAX_REQUEST_ID = 128
 
 SAFE_ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:=+/@"
 
+_LOW_DIGITS = [f"{number:03x}" for number in range(0x1000)]
+
 _BELOW_A_MILLISECOND = [b"0.%03dms" % microseconds for microseconds in range(1000)]
 
 
@@ -25,22 +27,30 @@ class RequestIds:
     **Source:** RFC 9562 section 5.8 (version 8: the bits are the application's own).
     """
 
-    __slots__ = ("_count", "_prefix", "_random")
+    __slots__ = ("_drawn", "_next", "_prefix", "_random")
 
     def __init__(self, random: Callable[[int], bytes] = urandom) -> None:
         self._random = random
-        self._prefix = ""
-        self._count = count(1).__next__
+        self._drawn = self._prefix = ""
+        self._next = count(1).__next__
 
     def of(self, given: bytes | None) -> str:
         """The id of a request that came with ``given`` as its ``X-Request-ID``."""
         if given and len(given) <= MAX_REQUEST_ID and not given.translate(None, SAFE_ID_CHARACTERS):
             return given.decode("ascii")
-        if not self._prefix:
+        number = self._next()
+        low = number & 0xFFF
+        if not (low and self._prefix):
+            self._prefix = self._prefix_of(number >> 12)
+        return self._prefix + _LOW_DIGITS[low]
+
+    def _prefix_of(self, high: int) -> str:
+        """All of an id but its last three digits, which is the same for 4,096 of them."""
+        if not self._drawn:
             # Drawn at the first request, not when the layer is made, so that forked workers do not share one.
             drawn = self._random(9).hex()
-            self._prefix = f"{drawn[:8]}-{drawn[8:12]}-8{drawn[12:15]}-b{drawn[15:18]}-"
-        return f"{self._prefix}{self._count():012x}"
+            self._drawn = f"{drawn[:8]}-{drawn[8:12]}-8{drawn[12:15]}-b{drawn[15:18]}-"
+        return f"{self._drawn}{high:09x}"
 
 
 def response_time(seconds: float) -> bytes:

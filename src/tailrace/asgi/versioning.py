@@ -23,6 +23,12 @@ from tailrace.events import DeprecatedUsed, Observer
 __all__ = ["VersioningMiddleware"]
 
 
+REMEMBERED = 4096
+"""Most paths of which it is remembered which version they mean."""
+LONGEST_REMEMBERED = 256
+"""Characters of such a path."""
+
+
 class VersioningMiddleware:
     """Gives each request its version.
 
@@ -48,6 +54,7 @@ class VersioningMiddleware:
         self._versions = versions
         self._observer = observer
         self._route_of = route_of
+        self._by_path: dict[str, Chosen] = {}
         self._field = versions.field_name
         self._vary = b"" if versions.field is None else versions.field.encode("latin-1")
 
@@ -60,7 +67,7 @@ class VersioningMiddleware:
         path: str = scope["path"]
         mounted = root if root and lies_below(path, root) else ""
         named = None if self._field is None else exchange.headers.get(self._field)
-        chosen = self._versions.choose(path[len(mounted) :], named, must_name=scope["method"] != "OPTIONS")
+        chosen = self._choose(path[len(mounted) :], named, scope["method"])
         if chosen is None:
             await self.app(scope, receive, send)
             return
@@ -76,6 +83,16 @@ class VersioningMiddleware:
             if chosen.deprecated is not None and self._observer is not None:
                 route = exchange.route or self._route_of(exchange) or UNMATCHED
                 self._observer(DeprecatedUsed(chosen.deprecated, route))
+
+    def _choose(self, path: str, named: bytes | None, method: str) -> Chosen | None:
+        chosen = self._by_path.get(path) if named is None else None
+        if chosen is None:
+            chosen = self._versions.choose(path, named, must_name=method != "OPTIONS")
+            if chosen is not None and named is None and len(path) <= LONGEST_REMEMBERED:
+                if len(self._by_path) >= REMEMBERED:
+                    self._by_path.clear()
+                self._by_path[path] = chosen
+        return chosen
 
     def _mark(self, chosen: Chosen, headers: list[Header]) -> None:
         """Add what is to be said of the choice."""

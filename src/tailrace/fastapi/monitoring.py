@@ -59,6 +59,7 @@ class MonitoringMiddleware:
         self.app = app
         self._paths = {path: answering for path, answering in paths.items() if not path.endswith("*")}
         self._below = [(path[:-1], path, answering) for path, answering in paths.items() if path.endswith("*")]
+        self._starts = tuple([start for start, _, _ in self._below])
         self._closed = closed
         self._settings = settings
         self._mark = dict(mark or {})
@@ -74,7 +75,7 @@ class MonitoringMiddleware:
         if root and path.startswith(root):
             path = path[len(root) :]
         answering, name = self._paths.get(path), path
-        if answering is None:
+        if answering is None and path.startswith(self._starts):
             for start, below, found in self._below:
                 if path.startswith(start):
                     answering, name = found, below
