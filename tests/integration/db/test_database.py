@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from datetime import datetime
 from socket import socket
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.util import await_only
 
 from tailrace.db import Database
@@ -162,6 +163,22 @@ async def terminate_without_asking(database: Database, session: AsyncSession) ->
     raw = (await (await session.connection()).get_raw_connection()).driver_connection
     assert raw is not None
     await database.fetch(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": raw.get_server_pid()})
+
+
+async def test_reading_is_no_transaction_and_outlives_its_connection(database: Database) -> None:
+    """Each statement sees what was committed before it; a connection that is lost in between is replaced by another."""
+    used: list[int] = []
+
+    async def read(connection: AsyncConnection) -> tuple[datetime, datetime]:
+        used.append((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+        first = (await connection.execute(text("SELECT now()"))).scalar_one()
+        if len(used) == 1:
+            await database.fetch(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": used[0]})
+        return first, (await connection.execute(text("SELECT now()"))).scalar_one()
+
+    first, second = await database.read(read)
+    assert first != second
+    assert len(set(used)) == len(used) == 2
 
 
 async def test_constraints_are_named(database: Database) -> None:

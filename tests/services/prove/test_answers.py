@@ -79,6 +79,7 @@ def test_status_and_bodies_that_are_no_json_are_compared() -> None:
     [
         ("tailrace; hit; ttl=42", "hit"),
         ("tailrace; fwd=uri-miss; stored", "uri-miss"),
+        ("tailrace; fwd=uri-miss; collapsed", "collapsed"),
         ("origin; hit, tailrace; fwd=stale", "stale"),
         ("tailrace", "unknown"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +19,8 @@ import uvicorn
 from tailrace.errors import TailraceError
 from tailrace.verify.client import Connections
 from tailrace_services.prove.comparison import Verdicts, compare_at_rest, compare_under_writes
-from tailrace_services.prove.load import mix, throughput
+from tailrace_services.prove.goals import mix_goals
+from tailrace_services.prove.load import MixResult, mix, throughput
 from tailrace_services.prove.site import Site
 from tailrace_services.prove.subject import Subject
 from tailrace_services.prove.timing import Budget, time_endpoint
@@ -231,6 +233,16 @@ async def test_a_cache_that_cannot_be_emptied_is_not_called_cold() -> None:
     async with site_of("keeps") as (site, _, _):
         with pytest.raises(TailraceError, match="still comes from a cache"):
             await time_endpoint(site, ENDPOINTS[0], PEOPLE, Budget(cold_samples=1, warm_samples=1))
+
+
+def test_whoever_waits_for_another_computation_is_counted_apart() -> None:
+    """It counts among the hits, and how many these are is known."""
+    result = MixResult(outcomes={"a": Counter({"hit": 6, "collapsed": 3, "uri-miss": 1}), "b": Counter({"stale": 2})})
+    assert (result.hit_ratio("a"), result.hit_ratio("b")) == (0.9, 0.0)
+    assert (result.hit_ratio(), result.collapsed_ratio()) == (0.75, 0.25)
+    assert (MixResult().hit_ratio(), MixResult().collapsed_ratio()) == (None, None)
+    (_, aimed, _) = mix_goals(result, (0.7, 0.9), 0.01)
+    assert (aimed.measured, aimed.met) == ("75.0%, 25.0% by waiting for somebody else's", False)
 
 
 async def test_the_mix_reads_and_writes_and_counts_hits() -> None:

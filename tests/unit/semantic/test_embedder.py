@@ -110,3 +110,28 @@ async def test_a_caller_that_leaves_spoils_nothing() -> None:
         assert first.cancelled()
         assert (await embedder.embed("what?"))[0] == 5
     assert model.asked == [["what?"]]
+
+
+async def test_the_loop_goes_on_while_the_model_is_loaded() -> None:
+    """Loading blocks a thread of its own, once for all who wait for it: who asks something else is answered."""
+    loop_thread, leave, loaded_in = threading.get_ident(), threading.Event(), list[int]()
+
+    def load() -> Held:
+        loaded_in.append(threading.get_ident())
+        assert leave.wait(30)  # until the loop has got round to saying so
+        model = Held()
+        model.leave.set()
+        return model
+
+    embedder = Embedder(load)
+    try:
+        asked = [asyncio.create_task(embedder.embed(question)) for question in ("a", "bc")]
+        await wait_until(lambda: bool(loaded_in))
+        assert not any(task.done() for task in asked)
+        leave.set()
+        assert [vector[0] for vector in await asyncio.gather(*asked)] == [1, 2]
+        assert len(loaded_in) == 1
+        assert loaded_in[0] != loop_thread
+    finally:
+        leave.set()
+        await embedder.aclose()

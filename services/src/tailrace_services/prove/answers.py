@@ -74,8 +74,9 @@ def explain(found: list[Difference], most: int = 20) -> str:
 def cache_outcome(response: Response) -> str | None:
     """Whence an answer came: ``hit``, or why not (``uri-miss``, ``stale``, ``bypass``...); None if it does not say.
 
-    ``Cache-Status`` says it, or the answer's own ``cacheInfo``, or ``Server-Timing``: a hit is what came from the cache
-    without anything having been asked of the database or of another service.
+    ``collapsed`` is one that was not held yet, but under way for somebody else. ``Cache-Status`` says it, or the
+    answer's own ``cacheInfo``, or ``Server-Timing``: a hit is what came from the cache without anything having been
+    asked of the database or of another service.
 
     **Source:** RFC 9211 section 2; W3C Server Timing section 3.
     """
@@ -91,8 +92,9 @@ def cache_outcome(response: Response) -> str | None:
         phases = {phase.partition(";")[0].strip() for phase in timing.split(",")}
         return "hit" if "cache" in phases and not phases & {"db", "upstream"} else "computed"
     parameters = [part.strip() for part in value.split(",")[-1].split(";")[1:]]
-    if "hit" in parameters:
-        return "hit"
+    for outcome in ("hit", "collapsed"):
+        if outcome in parameters:
+            return outcome
     forwarded = (part.partition("=")[2] for part in parameters if part.startswith("fwd="))
     return next(forwarded, "unknown")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -30,12 +30,23 @@ class MixResult:
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
 
     def hit_ratio(self, endpoint: str | None = None) -> float | None:
-        """Hits of all answers that could have been: of one endpoint or of all. None if none could."""
+        """Share of answers that took no computation of their own: of one endpoint or of all. None if none could.
+
+        Whoever waits for what is computed for somebody else costs the database nothing, and counts as nginx with
+        ``proxy_cache_lock`` and Varnish count them, as a hit; ``collapsed_ratio`` says how many these are.
+        """
+        return self._share({"hit", "collapsed"}, endpoint)
+
+    def collapsed_ratio(self) -> float | None:
+        """Share of answers that waited for a computation under way. None if there were no answers."""
+        return self._share({"collapsed"}, None)
+
+    def _share(self, wanted: Collection[str], endpoint: str | None) -> float | None:
         counted: Counter[str] = Counter()
         for name, outcomes in self.outcomes.items():
             if endpoint in (None, name):
                 counted.update(outcomes)
-        return counted["hit"] / counted.total() if counted else None
+        return sum(counted[each] for each in wanted) / counted.total() if counted else None
 
 
 async def throughput(

@@ -14,6 +14,7 @@ from tests.services.research_hub.endpoints.conftest import Service, StartService
 from tests.services.research_hub.scraping.test_reading import ATOM, PAGE, RSS
 
 from tailrace.settings import OutboundSettings
+from tailrace_services.research_hub.api.scrape import BURST
 
 HOST = "127.0.0.2"
 """What counts as public here; 127.0.0.1 does not."""
@@ -197,3 +198,17 @@ async def test_feeds_change_nobody_elses_posts(start_service: StartService, name
         assert [post["title"] for post in found] == ["New", "Renamed", "Known"]
         (row,) = await service.sql("SELECT title, body FROM contents WHERE url = 'https://e.org/known'")
         assert tuple(row) == ("Known", "body")
+
+
+async def test_nobody_makes_it_ask_without_end(start_service: StartService) -> None:
+    """Whoever has asked as often as one may is told when to ask again; another user is not held up by that."""
+    async with collecting(start_service, "optimised", Site()) as (service, server):
+        url = f"http://{HOST}:{server.port}/page"
+        answers = [await collect(service, url) for _ in range(BURST + 1)]
+        while answers[-1].status_code == 200:  # more has flown in meanwhile
+            answers.append(await collect(service, url))
+        assert {answer.status_code for answer in answers[:BURST]} == {200}
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert (await collect(service, url, user=3)).status_code == 200
+        assert (await service.get("/api/cards", user=2)).status_code == 200

@@ -43,8 +43,8 @@ class CacheState(Body):
 
     entries: Annotated[int, Field(description="Held in this process.")] = 0
     active: Annotated[int, Field(description="Those of them that have not expired.")] = 0
-    hits: Annotated[int, Field(description="Look-ups since the process started that were answered from the cache.")] = 0
-    misses: int = 0
+    hits: Annotated[int, Field(description="Look-ups since the process started that took no computation.")] = 0
+    misses: Annotated[int, Field(description="Look-ups that computed their answer.")] = 0
     hit_rate: Annotated[float | None, Field(description="From 0 to 1; null before the first look-up.")] = None
     memory_bytes: int = 0
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from tailrace.errors import RequestError, UpstreamError, UrlRefusedError
+from tailrace.fastapi import limited
 from tailrace.upstream.outbound_url import LONGEST_URL
 from tailrace_services.research_hub.api.schemas import Body, RequestBody
 from tailrace_services.research_hub.api.surroundings import JSON, WRITES, Surroundings, credentials, failures
@@ -19,6 +20,10 @@ FAILED = {
     409: "Several requests for the same posts came at once.",
     504: "It did not answer in time.",
 }
+
+
+RATE, BURST = "30/minute", 30
+"""How often a user may make this service ask others; the original does not count."""
 
 
 class ToCollect(RequestBody):
@@ -72,6 +77,7 @@ def build_scrape_routes(collector: Collector, around: Surroundings) -> APIRouter
     needed = [*credentials(), Depends(around.callers.user)]
 
     @router.post("/scrape", response_model=Collected, responses=responses, dependencies=needed)
+    @limited(RATE, burst=BURST, by=around.callers.identity, name="scrape")
     async def scrape(asked: ToCollect) -> Response:
         """Collect the posts at a URL. What was found is found again for five minutes without asking there."""
         try:

@@ -24,6 +24,9 @@ CHECK = text(f"SELECT {', '.join(f'EXISTS (SELECT FROM {table})' for table in TA
 
 PING = text("SELECT 1")
 
+NOT_COMPUTED = ("hit", "stale", "collapsed")
+"""Look-ups that were answered by what was held, or by what was under way for somebody else."""
+
 
 class OptimisedHealth:
     """``Health`` on Tailrace.
@@ -52,7 +55,7 @@ class OptimisedHealth:
         lookups = hits = 0
         for outcomes in outcome_counts(tailrace.metrics, LOOKUPS).values():
             lookups += sum(outcomes.values())
-            hits += outcomes.get("hit", 0) + outcomes.get("stale", 0)
+            hits += sum(outcomes.get(outcome, 0) for outcome in NOT_COMPUTED)
         return CacheState(
             entries=held.entries,
             active=held.entries - expired,
