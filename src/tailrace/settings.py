@@ -63,11 +63,11 @@ class DatabaseSettings(Room):
     direct_url: SecretStr | None = None
     """The server's own address, past PgBouncer, for what looks at the database all the time (relay, folding, the query
     cache's catalogue); by default they go the same way as everything else."""
-    retry_time: Annotated[float, Field(ge=0)] = 5.0
+    retry_time: Annotated[float, Field(ge=0)] = 2.0
     """Seconds, from its first failure, for which a transaction or a read that failed for a passing reason is tried
-    again; less where the request's deadline leaves less. 0: never. The default outlasts a server's restart, and a line
-    on which every tenth round trip ends with a lost connection; set less where an old answer (``stale_if_error``) is
-    wanted sooner."""
+    again; less where the request's deadline leaves less. 0: never. By default as long as a connection is waited for,
+    which is enough on a line that breaks in every tenth round trip; more outlasts a server's restart, less is for those
+    who would rather have an old answer soon (``stale_if_error``)."""
     replica_urls: tuple[SecretStr, ...] = ()
     """Addresses of replicas, for sessions that say they only read; a JSON list."""
     replica_lag: Seconds = 1.0

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Row, text
+from sqlalchemy import Executable, FrozenResult, Result, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from tailrace.cache import Cache
@@ -171,6 +171,18 @@ class Database:
             return (await connection.execute(statement, parameters)).all()
 
         return await self.read(work)
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
+        """What ``fetch`` gives, as a result: for functions that read by whatever executes statements.
+
+        Raises:
+            DatabaseError: one of its kinds.
+        """
+
+        async def work(connection: AsyncConnection) -> FrozenResult[Any]:
+            return (await connection.execute(statement, parameters)).freeze()
+
+        return (await self.read(work))()
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What ``work`` reads, without a transaction to begin and end; all of it again after a passing failure.

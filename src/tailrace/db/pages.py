@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Executable, Integer, Result, bindparam
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tailrace.core.cursor import Cursors, CursorValue, Position, bind
 from tailrace.db.errors import translated
 from tailrace.db.keyset import PLACE, Order, Statement, page_statement
+from tailrace.db.plans import Executor
 from tailrace.db.totals import CAP, Total, TotalMode, fetch_total
 from tailrace.errors import RequestError
 
@@ -27,7 +27,6 @@ __all__ = ["Page", "PageRequest", "Pages"]
 T = TypeVar("T")
 ROWS, OFFSET = "tailrace_rows", "tailrace_offset"
 """Parameters of a page's statement."""
-Executor = AsyncSession | AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

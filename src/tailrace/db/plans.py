@@ -13,9 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, Executable
 
+from tailrace.db.database import Database
 from tailrace.db.errors import translated
 
-__all__ = ["Plan", "explain", "nodes"]
+__all__ = ["Executor", "Plan", "explain", "nodes"]
+
+Executor = AsyncSession | AsyncConnection | Database
+"""Where a statement that reads is run; by a database, without a transaction."""
 
 Plan = Mapping[str, Any]
 """One node of a plan, as EXPLAIN writes it in JSON."""
@@ -35,9 +39,7 @@ def _compile(element: _Explain, compiler: Any, **options: Any) -> str:
     return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"
 
 
-async def explain(
-    executor: AsyncSession | AsyncConnection, statement: Executable, parameters: Mapping[str, Any] | None = None
-) -> Plan:
+async def explain(executor: Executor, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Plan:
     """The topmost node of the plan; the statement is planned and not run.
 
     Raises:

@@ -3,7 +3,7 @@
 A connection that was lost says little of the server, which most likely answers on the next one, so the first repetition
 follows at once. After that pauses grow, for a server that is starting, and end with a *time*, not a count. Of a
 transaction of eight round trips, over a line that breaks every tenth of them, 57 of 100 attempts fail: three
-repetitions would leave every tenth request without an answer, while five seconds have room for some forty.
+repetitions would leave every tenth request without an answer, while two seconds have room for thirty.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tailrace.resilience.deadline import remaining
 
 __all__ = ["Repetition"]
 
-PAUSES = Backoff(base=0.01, cap=0.2)
+PAUSES = Backoff(base=0.01, cap=0.1)
 """Twenty connections at most try again at once; so many a process may ask of a server that has just come back."""
 
 IN_VAIN = (PoolTimeoutError, DatabaseTimeoutError)

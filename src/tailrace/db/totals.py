@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tailrace.db.errors import translated
 from tailrace.db.keyset import Statement
-from tailrace.db.plans import explain
+from tailrace.db.plans import Executor, explain
 
-__all__ = ["CAP", "NO_TOTAL", "Total", "TotalMode", "fetch_total"]
+__all__ = ["CAP", "NO_TOTAL", "Executor", "Total", "TotalMode", "fetch_total"]
 
 CAP = 10_000
 """Rows at which counting stops, by default."""
@@ -44,7 +43,7 @@ NO_TOTAL = Total(None, "unknown")
 
 
 async def fetch_total(
-    executor: AsyncSession | AsyncConnection,
+    executor: Executor,
     statement: Statement,
     mode: TotalMode,
     *,
@@ -78,9 +77,7 @@ async def fetch_total(
     return Total(max(planned, counted), "estimate")
 
 
-async def _count(
-    executor: AsyncSession | AsyncConnection, rows: Statement, parameters: Mapping[str, Any] | None
-) -> int:
+async def _count(executor: Executor, rows: Statement, parameters: Mapping[str, Any] | None) -> int:
     with translated():
         counted = await executor.execute(select(func.count()).select_from(rows.subquery()), parameters)
         return int(counted.scalar_one())

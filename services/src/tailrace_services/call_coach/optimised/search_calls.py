@@ -3,8 +3,8 @@
 A page is found in one of two ways. *Walking* reads rows in the page's order by that order's index and keeps those that
 fit: good if many do, whatever the depth, because a cursor is a place in the index. *Looking up* finds all that fit by
 the index of words: good if few do. Statistics tell how often a word occurs, but not that it occurs in other products
-than the one asked for, or behind the titles walked first. So with words a first statement walks, at most some thousand
-rows, until it has seen as many that fit as the page needs; if it does not, the page is looked up.
+than the one asked for, or behind the titles walked first. So where rows are tested the page's statement walks, at most
+some thousand rows, until it has as many that fit as the page needs; where it does not find them, it looks them up.
 """
 
 from __future__ import annotations
@@ -15,8 +15,24 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Executable, Integer, Row, Select, and_, bindparam, case, func, literal, select, text, true
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    CTE,
+    Executable,
+    FromClause,
+    Integer,
+    Row,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+    union_all,
+)
 from sqlalchemy.sql import ColumnElement
 
 from tailrace.core.cursor import Cursors, Position
@@ -40,6 +56,8 @@ from tailrace_services.call_coach.tools.search_calls import (
 
 __all__ = ["search_calls"]
 
+Rows = Select[*tuple[Any, ...]]
+
 STEPS = 5_000
 """Rows that are walked before a page is looked up, some 7 ms; more for pages that need more."""
 STEPS_PER_ROW = 40
@@ -47,19 +65,6 @@ STEPS_PER_ROW = 40
 
 KINDS = 256
 """Kinds of searches whose statements are kept, of some thousand that can be asked for."""
-
-CUSTOM_PLANS = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
-"""How often something occurs decides the plan, so none is made for everything."""
-WALKS = ("enable_indexscan", "enable_indexonlyscan")
-LOOKS_UP = ("enable_bitmapscan", "enable_sort", "enable_incremental_sort")
-"""What the planner does to walk, and to look up. If it may sort, it walks the index of a filter instead of the order's,
-to its end."""
-
-COUNTED = text("""
-SELECT set_config('enable_bitmapscan', 'on', true),
-       set_config('enable_seqscan', current_setting('enable_indexscan'), true)
-""")
-"""After a page: if many calls fit, they are counted as the planner likes, else looked up: it might walk in vain."""
 
 SERVED: Mapping[str, frozenset[str]] = {
     "-scheduled_at": frozenset({"scheduled_at", "product", "call_type"}),
@@ -89,58 +94,85 @@ COLUMNS = [column for column in CALL_SEARCH.c if column.name not in ("reps", "do
 
 
 @dataclass(frozen=True, slots=True)
-class _Statements:
-    """Of one kind of search and one shape of page: what lets the page be walked or looked up, and what reads it."""
-
-    way: Executable | None
-    page: Executable
-
-
-@dataclass(frozen=True, slots=True)
 class _Kind:
     """Searches that differ in nothing but the values of their parameters. To make statements costs more than to send
-    them, so they are made once for each kind and shape.
+    them, so they are made once for each kind and shape of page.
 
     Attributes:
         conditions: as of ``search_pages``.
-        fitting: all calls that fit.
+        sort: the order.
         pages: what may be asked for.
+        fitting: all calls that fit, and the same
+        looked_up: never by a walk in an order, which might be in vain.
         made: the statements, by shape: some dozens at most.
     """
 
     conditions: Mapping[str, ColumnElement[bool]]
-    fitting: Select[*tuple[Any, ...]]
+    sort: Sort
     pages: Pages
-    made: dict[Hashable, _Statements] = field(default_factory=dict)
+    fitting: Rows
+    looked_up: Rows
+    made: dict[Hashable, Executable] = field(default_factory=dict)
 
-    def statements(self, request: PageRequest) -> _Statements:
-        """Those for a page of that shape."""
+    def statement(self, request: PageRequest) -> Executable:
+        """That of a page of this shape. Its rows say ``walked``: whether they were found by walking."""
         if request.shape not in self.made:
-            self.made[request.shape] = _Statements(self._way(request), request.statement(self.fitting))
+            self.made[request.shape] = self._statement(request)
         return self.made[request.shape]
 
-    def _way(self, request: PageRequest) -> Executable | None:
-        """Let the page's statement be walked if that is known to end soon, else looked up."""
-        served = SERVED.get(request.sort, frozenset())
+    def counted(self, walked: bool) -> Rows:
+        """What is counted for a total: as the planner likes where walking found a page, because then many fit."""
+        return self.fitting if walked else self.looked_up
+
+    def _statement(self, request: PageRequest) -> Executable:
+        served = SERVED.get(self.sort, frozenset())
+        if "product" in self.conditions:
+            served -= {"call_type"}  # an index serves one of them
         tested = [condition for name, condition in self.conditions.items() if name not in served]
         if not tested:
-            return None
-        by_relevance = request.sort == "relevance"
-        steps_left, needed = (bindparam(name, type_=Integer()) for name in ("steps", "needed"))
-        walked: Any = page_statement(
-            select(and_(*tested).label("fits")).where(
-                *[condition for name, condition in self.conditions.items() if name in served]
-            ),
-            pages.order(CALL_SEARCH, "-scheduled_at") if by_relevance else request.order,
-            Position() if by_relevance else request.position,
-            steps_left,
-        )
-        steps = walked.subquery()
-        seen = select(literal(1)).where(steps.c.fits).limit(needed).subquery()
-        enough = select((func.count() == needed).label("enough")).select_from(seen).subquery()
-        walk, look_up = (case((enough.c.enough, on), else_=off) for on, off in (("on", "off"), ("off", "on")))
-        ways = [("enable_seqscan", "off"), *((name, walk) for name in WALKS), *((name, look_up) for name in LOOKS_UP)]
-        return select(*[func.set_config(name, value, true()) for name, value in ways])
+            statement: Executable = request.statement(self.fitting.add_columns(true().label("walked")))
+            return statement
+        within = [condition for name, condition in self.conditions.items() if name in served]
+        if self.sort == "relevance":
+            newest = _first("-scheduled_at", Position(), within, tested, CALL_SEARCH.c.document)
+            rows: FromClause = pages.ranked(select(*newest.c))
+        else:
+            rows = _first(self.sort, request.position, within, tested)
+        shown = select(*[rows.c[column.name] for column in COLUMNS], rows.c.walked)
+        there: Executable = replace(request, order=pages.order(rows, self.sort)).statement(shown)
+        return there
+
+
+def _first(
+    sort: Sort,
+    position: Position,
+    within: Sequence[ColumnElement[bool]],
+    tested: Sequence[ColumnElement[bool]],
+    *more: ColumnElement[Any],
+) -> CTE:
+    """The first ``:needed`` calls that fit, behind a position in an order: walked, or else looked up.
+
+    Looking up is left out where walking finds enough. What is looked up stands behind ``OFFSET 0``: from outside of it
+    no order gets in, so the planner does not walk there.
+    """
+    needed, steps = (bindparam(name, type_=Integer()) for name in ("needed", "steps"))
+    seen = select(*COLUMNS, *more, and_(*tested).label("fits")).where(*within)
+    walk: Any = page_statement(seen, pages.order(CALL_SEARCH, sort), position, steps)
+    steps_made = walk.subquery("steps")
+    own = [column.name for column in (*COLUMNS, *more)]
+    walked = select(*[steps_made.c[name] for name in own]).where(steps_made.c.fits).limit(needed).cte("walked")
+    fitting = _fenced(select(*COLUMNS, *more).where(*within, *tested))
+    look_up: Any = page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
+    looked_up = look_up.subquery("looked_up")
+    found = select(func.count()).select_from(walked).scalar_subquery()
+    return union_all(
+        select(*walked.c, true().label("walked")).where(found >= needed),
+        select(*[looked_up.c[name] for name in own], false().label("walked")).where(found < needed),
+    ).cte("first")
+
+
+def _fenced(statement: Rows) -> Subquery:
+    return statement.offset(literal_column("0")).subquery("fitting")
 
 
 @lru_cache(maxsize=KINDS)
@@ -148,10 +180,13 @@ def _kind(given: frozenset[str], sort: Sort) -> _Kind:
     """The searches with these parameters, in that order."""
     conditions = pages.conditions(given, CALL_SEARCH)
     fitting = select(*COLUMNS).where(*conditions.values())
+    looked_up = select(*_fenced(fitting).c)
     if sort != "relevance":
-        return _Kind(conditions, fitting, pages.pages_of(CALL_SEARCH, sort))
-    rows = pages.ranked(fitting.add_columns(CALL_SEARCH.c.document))
-    return _Kind(conditions, select(*[rows.c[column.name] for column in COLUMNS]), pages.pages_of(rows, sort))
+        return _Kind(conditions, sort, pages.pages_of(CALL_SEARCH, sort), fitting, looked_up)
+    ranked = pages.ranked(select(*COLUMNS, CALL_SEARCH.c.document))
+    most: ColumnElement[int] = literal_column(str(RANKED))
+    counted = fitting.limit(most), looked_up.limit(most)
+    return _Kind(conditions, sort, pages.pages_of(ranked, sort), *counted)
 
 
 def _bounds(request: PageRequest) -> dict[str, int]:
@@ -161,77 +196,52 @@ def _bounds(request: PageRequest) -> dict[str, int]:
 
 
 async def search_calls(database: Database, cursors: Cursors, question: SearchCalls) -> FoundCalls:
-    """The page.
+    """The page. Each statement stands for itself, so that one that meets a broken connection is repeated alone.
 
     Raises:
         RequestError: there is no such page (400), or nothing to look for (422).
         DatabaseError: one of its kinds.
 
-    Cost: 2 round trips without filters, 4 with words, around them a transaction's two; one to three more for a total.
+    Cost: 2 round trips, 3 with words; one or two more for a total.
     """
+    words = await _words(database, question)
+    given = pages.parameters(question, words)
+    kind = _kind(frozenset(given), question.sort)
+    request = pages.page(question, kind.pages, cursors)
+    found: Page[Row[Any]] = await replace(request, total="none").fetch(
+        database, kind.fitting, prepared=kind.statement(request), parameters={**given, **_bounds(request)}
+    )
+    walked = bool(found.items) and found.items[0].walked
+    total = await fetch_total(database, kind.counted(walked), request.total, cap=request.cap, parameters=given)
+    return FoundCalls(
+        await _described(database, found.items, words),
+        total.rows,
+        total.meaning,
+        found.has_next,
+        found.has_previous,
+        found.next_cursor,
+        found.previous_cursor,
+    )
 
-    async def work(session: AsyncSession) -> FoundCalls:
-        return await _Search(session, cursors, question).page()
 
-    return await database.run(work, idempotent=True)  # it only reads
+async def _words(database: Database, question: SearchCalls) -> Words | None:
+    if question.text is None and not question.topics:
+        return None
+    parts = await database.fetch(pages.PARSE, {"text": question.text, "topics": list(question.topics)})
+    return words_of((row.query, row.indexable, row.lexemes) for row in parts)
 
 
-class _Search:
-    """One search in one transaction, which ends its settings."""
-
-    def __init__(self, session: AsyncSession, cursors: Cursors, question: SearchCalls) -> None:
-        self._session = session
-        self._cursors = cursors
-        self._question = question
-
-    async def page(self) -> FoundCalls:
-        """What is answered."""
-        asked = self._question
-        words = await self._words()
-        given = pages.parameters(asked, words)
-        kind = _kind(frozenset(given), asked.sort)
-        request = pages.page(asked, kind.pages, self._cursors)
-        statements = kind.statements(request)
-        if statements.way is not None:
-            await self._session.execute(statements.way, {**given, **request.parameters, **_bounds(request)})
-        found: Page[Row[Any]] = await replace(request, total="none").fetch(
-            self._session, kind.fitting, prepared=statements.page, parameters=given
-        )
-        if request.total != "none" and statements.way is not None:
-            await self._session.execute(COUNTED)
-        total = await fetch_total(self._session, kind.fitting, request.total, cap=request.cap, parameters=given)
-        items = await self._described(found.items, words)
-        return FoundCalls(
-            items,
-            total.rows,
-            total.meaning,
-            found.has_next,
-            found.has_previous,
-            found.next_cursor,
-            found.previous_cursor,
-        )
-
-    async def _words(self) -> Words | None:
-        asked = self._question
-        await self._session.execute(CUSTOM_PLANS)
-        if asked.text is None and not asked.topics:
-            return None
-        parts = await self._session.execute(pages.PARSE, {"text": asked.text, "topics": list(asked.topics)})
-        return words_of((row.query, row.indexable, row.lexemes) for row in parts)
-
-    async def _described(self, rows: Sequence[Row[Any]], words: Words | None) -> tuple[FoundCall, ...]:
-        """The calls of the page with what is shown of them."""
-        if not rows:
-            return ()
-        asked = {"call_ids": [row.call_id for row in rows]}
-        if words is None:
-            described = await self._session.execute(DESCRIBED, asked)
-        else:
-            described = await self._session.execute(
-                DESCRIBED_WITH_MOMENTS, {**asked, "every": words.every, "any": words.any}
-            )
-        more = {each.call_id: each for each in described}
-        return tuple(_found(row, more[row.call_id], words) for row in rows if row.call_id in more)
+async def _described(database: Database, rows: Sequence[Row[Any]], words: Words | None) -> tuple[FoundCall, ...]:
+    """The calls of the page with what is shown of them; one that was deleted in between is left out."""
+    if not rows:
+        return ()
+    asked: dict[str, Any] = {"call_ids": [row.call_id for row in rows]}
+    if words is None:
+        described = await database.fetch(DESCRIBED, asked)
+    else:
+        described = await database.fetch(DESCRIBED_WITH_MOMENTS, {**asked, "every": words.every, "any": words.any})
+    more = {each.call_id: each for each in described}
+    return tuple(_found(row, more[row.call_id], words) for row in rows if row.call_id in more)
 
 
 def _found(row: Row[Any], more: Row[Any], words: Words | None) -> FoundCall:
