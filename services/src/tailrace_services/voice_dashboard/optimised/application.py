@@ -28,9 +28,20 @@ from tailrace_services.voice_dashboard.optimised.rollups import (
 )
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "with_defaults"]
 
 OK_ONLY = frozenset({200})
+
+RETRY_TIME = 0.5
+"""Seconds for which the database is asked again: a data set has 1.5 in all, and the last known answer is at hand."""
+
+
+def with_defaults(settings: Settings) -> Settings:
+    """``settings`` with what this service wants where they do not say otherwise."""
+    database = settings.database
+    if "retry_time" not in database.model_fields_set:
+        database = database.model_copy(update={"retry_time": RETRY_TIME})
+    return settings.model_copy(update={"database": database})
 
 
 def create_app(
@@ -51,7 +62,7 @@ def create_app(
             yield
 
     app = new_application("Voice Dashboard", lifespan)
-    tailrace = Tailrace(app, settings, error_shape=SHAPE, observer=observer)
+    tailrace = Tailrace(app, with_defaults(settings), error_shape=SHAPE, observer=observer)
     dashboard = OptimisedDashboard(tailrace, provider, clock)
     authenticator = authenticator_of(dashboard, clock)
     policies = _policies(authenticator)
