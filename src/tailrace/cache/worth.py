@@ -17,7 +17,7 @@ from tailrace.stores import Store
 
 __all__ = ["TOLERATED", "Worth", "is_worth_asking"]
 
-TOLERATED = 0.05
+TOLERATED = 0.1
 """Seconds by which answers of a store may be late whatever they save."""
 SHARE = 0.1
 """Part of a computation that one round trip may take."""

@@ -56,7 +56,7 @@ async def value() -> bytes:
     [
         (0.0, 0.0, True),
         (TOLERATED, 0.0, True),
-        (0.06, 0.0, False),
+        (0.12, 0.0, False),
         (0.2, 0.005, False),
         (0.2, 1.9, False),
         (0.2, 2, True),
