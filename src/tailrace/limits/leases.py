@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from tailrace.clock import Clock, SystemClock
-from tailrace.core.gcra import SECOND, Decision, decision_of
+from tailrace.core.gcra import SECOND, Decision
 from tailrace.limits.limit import Claim, Limit, Verdict, verdict_of
 from tailrace.limits.shared import Script, SharedBuckets
 
@@ -97,7 +97,8 @@ class LeasedLimiter:
         rate = limit.rate
         if found.units >= cost and now < found.until:
             found.units -= cost
-            return decision_of((rate, True, found.arrival - found.units * rate.interval, now, cost))
+            arrival = found.arrival - found.units * rate.interval
+            return tuple.__new__(Decision, (rate, True, arrival, now, cost))  # at half the price of calling the class
         # What is in hand would be given back before more is taken.
         decision = rate.decide(found.arrival - found.units * rate.interval, now, cost)
         return None if decision.allowed else decision

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from tests.unit.asgi.driver import App, ask, http_scope
 
 from tailrace.asgi import RequestContextMiddleware, current_exchange
 from tailrace.asgi.request_context import UNMATCHED, server_timing
+from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.trace import begin_trace, parse_traceparent
 from tailrace.events import Event, RequestFinished
 from tailrace.resilience.deadline import current_deadline
@@ -37,6 +39,14 @@ async def test_request_ids_differ() -> None:
     ids = [(await ask(layer)).headers[b"x-request-id"] for layer in (one, one, two)]
     assert len(set(ids)) == 3
     assert ids[0].split(b"-")[0] != ids[2].split(b"-")[0]
+
+
+def test_ids_of_a_process_go_on_being_different() -> None:
+    """No id comes twice, also where the digits that are made ahead run out; each is a UUID greater than the last."""
+    ids = RequestIds()
+    given = [ids.of(None) for _ in range(3 * 4096)]
+    assert sorted(set(given)) == given
+    assert {UUID(each).version for each in given} == {8}
 
 
 async def test_id_replaces_the_applications() -> None:
