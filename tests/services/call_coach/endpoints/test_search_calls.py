@@ -12,7 +12,7 @@ import pytest
 from tests.services.call_coach.endpoints.conftest import ANCHOR, Service, StartService
 
 from tailrace.core.cursor import Cursors
-from tailrace_services.call_coach.tools.search_calls import SORTS, TOTALS
+from tailrace_services.call_coach.tools.search_calls import RANKED, SORTS, TOTALS
 
 SECRET = "the same secret in both implementations"
 REP = "rep0001@tailrace.example"
@@ -133,6 +133,22 @@ async def test_offsets_and_totals(both: tuple[Service, Service]) -> None:
         "none": (None, "unknown"),
         **dict.fromkeys(("exact", "capped", "estimated"), (counted["calls"], "exact")),
     }
+
+
+async def test_a_search_by_relevance_counts_what_it_ranks(both: tuple[Service, Service]) -> None:
+    """No more than the newest calls that fit, where more do; in another order all of them are counted."""
+    for service in both:
+        await service.sql(
+            "WITH added AS (INSERT INTO calls (title, scheduled_at, duration_seconds) SELECT 'new', '2026-03-01Z', 60 "
+            f"FROM generate_series(1, {RANKED + 5}) RETURNING id), spoke AS (INSERT INTO speakers (call_id, name, "
+            "company_side) SELECT id, 'A', 'rep' FROM added RETURNING id, call_id) INSERT INTO transcripts (call_id, "
+            "speaker_id, sequence_number, start_ms, end_ms, text) SELECT call_id, id, 1, 0, 1000, 'quokka' FROM spoke"
+        )
+    for kind in ("exact", "capped", "estimated"):
+        ranked = await same(both, text="quokka", sort="relevance", total=kind)
+        assert (ranked["total"], ranked["total_is"]) == (RANKED, "exact")
+        counted = await same(both, text="quokka", total=kind)
+        assert (counted["total"], counted["total_is"]) == (RANKED + 5, "exact")
 
 
 async def test_moments_show_what_was_looked_for(service: Service) -> None:

@@ -22,7 +22,6 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
-    Subquery,
     and_,
     bindparam,
     false,
@@ -102,8 +101,9 @@ class _Kind:
         conditions: as of ``search_pages``.
         sort: the order.
         pages: what may be asked for.
-        fitting: all calls that fit, and the same
-        looked_up: never by a walk in an order, which might be in vain.
+        fitting: all calls that fit, to be counted as the planner likes, and the same
+        looked_up: planned as if all of them were read. A small cap lets the planner look for words through the whole
+            table, which is good only where many calls fit.
         made: the statements, by shape: some dozens at most.
     """
 
@@ -120,17 +120,15 @@ class _Kind:
             self.made[request.shape] = self._statement(request)
         return self.made[request.shape]
 
-    def counted(self, walked: bool) -> Rows:
-        """What is counted for a total: as the planner likes where walking found a page, because then many fit."""
-        return self.fitting if walked else self.looked_up
-
     def _statement(self, request: PageRequest) -> Executable:
         served = SERVED.get(self.sort, frozenset())
         if "product" in self.conditions:
             served -= {"call_type"}  # an index serves one of them
         tested = [condition for name, condition in self.conditions.items() if name not in served]
         if not tested:
-            statement: Executable = request.statement(self.fitting.add_columns(true().label("walked")))
+            statement: Executable = request.statement(
+                select(*COLUMNS, true().label("walked")).where(*self.conditions.values())
+            )
             return statement
         within = [condition for name, condition in self.conditions.items() if name in served]
         if self.sort == "relevance":
@@ -161,7 +159,7 @@ def _first(
     steps_made = walk.subquery("steps")
     own = [column.name for column in (*COLUMNS, *more)]
     walked = select(*[steps_made.c[name] for name in own]).where(steps_made.c.fits).limit(needed).cte("walked")
-    fitting = _fenced(select(*COLUMNS, *more).where(*within, *tested))
+    fitting = select(*COLUMNS, *more).where(*within, *tested).offset(literal_column("0")).subquery("fitting")
     look_up: Any = page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
     looked_up = look_up.subquery("looked_up")
     found = select(func.count()).select_from(walked).scalar_subquery()
@@ -171,21 +169,16 @@ def _first(
     ).cte("first")
 
 
-def _fenced(statement: Rows) -> Subquery:
-    return statement.offset(literal_column("0")).subquery("fitting")
-
-
 @lru_cache(maxsize=KINDS)
 def _kind(given: frozenset[str], sort: Sort) -> _Kind:
     """The searches with these parameters, in that order."""
     conditions = pages.conditions(given, CALL_SEARCH)
-    fitting = select(*COLUMNS).where(*conditions.values())
-    looked_up = select(*_fenced(fitting).c)
+    fitting = select(CALL_SEARCH.c.call_id).where(*conditions.values())
+    looked_up = select(fitting.cte("fitting").prefix_with("MATERIALIZED"))
     if sort != "relevance":
         return _Kind(conditions, sort, pages.pages_of(CALL_SEARCH, sort), fitting, looked_up)
     ranked = pages.ranked(select(*COLUMNS, CALL_SEARCH.c.document))
-    most: ColumnElement[int] = literal_column(str(RANKED))
-    counted = fitting.limit(most), looked_up.limit(most)
+    counted = [select(each.limit(literal_column(str(RANKED))).subquery("ranked")) for each in (fitting, looked_up)]
     return _Kind(conditions, sort, pages.pages_of(ranked, sort), *counted)
 
 
@@ -211,8 +204,8 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
     found: Page[Row[Any]] = await replace(request, total="none").fetch(
         database, kind.fitting, prepared=kind.statement(request), parameters={**given, **_bounds(request)}
     )
-    walked = bool(found.items) and found.items[0].walked
-    total = await fetch_total(database, kind.counted(walked), request.total, cap=request.cap, parameters=given)
+    counted = kind.fitting if found.items and found.items[0].walked else kind.looked_up
+    total = await fetch_total(database, counted, request.total, cap=request.cap, parameters=given)
     return FoundCalls(
         await _described(database, found.items, words),
         total.rows,
