@@ -178,8 +178,10 @@ def _kind(given: frozenset[str], sort: Sort) -> _Kind:
     if sort != "relevance":
         return _Kind(conditions, sort, pages.pages_of(CALL_SEARCH, sort), fitting, looked_up)
     ranked = pages.ranked(select(*COLUMNS, CALL_SEARCH.c.document))
-    counted = [select(each.limit(literal_column(str(RANKED))).subquery("ranked")) for each in (fitting, looked_up)]
-    return _Kind(conditions, sort, pages.pages_of(ranked, sort), *counted)
+    fitting, looked_up = (
+        select(each.limit(literal_column(str(RANKED))).subquery("ranked")) for each in (fitting, looked_up)
+    )
+    return _Kind(conditions, sort, pages.pages_of(ranked, sort), fitting, looked_up)
 
 
 def _bounds(request: PageRequest) -> dict[str, int]:
