@@ -21,9 +21,9 @@ __all__ = ["TABLES"]
 VALKEY = frozenset({"valkey"})
 
 
-def by_tailrace(url: str = "") -> FastAPI:
+def by_tailrace(url: str = "", **arguments: Any) -> FastAPI:
     """Our cache, and what of the layers cannot be switched off: ids, errors, metrics, health."""
-    app = service(kept=cached(ttl=peers.KEEP, shared=True))
+    app = service(kept=cached(ttl=peers.KEEP, shared=True), **arguments)
     Tailrace(
         app,
         Settings(

@@ -110,12 +110,20 @@ def _module(name: str, session: Session) -> Iterable[Measurement]:
     return run(found) if inspect.iscoroutine(found) else found
 
 
+def _module_in(name: str, session: Session) -> Iterable[Measurement]:
+    """A module with ``measure(session)``; imported only when it is run."""
+    found: Iterable[Measurement] = importlib.import_module(f"bench.{name}").measure(session)
+    return found
+
+
 GROUPS = {
     "layers": Group(
         "one layer at a time, ours beside others, in process", partial(_in_process, tables.GROUPS["layers"])
     ),
     "compression": Group("zstd, brotli and gzip, in process", partial(_in_process, tables.GROUPS["compression"])),
     "caches": Group("hits of caches, in process", partial(_in_process, tables.GROUPS["caches"])),
+    "evictions": Group("what stays in memory, and what a hit there costs", partial(_module_in, "evictions")),
+    "stampede": Group("how often a cold answer is computed for a thousand clients", partial(_module_in, "stampede")),
     "limits": Group("a rate limit's decision alone", partial(_in_process, tables.GROUPS["limits"])),
     "stacks": Group("whole stacks, with 2 and 100 routes, in process", partial(_in_process, tables.GROUPS["stacks"])),
     "uvicorn": Group("whole stacks over loopback", partial(_over_loopback, "uvicorn")),
@@ -125,5 +133,9 @@ GROUPS = {
     "invalidation": Group(
         "how soon a commit ends cached answers (65 s)", partial(_module, "invalidation"), compares=False
     ),
+    "store_faults": Group(
+        "what clients notice of a shared store that fails (80 s)", partial(_module_in, "store_faults"), compares=False
+    ),
+    "soak": Group("memory of a server over ten minutes", partial(_module_in, "soak"), compares=False),
     "rollup_writes": Group("what rollups cost writers (4 minutes)", partial(_module, "rollup_writes"), compares=False),
 }

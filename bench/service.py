@@ -6,6 +6,7 @@ was computed. With more routes than two, those two are the last.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,6 +45,7 @@ def service(
     *,
     routes: int = 2,
     bare: bool = False,
+    seconds: float = 0.0,
     limited: Decorator = unchanged,
     kept: Decorator = unchanged,
     dependencies: Sequence[Callable[..., Any]] = (),
@@ -54,6 +56,7 @@ def service(
         routes: of ordinary ones, the two included.
         bare: the answer is bytes, made ready before, so that what stands around it is seen more sharply; otherwise it
             is validated and encoded, as services do.
+        seconds: that computing an answer takes beside the CPU's time.
         limited: around both endpoints.
         kept: around the second, inside of ``limited``.
         dependencies: of both.
@@ -67,6 +70,8 @@ def service(
         async def items(request: Request) -> list[Item]:
             nonlocal computed
             computed += 1
+            if seconds:
+                await asyncio.sleep(seconds)
             return ITEMS  # type: ignore[return-value]  # FastAPI makes them what is declared
 
         async def ready(request: Request) -> Response:

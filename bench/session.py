@@ -58,6 +58,7 @@ class Session:
         quick: a few rounds.
 
     Attributes:
+        quick: as given.
         rounds: in process.
         turns: over loopback.
         runs: what was measured, by the group's name.
@@ -69,7 +70,7 @@ class Session:
         self.turns = QUICK_TURNS if quick else TURNS
         self.runs: dict[str, Run] = {}
         self.problems: list[str] = []
-        self._quick = quick
+        self.quick = quick
         self._run = Run()
         self._stack = ExitStack()
         self._folder: Path | None = None
@@ -88,7 +89,7 @@ class Session:
     def run(self, name: str, measure: Callable[[Session], Iterable[Measurement]]) -> Sequence[Measurement]:
         """Measure one group; what it raises is noted among the problems, and the others go on."""
         began = time.monotonic()
-        self._run = Run(load=os.getloadavg()[0], quick=self._quick)
+        self._run = Run(load=os.getloadavg()[0], quick=self.quick)
         try:
             self._run.rows += measure(self)
         except Exception:

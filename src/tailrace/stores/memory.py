@@ -68,20 +68,20 @@ class MemoryStore:
         now = self._monotonic()
         find = self._map.entries.get
         values: list[bytes | None] = []
+        misses = 0
         for key in keys:
             entry = find(key)
-            if entry is None:
-                self._misses += 1
-                values.append(None)
-            elif entry.deadline <= now:
-                self._map.remove(key)
-                self._misses += 1
+            if entry is None or entry.deadline <= now:
+                if entry is not None:
+                    self._map.remove(key)
+                misses += 1
                 values.append(None)
             else:
                 if entry.uses < MOST_USES:
                     entry.uses += 1
-                self._hits += 1
                 values.append(entry.value)
+        self._misses += misses
+        self._hits += len(values) - misses
         return values
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:

@@ -100,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._queued = 0
         self._stalls = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # beside the timer, since what uvloop returns for a moment that is past does not tell it
         self._looks = 0
         self._looking: asyncio.TimerHandle | None = None
         self._full = False
@@ -138,6 +139,7 @@ class Connection(asyncio.Protocol):
         self._outgoing.append(payload)
         self._queued += len(payload)
         if self._timer is None:
+            self._due = call.deadline
             self._timer = loop.call_at(call.deadline, self._check_time)
         if self._looking is None:
             self._looking = loop.call_later(LOOK, self._look)
@@ -251,7 +253,7 @@ class Connection(asyncio.Protocol):
     def _check_time(self) -> None:
         """One timer for all calls: fail those overdue, give up on a silent server, look again for the next."""
         now = self._loop.time()
-        if self._timer is not None and now - self._timer.when() > LATE and not self._lenient:
+        if self._timer is not None and now - self._due > LATE and not self._lenient:
             # Some loops run timers before they read: replies that lie in the socket get their chance first.
             self._lenient = True
             self._timer = self._loop.call_later(0.001, self._check_time)
@@ -275,6 +277,7 @@ class Connection(asyncio.Protocol):
         due = give_up
         if self._expired < len(self._pending):
             due = min(give_up, self._pending[self._expired].deadline)
+        self._due = due
         self._timer = self._loop.call_at(due, self._check_time)
         if overdue:
             self._stalls += 1
