@@ -23,6 +23,7 @@ from tailrace.events.database import (
     StatementFinished,
     TransactionRetried,
 )
+from tailrace.events.semantic import SemanticCompared, SemanticComparison, SemanticLookedUp, SemanticVetoed
 from tailrace.events.streams import ResumeOutcome, StreamEnded, StreamOpened, StreamOutcome, StreamResumed
 
 __all__ = [
@@ -56,6 +57,10 @@ __all__ = [
     "RequestShed",
     "ResponseCompressed",
     "ResumeOutcome",
+    "SemanticCompared",
+    "SemanticComparison",
+    "SemanticLookedUp",
+    "SemanticVetoed",
     "StatementFinished",
     "StoreCalled",
     "StoreConnectionChanged",

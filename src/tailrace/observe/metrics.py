@@ -14,7 +14,7 @@ from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE, Metric
-from tailrace.observe.streams import recorders_of_streams
+from tailrace.observe.streams import recorders_of_semantic, recorders_of_streams
 from tailrace.observe.window import RequestWindow
 
 __all__ = ["MAX_SERIES", "Family", "Metrics", "fan_out"]
@@ -167,6 +167,7 @@ class Metrics:
             **self._of_requests(),
             **self._of_compression(),
             **recorders_of_streams(self),
+            **recorders_of_semantic(self),
             **self._of_caches(),
             **self._of_limits(),
             **self._of_database(),

@@ -5,6 +5,7 @@
 - `HybridSearch`: search by words and by meaning in a table, declared beside it.
 - `Retriever`: asks it. `embed_texts`: gives vectors to texts that have none.
 - `SemanticCache`: answers kept by what was asked, in a `Scope`, rather than by how it was put.
+- `streamed_answer`: the same as a stream of events, kept and replayed.
 - `best_sentences`: an answer made of the sources' own sentences.
 
 Names are imported when first used; what they need is installed by the extra ``semantic``.
@@ -16,10 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tailrace.semantic.cache import SemanticAnswer as SemanticAnswer
     from tailrace.semantic.cache import SemanticCache as SemanticCache
-    from tailrace.semantic.cache import SemanticExplanation as SemanticExplanation
-    from tailrace.semantic.cache import SemanticStatistics as SemanticStatistics
     from tailrace.semantic.embedder import Embedder as Embedder
     from tailrace.semantic.embedder import Model as Model
     from tailrace.semantic.embedder import Vector as Vector
@@ -27,11 +25,15 @@ if TYPE_CHECKING:
     from tailrace.semantic.extract import best_sentences as best_sentences
     from tailrace.semantic.hybrid import HybridSearch as HybridSearch
     from tailrace.semantic.minilm import MiniLm as MiniLm
+    from tailrace.semantic.outcomes import SemanticAnswer as SemanticAnswer
+    from tailrace.semantic.outcomes import SemanticExplanation as SemanticExplanation
+    from tailrace.semantic.outcomes import SemanticStatistics as SemanticStatistics
     from tailrace.semantic.retriever import EmbeddingProgress as EmbeddingProgress
     from tailrace.semantic.retriever import Found as Found
     from tailrace.semantic.retriever import Retriever as Retriever
     from tailrace.semantic.retriever import embed_texts as embed_texts
     from tailrace.semantic.scope import Scope as Scope
+    from tailrace.semantic.streamed import streamed_answer as streamed_answer
 
 _HOME = {
     "Embedder": "embedder",
@@ -43,13 +45,14 @@ _HOME = {
     "Quote": "extract",
     "Retriever": "retriever",
     "Scope": "scope",
-    "SemanticAnswer": "cache",
+    "SemanticAnswer": "outcomes",
     "SemanticCache": "cache",
-    "SemanticExplanation": "cache",
-    "SemanticStatistics": "cache",
+    "SemanticExplanation": "outcomes",
+    "SemanticStatistics": "outcomes",
     "Vector": "embedder",
     "best_sentences": "extract",
     "embed_texts": "retriever",
+    "streamed_answer": "streamed",
 }
 
 __all__ = list(_HOME)

@@ -72,6 +72,11 @@ async def test_a_question_put_otherwise_is_answered_from_the_cache(semantic: Sem
         "outcomes": {"miss": 2, "exact": 1, "similar": 1},
         "vetoes": dict(semantic.statistics.vetoes),
         "outdated": 0,
+        "distrusted": 0,
+        "compared": 0,
+        "differed": 0,
+        "audited": 0,
+        "wrong": 0,
     }
 
 

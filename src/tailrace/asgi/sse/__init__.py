@@ -10,7 +10,7 @@ from __future__ import annotations
 from tailrace.asgi.sse.event import ServerSentEvent
 from tailrace.asgi.sse.memory_log import MemoryReplayLog
 from tailrace.asgi.sse.replay_log import Recorded, ReplayLog
-from tailrace.asgi.sse.resumption import ResumableStreams
+from tailrace.asgi.sse.resumption import ResumableStreams, closed_with
 from tailrace.asgi.sse.stream import EventStream
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "ReplayLog",
     "ResumableStreams",
     "ServerSentEvent",
+    "closed_with",
 ]

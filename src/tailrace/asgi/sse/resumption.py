@@ -25,7 +25,7 @@ from tailrace.asgi.sse.replay_log import Recorded, ReplayLog
 from tailrace.errors import StoreUnavailableError
 from tailrace.events import Observer, ResumeOutcome, StreamResumed
 
-__all__ = ["Produce", "ResumableStreams"]
+__all__ = ["Produce", "ResumableStreams", "closed_with"]
 
 Produce = Callable[[], AsyncIterator[ServerSentEvent]]
 """Begins the work of a stream. Ids of its events are replaced."""
@@ -92,7 +92,7 @@ class ResumableStreams:
     async def _anew(self, produce: Produce, scope: str) -> AsyncIterator[bytes]:
         writer = _Writer(self._log, scope, self._most_events, self._most_bytes)
         async with AsyncExitStack() as closing:
-            async for event in _closed_with(produce(), closing):
+            async for event in closed_with(produce(), closing):
                 yield await writer.write(event.body())
             await writer.end()
 
@@ -105,7 +105,7 @@ class ResumableStreams:
         writer = _Writer(self._log, scope, self._most_events, self._most_bytes)
         same: list[bytes] | None = []
         async with AsyncExitStack() as closing:
-            async for event in _closed_with(produce(), closing):
+            async for event in closed_with(produce(), closing):
                 body = event.body()
                 frame = await writer.write(body)
                 if same is not None and len(same) < len(recorded.bodies):
@@ -195,7 +195,8 @@ async def _rest(recorded: Recorded, stream: str, number: int) -> AsyncIterator[b
         yield _frame(stream, at, body)
 
 
-def _closed_with(events: AsyncIterator[ServerSentEvent], closing: AsyncExitStack) -> AsyncIterator[ServerSentEvent]:
+def closed_with(events: AsyncIterator[ServerSentEvent], closing: AsyncExitStack) -> AsyncIterator[ServerSentEvent]:
+    """The events, whose source is closed with ``closing`` if it can be."""
     close = getattr(events, "aclose", None)
     if close is not None:
         closing.push_async_callback(close)
