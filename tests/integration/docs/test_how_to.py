@@ -173,3 +173,36 @@ async def test_semantic_answers(database_url: str, monkeypatch: pytest.MonkeyPat
         assert await outcome("Why does a cat purr?") == ("similar", said)
     await names["embedder"].aclose()
     await database.aclose()
+
+
+async def test_streaming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers come with ids, go on after the last one that was received, and end with 204."""
+    monkeypatch.delenv("TAILRACE_VALKEY_URL", raising=False)
+    monkeypatch.delenv("TAILRACE_DATABASE_URL", raising=False)
+    app = run("streaming.md")["app"]
+    whole = (await ask(app, "/numbers")).body.decode()
+    ids = re.findall(r"^id: (.*)$", whole, flags=re.MULTILINE)
+    assert re.findall(r"^data: (.*)$", whole, flags=re.MULTILINE) == [*(f'{{"number":{n}}}' for n in (1, 2, 3)), ""]
+    rest = (await ask(app, "/numbers", headers=[(b"last-event-id", ids[1].encode())])).body.decode()
+    assert re.findall(r"^id: (.*)$", rest, flags=re.MULTILINE) == ids[2:]
+    assert (await ask(app, "/numbers", headers=[(b"last-event-id", ids[3].encode())])).status == 204
+
+
+async def test_semantic_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is streamed, replayed for the same text, and gone when it was rejected."""
+    monkeypatch.delenv("TAILRACE_VALKEY_URL", raising=False)
+    monkeypatch.delenv("TAILRACE_DATABASE_URL", raising=False)
+    names = run("semantic-cache.md")
+    app = names["app"]
+
+    async def asked() -> str:
+        return (await ask(app, "/ask", query_string=b"q=How+long+did+it+rain")).body.decode()
+
+    first, again = await asked(), await asked()
+    assert "event: cache" not in first
+    assert again.replace('event: cache\ndata: {"outcome":"exact"}\n\n', "") == first
+    reply = await ask(app, "/rejected", method="POST", query_string=b"q=How+long+did+it+rain")
+    assert json.loads(reply.body) == {"was": "exact"}
+    assert await asked() == first
+    await names["answers"].aclose()
+    await names["embedder"].aclose()
