@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import asyncpg
@@ -50,6 +51,17 @@ async def test_fast_and_slow_answer_alike_at_rest_and_under_writes(
             assert await connection.fetchval(vacuumed, again.size.of)
         finally:
             await connection.close()
+
+
+async def test_questions_are_timed_by_what_their_answers_say(postgres: PostgresServer, valkey_url: str) -> None:
+    """Every question was new once and like another once, and what is aimed for is said of both kinds."""
+    subject = next(subject for subject in SUBJECTS if subject.name == "research-hub")
+    databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
+    proof = await prove(subject, databases, valkey_url, scale="small", only=("questions",))
+    wanted = [goal.wanted for goal in proof.goals]
+    assert wanted == ["< 150 ms", "< 40 ms", "< 8 ms"]
+    (note,) = proof.notes
+    assert re.search(r"the original took [\d,]+ ms \(3, .* miss [\d.]+ ms \(\d+\), similar [\d.]+ ms \(\d+\)$", note)
 
 
 async def test_imported_rows_are_proved_as_generated_ones_are(
