@@ -40,7 +40,7 @@ ORIGINALS = 3
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Seconds of every answer. ``before``: the original's; ``found``: the fast ones', by what they say of themselves."""
+    """Seconds of every answer. ``before``: the original's; ``found``: the others', by what they say of themselves."""
 
     before: Sequence[float]
     found: Mapping[str, Sequence[float]]
@@ -85,7 +85,7 @@ async def _measure(site: Site, cutoff: float) -> Asked:
     return Asked(before, found)
 
 
-async def _ask(service: Connections, question: str, *, timeout: float | None) -> tuple[str, float]:  # noqa: ASYNC109
+async def _ask(service: Connections, question: str, *, timeout: float | None) -> tuple[str, float]:
     """What an answer says of itself, and its seconds; ``timeout`` seconds where it takes longer."""
     body = json.dumps({"q": question}).encode()
     request = Request("questions", "/query/rag", "POST", {"Content-Type": "application/json"}, body)
