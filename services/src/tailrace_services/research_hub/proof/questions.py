@@ -19,7 +19,7 @@ from tailrace_services.prove.report import Goal
 from tailrace_services.prove.site import Site
 from tailrace_services.research_hub.api.research import OUTCOME
 
-__all__ = ["Asked", "goals_of", "questions"]
+__all__ = ["ERRANDS", "WORDINGS", "Asked", "goals_of", "questions"]
 
 ERRANDS = (
     *("train for a marathon", "learn to program", "choose an index fund", "sharpen a kitchen knife"),
