@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from tests.integration.proxy.raw import Asked, Between, Client, Reply, answering, between, plain, request
 from tests.integration.proxy.test_command import connected, free_port, start
 from tests.integration.stores.proxy import Proxy
+from tests.listening import listening
 from tests.waiting import wait_until
 
 from tailrace.embedded import ValkeyServer
@@ -200,20 +201,13 @@ async def test_a_store_that_answers_garbage(answer: bytes) -> None:
     """To every command."""
 
     async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.read(65536):
-                writer.write(answer)
-                if not answer:
-                    break
-        except ConnectionError:
-            pass
-        finally:
-            writer.transport.abort()
+        while await reader.read(65536):
+            writer.write(answer)
+            if not answer:
+                break
 
-    listening = await asyncio.start_server(garbage, "127.0.0.1", 0)
-    try:
-        url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
-        async with between(numbered, settings=settings_at(url)) as proxy:
-            assert await load(proxy, 3) == {(200, True): 60}
-    finally:
-        listening.close()
+    async with (
+        listening(garbage) as port,
+        between(numbered, settings=settings_at(f"redis://127.0.0.1:{port}/0")) as proxy,
+    ):
+        assert await load(proxy, 3) == {(200, True): 60}

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.integration.stores.conftest import Send
 from tests.integration.stores.proxy import Proxy
+from tests.listening import listening
 from tests.waiting import wait_until
 
 from tailrace.embedded import ValkeyServer
@@ -316,16 +317,14 @@ async def test_a_server_that_speaks_something_else_is_unavailable(kind: str, gar
         await reader.read(100)
         writer.write(garbage)
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    store = make(kind, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    try:
-        with pytest.raises(StoreUnavailableError):
-            await store.get(["a"])
-    finally:
-        await store.aclose()
-        server.close()
+    async with listening(answer) as port:
+        store = make(kind, f"redis://127.0.0.1:{port}")
+        try:
+            with pytest.raises(StoreUnavailableError):
+                await store.get(["a"])
+        finally:
+            await store.aclose()
 
 
 async def test_a_thousand_calls_share_the_connection(patient: Client, send: Send) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import hiredis
 import pytest
+from tests.listening import listening
 from tests.waiting import wait_until
 
 from tailrace.cache import Cache, CachePolicy
@@ -53,18 +54,16 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[ValkeyStore | T
                     writer.write(b"$%d\r\n%s\r\n" % (len(PRIMARY), PRIMARY))
                 else:
                     writer.write(nonsense(draw, len(command) - 1))
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    if request.param == "valkey":
-        store: ValkeyStore | TieredStore = ValkeyStore(url, settings=SETTINGS)
-    else:
-        store = TieredStore(url, valkey=SETTINGS)
-    assert await store.connect()
-    yield store
-    await store.aclose()
-    server.close()
+    async with listening(answer) as port:
+        url = f"redis://127.0.0.1:{port}"
+        if request.param == "valkey":
+            store: ValkeyStore | TieredStore = ValkeyStore(url, settings=SETTINGS)
+        else:
+            store = TieredStore(url, valkey=SETTINGS)
+        assert await store.connect()
+        yield store
+        await store.aclose()
 
 
 async def test_no_reply_raises_anything_else(store: ValkeyStore | TieredStore) -> None:

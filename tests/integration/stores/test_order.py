@@ -63,19 +63,21 @@ class ToldServer:
         self._writer = writer
         self.connections += 1
         codec = hiredis.Reader()
-        while data := await reader.read(65536):
-            self.writes += 1
-            codec.feed(data)
-            while (command := codec.gets()) is not False:
-                if command[0] == b"HELLO":
-                    writer.write(b"%1\r\n+server\r\n+valkey\r\n")
-                elif command[0] == b"CLIENT":
-                    writer.write(OK)
-                elif command[0] == b"INFO":
-                    writer.write(b"$%d\r\n%b\r\n" % (len(PRIMARY), PRIMARY))
-                else:
-                    self.heard.append(tuple(command))
-        writer.close()
+        try:
+            while data := await reader.read(65536):
+                self.writes += 1
+                codec.feed(data)
+                while (command := codec.gets()) is not False:
+                    if command[0] == b"HELLO":
+                        writer.write(b"%1\r\n+server\r\n+valkey\r\n")
+                    elif command[0] == b"CLIENT":
+                        writer.write(OK)
+                    elif command[0] == b"INFO":
+                        writer.write(b"$%d\r\n%b\r\n" % (len(PRIMARY), PRIMARY))
+                    else:
+                        self.heard.append(tuple(command))
+        finally:
+            writer.transport.abort()
 
 
 @pytest.fixture(autouse=True)

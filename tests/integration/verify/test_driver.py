@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from tests.listening import listening
 
 from tailrace.verify.client import Connections, Exchange, ExchangeFailedError, Request
 from tailrace.verify.driver import closed_loop, open_loop
@@ -152,9 +153,9 @@ async def test_broken_answers_are_told_apart(answer: bytes, kind: str) -> None:
         writer.write(answer)
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, Connections(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as connections:
+    async with listening(serve) as port, Connections(f"http://127.0.0.1:{port}") as connections:
         assert (await connections.exchange(Request("r", "/"))).error == kind
 
 
