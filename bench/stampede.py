@@ -31,6 +31,8 @@ PROCESSES = 2
 CLIENTS, QUICK_CLIENTS = 1000, 100
 COMPUTE = 0.2
 TIMEOUT = 60.0
+AUTHORITY = "service.test"
+"""By which both processes are asked, as behind one balancer: answers to different hosts are different answers."""
 
 CONTENDERS: dict[str, tuple[Callable[[str], FastAPI], tuple[str, ...]]] = {
     "no cache": (lambda url: service(seconds=COMPUTE), ()),
@@ -72,7 +74,8 @@ async def _measure(name: str, url: str, clients: int) -> list[Measurement]:
         for server in servers:
             await _answering(server)
         began = time.monotonic()
-        asked = (servers[number % PROCESSES].exchange(Request("asked", KEPT)) for number in range(clients))
+        question = Request("asked", KEPT, headers={"Host": AUTHORITY})
+        asked = (servers[number % PROCESSES].exchange(question) for number in range(clients))
         exchanges = await asyncio.gather(*asked)
         took = time.monotonic() - began
         wrong = [each for each in exchanges if each.response is None or each.response.status != 200]

@@ -37,7 +37,10 @@ class ExchangeFailedError(UpstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask. ``name`` groups results; ``target`` is the path with its query; header names as they go out."""
+    """What to ask. ``name`` groups results; ``target`` is the path with its query; header names as they go out.
+
+    ``Host`` among the headers takes the place of the address that is connected to.
+    """
 
     name: str
     target: str
@@ -51,7 +54,9 @@ class Request:
         Raises:
             ValueError: a line break in the target or a header.
         """
-        lines = [f"{self.method} {self.target} HTTP/1.1", f"Host: {host}"]
+        lines = [f"{self.method} {self.target} HTTP/1.1"]
+        if not any(name.lower() == "host" for name in self.headers):
+            lines.append(f"Host: {host}")
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if self.body or self.method not in ("GET", "HEAD", "DELETE"):
             lines.append(f"Content-Length: {len(self.body)}")

@@ -159,6 +159,13 @@ async def test_broken_answers_are_told_apart(answer: bytes, kind: str) -> None:
         assert (await connections.exchange(Request("r", "/"))).error == kind
 
 
+def test_host_can_be_another_than_the_address() -> None:
+    """Whoever asks several servers behind one name says that name, once."""
+    assert Request("r", "/a").encode("h:1") == b"GET /a HTTP/1.1\r\nHost: h:1\r\n\r\n"
+    named = Request("r", "/a", headers={"host": "name.test", "X": "1"})
+    assert named.encode("h:1") == b"GET /a HTTP/1.1\r\nhost: name.test\r\nX: 1\r\n\r\n"
+
+
 def test_line_breaks_never_reach_the_wire() -> None:
     """A header or target with a line break is refused, so no request can smuggle another."""
     with pytest.raises(ValueError, match="line break"):
