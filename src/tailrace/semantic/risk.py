@@ -16,9 +16,8 @@ estimate is not.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left
 from collections import deque
-from itertools import accumulate
 
 __all__ = ["WrongAnswers", "is_at_least"]
 
@@ -47,34 +46,38 @@ class WrongAnswers:
             raise ValueError(f"a share of wrong answers is above 0 and below 1, not {at_most}")
         self._at_most = at_most
         self._doubt = at_most * DOUBT
-        self._seen: deque[tuple[float, bool]] = deque()
-        self._sorted: list[tuple[float, bool]] = []
-        self._right: list[int] | None = None
+        self._seen: deque[tuple[float, int]] = deque()
+        # By similarity; of those equally similar the later ones count as closer. What they showed must not order them:
+        # the window just below a similarity would hold the right ones of it alone.
+        self._sorted: list[tuple[float, int]] = []
+        self._right = bytearray()
+        self._compared = 0
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def compare(self, similarity: float, *, right: bool) -> None:
         """Note whether a kept answer was right for a question that similar. Cost: microseconds."""
-        self._right = None
         if len(self._seen) == LIMIT:
-            oldest = self._seen.popleft()
-            del self._sorted[bisect_right(self._sorted, oldest) - 1]
-        self._seen.append((similarity, right))
-        insort(self._sorted, (similarity, right))
+            oldest = bisect_left(self._sorted, self._seen.popleft())
+            del self._sorted[oldest], self._right[oldest]
+        self._compared += 1
+        comparison = (similarity, self._compared)
+        place = bisect_left(self._sorted, comparison)
+        self._seen.append(comparison)
+        self._sorted.insert(place, comparison)
+        self._right.insert(place, right)
 
     def share(self, similarity: float) -> float:
         """Share of the questions this similar that are to be served: 0, or nearly all.
 
-        Cost: a search and 26 short sums; after a comparison, one pass over those remembered.
+        Cost: a search and 26 counts.
         """
-        if self._right is None:
-            self._right = list(accumulate((right for _, right in self._sorted), initial=0))
-        end = bisect_right(self._sorted, (similarity, True))
+        end = bisect_left(self._sorted, (similarity, self._compared + 1))
         for size in WINDOWS:
             if size > end:
                 break
-            right = self._right[end] - self._right[end - size]
+            right = self._right.count(True, end - size, end)
             if is_at_least(1.0 - self._at_most + self._doubt, right, size, self._doubt / len(WINDOWS)):
                 return 1.0 - EXPLORED
         return 0.0

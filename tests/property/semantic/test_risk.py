@@ -22,12 +22,14 @@ WORLDS: dict[str, Callable[[float], float]] = {
 }
 
 
-def lived(world: Callable[[float], float], at_most: float) -> tuple[int, int]:
-    """Hits, and wrong hits, among questions that have a close one."""
+def lived(world: Callable[[float], float], at_most: float, similarities: int | None = None) -> tuple[int, int]:
+    """Hits, and wrong hits, among questions that have a close one, of so many similarities or of any."""
     chance, risk = random.Random(7), WrongAnswers(at_most)
     hits = wrong = 0
     for _ in range(QUESTIONS):
         similarity = 1 - 0.25 * chance.random()
+        if similarities is not None:
+            similarity = round(similarity * similarities) / similarities
         right = chance.random() < world(similarity)
         if chance.random() < risk.share(similarity):
             hits += 1
@@ -48,6 +50,16 @@ def test_no_more_are_wrong_than_allowed(world: str, at_most: float) -> None:
         assert hits > QUESTIONS / 2
     if world == "mostly wrong":
         assert hits == 0
+
+
+@pytest.mark.parametrize("at_most", [0.02, 0.05])
+@pytest.mark.parametrize("world", ["mostly wrong", "never quite"])
+def test_the_same_questions_again_and_again(world: str, at_most: float) -> None:
+    """Where many ask the same two questions, each for himself, as many comparisons are of one similarity; which of them
+    count does not depend on what they showed."""
+    hits, wrong = lived(WORLDS[world], at_most, similarities=4)
+    assert wrong <= at_most * hits
+    assert (hits == 0) is (world == "mostly wrong")
 
 
 def test_nothing_is_served_untested() -> None:
