@@ -65,9 +65,9 @@ class DatabaseSettings(Room):
     cache's catalogue); by default they go the same way as everything else."""
     retry_time: Annotated[float, Field(ge=0)] = 2.0
     """Seconds, from its first failure, for which a transaction or a read that failed for a passing reason is tried
-    again; less where the request's deadline leaves less. 0: never. By default as long as a connection is waited for,
-    which is enough on a line that breaks in every tenth round trip; more outlasts a server's restart, less is for those
-    who would rather have an old answer soon (``stale_if_error``)."""
+    again, and three times however long it takes; less where the request's deadline leaves less. 0: never. By default as
+    long as a connection is waited for, which is enough on a line that breaks in every tenth round trip; more outlasts a
+    server's restart, less is for those who would rather have an old answer soon (``stale_if_error``)."""
     replica_urls: tuple[SecretStr, ...] = ()
     """Addresses of replicas, for sessions that say they only read; a JSON list."""
     replica_lag: Seconds = 1.0

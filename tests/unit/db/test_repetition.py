@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
-from tailrace.db.repetition import PAUSES, Repetition
+from tailrace.db.repetition import FEWEST, PAUSES, Repetition
 from tailrace.errors import (
     ConflictError,
     ConstraintError,
@@ -52,6 +53,36 @@ async def test_a_lost_connection_is_met_at_once_then_with_pauses_until_the_time_
     assert [event for event in events if isinstance(event, TransactionRetried)] == [
         TransactionRetried("default", number, DatabaseUnavailableError.code) for number in range(1, len(repeated) + 1)
     ]
+
+
+@pytest.mark.parametrize(
+    ("deadline", "cause", "repetitions"),
+    [(None, ConnectionResetError(), FEWEST), (15.0, ConnectionResetError(), 2), (None, TimeoutError(), 1)],
+)
+async def test_attempts_that_take_all_the_time_are_repeated_all_the_same(
+    deadline: float | None, cause: Exception, repetitions: int
+) -> None:
+    """On a machine so busy that none fits into the time, a few are made; none after the caller's deadline, and no more
+    than there is time for where a server does not answer."""
+    error = DatabaseUnavailableError("lost")
+    error.__cause__ = cause
+    clock = FakeClock()
+    attempts = 0
+    with nullcontext() if deadline is None else deadline_within(deadline, clock):
+        repetition = Repetition("default", 0.5, clock, None)
+
+    async def work() -> None:
+        nonlocal attempts
+        while True:
+            await repetition.pause_or_give_up(error)
+            attempts += 1
+            await clock.sleep(10.0)
+
+    working = asyncio.create_task(work())
+    await clock.advance(100.0)
+    with pytest.raises(DatabaseUnavailableError):
+        await working
+    assert attempts == repetitions
 
 
 async def test_a_conflict_is_never_met_at_once() -> None:

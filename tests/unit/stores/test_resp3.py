@@ -7,6 +7,7 @@ import time
 from typing import Any, cast
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.waiting import wait_until
@@ -203,3 +204,16 @@ async def test_an_unanswered_measurement_says_nothing_good() -> None:
         await connection.measure(b"?")
     assert connection.delay > 0.0
     connection.close("end")
+
+
+def test_a_time_limit_that_is_over_at_once_is_noticed_by_uvloop_too() -> None:
+    """What uvloop returns for less than half a millisecond knows no moment, and the call fails all the same."""
+
+    async def ask() -> None:
+        connection, _ = connect(timeout=0.0001)
+        async with asyncio.timeout(20):
+            with pytest.raises(StoreUnavailableError, match="in time"):
+                await connection.send(b"?", 1)
+        connection.close("end")
+
+    uvloop.run(ask())
