@@ -144,6 +144,8 @@ class Lookup:
         except StoreUnavailableError:
             return None
         entry, now = decode(found[0]), self._clock.now()
+        if entry is not None:
+            self._worth.learn(self.policy.name, entry.cost)
         if entry is None or not current(entry.stamps, found[1:]) or not self._is_fresh(entry, now):
             return None
         return answer_of(entry, "hit", now)

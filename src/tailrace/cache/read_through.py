@@ -140,6 +140,8 @@ class Cache:
         held: dict[str, Answer] = {}
         for key, data in zip(keys, found, strict=True):
             entry = decode(data)
+            if entry is not None:
+                self.worth.learn(policy.name, entry.cost)
             part = Phase.EXPIRED if entry is None else phase(entry, policy, now, 1.0)
             if entry is not None and part is not Phase.EXPIRED:
                 held[key] = answer_of(entry, "stale" if part is Phase.STALE else "hit", now)
@@ -221,6 +223,8 @@ class Cache:
         try:
             found = held or await self.store.get(names)
             entry = decode(found[0])
+            if entry is not None:
+                self.worth.learn(policy.name, entry.cost)
             if entry is not None and current(entry.stamps, found[1:]):
                 served = self._serve(request, entry)
                 if served is not None:

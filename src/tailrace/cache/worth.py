@@ -3,7 +3,8 @@
 A look-up that takes longer than the computation it might save makes every request slower than it would be without a
 cache. So the store is asked only while it is quick beside what the answer costs to compute: an answer that is computed
 and kept waits for up to four round trips (entry, stamps, lease, and writing the entry), which together are to stay
-under half of the computation. Copies in this process cost no round trip and go on being used.
+under half of the computation. Copies in this process cost no round trip and go on being used. While it is not known
+what a policy's answers cost, the store is asked: a new process must not begin with all the dear ones at once.
 
 A store that is merely busy is no fault: lateness under ``TOLERATED`` never counts.
 
@@ -52,7 +53,14 @@ class Worth:
         mean = self._costs.get(policy, cost)
         self._costs[policy] = mean + WEIGHT * (cost - mean)
 
-    def asking(self, policy: str = "") -> bool:
+    def learn(self, policy: str, cost: float) -> None:
+        """An answer under ``policy`` took ``cost`` seconds in another process; counts until one was computed here."""
+        self._costs.setdefault(policy, cost)
+
+    def asking(self, policy: str | None = None) -> bool:
         """Whether the store is quick enough just now; without a policy, for what costs next to nothing."""
         delay = self._store.delay
-        return delay <= TOLERATED or is_worth_asking(delay, self._costs.get(policy, 0.0))
+        if delay <= TOLERATED:
+            return True
+        cost = 0.0 if policy is None else self._costs.get(policy)
+        return cost is None or is_worth_asking(delay, cost)

@@ -10,19 +10,20 @@ from tests.waiting import wait_until
 
 from tailrace.cache import Cache, CachePolicy, Uncacheable
 from tailrace.cache.fill import APART
-from tailrace.settings import CacheSettings
+from tailrace.settings import CacheSettings, ValkeySettings
 from tailrace.stores import Store, TieredStore, ValkeyStore
 
 POLICY = CachePolicy("shared", ttl=60)
+PATIENT = ValkeySettings(timeout=10.0, connect_timeout=10.0)
 ADDRESS: dict[Cache, str] = {}
 
 
 @pytest.fixture(params=[ValkeyStore, TieredStore])
 async def caches(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterator[tuple[Cache, Cache]]:
     """Two caches with connections of their own, with and without copies in the process."""
-    stores: list[Store] = [request.param(valkey_url), request.param(valkey_url)]
-    settings = CacheSettings(lease=0.5)
-    made = [Cache(store, settings=settings) for store in stores]
+    option = "settings" if request.param is ValkeyStore else "valkey"
+    stores: list[Store] = [request.param(valkey_url, **{option: PATIENT}) for _ in range(2)]
+    made = [Cache(store, settings=CacheSettings(lease=3600.0)) for store in stores]
     for store in stores:
         assert await store.connect()
     ADDRESS.update(dict.fromkeys(made, valkey_url))
@@ -73,7 +74,7 @@ async def test_a_bump_on_one_process_ends_the_answer_on_the_other(caches: tuple[
 
 async def test_a_process_that_dies_while_computing_delays_by_its_lease_only(caches: tuple[Cache, Cache]) -> None:
     """The other one answers its client, and stores what it computed."""
-    one, two = caches
+    one, two = (Cache(cache.store, settings=CacheSettings(lease=0.5)) for cache in caches)
     started = asyncio.Event()
 
     async def never() -> bytes:
@@ -91,6 +92,7 @@ async def test_a_process_that_dies_while_computing_delays_by_its_lease_only(cach
     assert (await two.read_through("k", compute, policy=POLICY, depends_on=["t"])).status == "hit"
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
+    await asyncio.gather(one.aclose(), two.aclose())
 
 
 async def test_what_is_not_kept_makes_nobody_wait_for_ever(caches: tuple[Cache, Cache]) -> None:
@@ -190,7 +192,7 @@ async def test_a_process_that_is_closed_gives_its_leases_back(caches: tuple[Cach
 
 async def leases(cache: Cache, key: str) -> int:
     """How many lease keys of ``key`` the server holds."""
-    reader = ValkeyStore(ADDRESS[cache])
+    reader = ValkeyStore(ADDRESS[cache], settings=PATIENT)
     try:
         held = [name async for names in reader.scan(cache.keyspace.root) for name in names]
     finally:
@@ -199,6 +201,9 @@ async def leases(cache: Cache, key: str) -> int:
 
 
 async def until_no_lease(cache: Cache, key: str) -> None:
-    async with asyncio.timeout(0.4):  # less than the lease's length
-        while await leases(cache, key):
-            await asyncio.sleep(0)
+    """Return when it was given back, which is long before it would expire."""
+
+    async def is_free() -> bool:
+        return await leases(cache, key) == 0
+
+    await wait_until(is_free)

@@ -80,7 +80,27 @@ def test_costs_are_each_policys_own() -> None:
     assert worth.asking("report")
     assert not worth.asking("list")
     assert not worth.asking()
-    assert not worth.asking("never computed")
+
+
+async def test_what_answers_cost_is_asked_until_it_is_known() -> None:
+    """A process that has computed none of a policy's answers asks however late the store is, for they may be dear; the
+    first one that it finds there tells what they cost, and so does the first one that it computes."""
+    store = FarStore()
+    await Cache(store).read_through("a", value, policy=POLICY)
+    store.late = 0.2
+    for ask in (
+        lambda cache: cache.read_through("a", value, policy=POLICY),
+        lambda cache: cache.prepare("a", policy=POLICY).find(),
+        lambda cache: cache.look(["a"], policy=POLICY),
+        lambda cache: cache.read_through("b", value, policy=POLICY),
+    ):
+        cache = Cache(store)
+        store.asked.clear()
+        await ask(cache)
+        assert store.asked
+        store.asked.clear()
+        assert (await cache.read_through("c", value, policy=POLICY)).status == "bypass"
+        assert store.asked == []
 
 
 async def test_nobody_waits_for_a_slow_store() -> None:
@@ -117,6 +137,7 @@ async def test_one_computation_for_all_while_the_store_is_slow() -> None:
     store = FarStore()
     store.late = 0.2
     cache = Cache(store)
+    cache.worth.observe(POLICY.name, 0.0)
     computed = 0
 
     async def slowly() -> bytes:
@@ -126,7 +147,7 @@ async def test_one_computation_for_all_while_the_store_is_slow() -> None:
         return b"x"
 
     answers = await asyncio.gather(*(cache.read_through("a", slowly, policy=POLICY) for _ in range(100)))
-    assert {answer.value for answer in answers} == {b"x"}
+    assert {(answer.value, answer.status) for answer in answers} == {(b"x", "bypass")}
     assert computed <= 2
 
 
