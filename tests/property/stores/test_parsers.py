@@ -47,7 +47,7 @@ def test_only_whole_tokens_count(text: str, data: st.DataObject) -> None:
     token = tokens.issue()
     assert tokens.read(token) == "fence"
     place = data.draw(st.integers(0, len(token) - 2))  # the last has bits that say nothing
-    other = data.draw(st.characters().filter(lambda character: character != token[place]))
+    other = data.draw(st.characters(exclude_characters=f"{token[place]}+/"))  # which some write for - and _
     assert tokens.read(token[:place] + other + token[place + 1 :]) == "none"
 
 
