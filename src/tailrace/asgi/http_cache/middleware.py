@@ -113,7 +113,10 @@ class HttpCacheMiddleware:
         except StoreUnavailableError:
             found = None
         if found is None:
-            await self._pass(b"bypass", exchange, receive, send)
+            if asked.only_if_cached:
+                await send_timeout(self._shape, exchange, send)
+            else:
+                await self._pass(b"bypass", exchange, receive, send)
             return
         found = self._fit(found, exchange)
         if EXPLAIN in headers and self._may_explain(exchange):

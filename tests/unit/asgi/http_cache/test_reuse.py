@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from tests.unit.asgi.http_cache.origin import Response, Site, ages
 from tests.waiting import wait_until
+
+from tailrace.errors import StoreUnavailableError
+from tailrace.stores import MemoryStore
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,26 @@ async def test_only_if_cached() -> None:
     site = Site({"cache-control": "max-age=60"})
     assert (await site.get(cache_control="only-if-cached")).status == 504
     assert site.asked == 0
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_only_if_cached_where_the_store_cannot_be_asked(broken: bool) -> None:
+    """The origin is asked by nobody who does not want it to be, whether the store is down or too late; by others it
+    is."""
+
+    class Unasked(MemoryStore):
+        delay = 0.0 if broken else 1.0
+
+        def peek(self, keys: Sequence[str]) -> None:  # type: ignore[override]
+            return None
+
+        async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+            raise StoreUnavailableError("down")
+
+    site = Site({"cache-control": "max-age=60"}, store=Unasked())
+    assert (await site.get(cache_control="only-if-cached")).status == 504
+    assert site.asked == 0
+    assert (await site.get()).body == b"body 1"
 
 
 async def test_no_cache_of_some_fields() -> None:
