@@ -18,9 +18,11 @@ async def served(app: Any) -> AsyncIterator[int]:
     while not server.started:
         assert not serving.done()
         await asyncio.sleep(0)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await serving
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
 
 
 async def talk(port: int, text: bytes) -> bytes:

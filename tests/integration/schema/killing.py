@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,14 @@ def apply_all(url: str) -> None:
     asyncio.run(apply(url, OBJECTS, patience=Patience(lock_timeout=5.0)))
 
 
+@dataclass
+class _Session:
+    """What one session has said."""
+
+    in_transaction: bool = False
+    last: str = ""
+
+
 class Road:
     """Forwards sessions to a server, and counts the statements that change something.
 
@@ -48,7 +57,6 @@ class Road:
     def __init__(self, url: str, last: int, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         self.url = url
         self.writes: list[str] = []
-        self._in_transaction = False
         self._ending: asyncio.Task[None] | None = None
         self._last = last
         self._ended = ended
@@ -80,6 +88,7 @@ class Road:
     async def _outward(
         self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter, pid: asyncio.Future[int]
     ) -> None:
+        session = _Session()
         started = False
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
@@ -88,18 +97,20 @@ class Road:
                 body = await reader.readexactly(struct.unpack("!i", size)[0] - 4)
                 if not started:
                     started = struct.unpack("!i", body[:4])[0] == STARTUP
-                elif kind in (b"Q", b"P") and self._counts(_text(kind, body)) and len(self.writes) == self._last:
+                elif (
+                    kind in (b"Q", b"P") and self._counts(session, _text(kind, body)) and len(self.writes) == self._last
+                ):
                     self._ending = asyncio.create_task(self._ended(await pid))
                     return
                 to_server.write(kind + size + body)
                 await to_server.drain()
 
-    def _counts(self, text: str) -> bool:
+    def _counts(self, session: _Session, text: str) -> bool:
         """Whether ending here differs from ending before: within a transaction only its COMMIT does."""
         word = text.lstrip().partition(" ")[0].rstrip(";").upper()
-        self._in_transaction = word == "BEGIN" or (self._in_transaction and word not in ("COMMIT", "ROLLBACK"))
-        known = self.writes[-1:] == [text[:60]]  # what is prepared to be described, and again to be run
-        if known or self._in_transaction or word in READING:
+        session.in_transaction = word == "BEGIN" or (session.in_transaction and word not in ("COMMIT", "ROLLBACK"))
+        known, session.last = session.last == text, text  # what is prepared to be described, and again to be run
+        if known or session.in_transaction or word in READING:
             return False
         self.writes.append(text[:60])
         return True
