@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from tests.waiting import wait_until
 
 from tailrace.asgi.sse import MemoryReplayLog, Recorded, ReplayLog
 from tailrace.asgi.sse.valkey_log import ValkeyReplayLog
+from tailrace.errors import StoreUnavailableError
 from tailrace.settings import ValkeySettings
 from tailrace.stores import ValkeyStore
 
@@ -43,6 +45,15 @@ async def test_gives_back_what_was_added(log: ReplayLog) -> None:
     await log.end("one", 4)
     assert await log.read("one") == Recorded(tuple(bodies), True)
     assert await log.read("other") == Recorded((b"x",), False)
+
+
+async def test_nothing_follows_the_end(log: ReplayLog) -> None:
+    """Who goes on after another noted the end, not knowing of it, changes nothing of what is replayed."""
+    await log.append("one", 1, b"x")
+    await log.end("one", 2)
+    with suppress(StoreUnavailableError):
+        await log.append("one", 2, b"y")
+    assert await log.read("one") == Recorded((b"x",), True)
 
 
 async def test_knows_a_stream_that_had_no_events(log: ReplayLog) -> None:

@@ -71,7 +71,7 @@ class Streams:
         """
         tailrace = tailrace_of(self._request)
         exchange = exchange_of(self._request.scope)
-        asked = f"{scope}\0{exchange.path}\0{self._request.url.query}"
+        asked = repr((scope, exchange.path, self._request.url.query))
         events = await tailrace.streams.open(produce, scope=asked, last_event_id=exchange.header("last-event-id"))
         if events is None:
             return Response(status_code=204, headers={"cache-control": "no-store"})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import hiredis
 import pytest
 from tests.listening import listening
 from tests.waiting import wait_until
 
+from tailrace.asgi.sse.valkey_log import ValkeyReplayLog
 from tailrace.cache import Cache, CachePolicy
 from tailrace.errors import StoreUnavailableError
 from tailrace.settings import ValkeySettings
@@ -110,3 +112,13 @@ async def test_no_answer_fails(store: ValkeyStore | TieredStore) -> None:
         answer = await cache.read_through(key, value, policy=CachePolicy("p", ttl=60), depends_on=["t:id=1"])
         assert answer.value == b"right"
     await cache.aclose()
+
+
+@pytest.mark.parametrize("store", ["valkey"], indirect=True)
+async def test_no_stream_is_misread(store: ValkeyStore) -> None:
+    """A log of streams knows nothing of a stream of which it hears nonsense, or says that the store is unavailable."""
+    log = ValkeyReplayLog(store)
+    for _ in range(300):
+        await wait_until(lambda: store.epoch is not None)
+        with suppress(StoreUnavailableError):
+            assert await log.read("one") is None

@@ -46,9 +46,9 @@ class MemoryReplayLog:
         return self._size
 
     async def append(self, stream: str, number: int, body: bytes) -> None:
-        """Add an event; one after a gap, whose stream had to go, is not kept."""
+        """Add an event; one after a gap, whose stream had to go, or after the end is not kept."""
         kept = self._touched(stream, new=number == 1)
-        if kept is not None and len(kept.bodies) == number - 1:
+        if kept is not None and not kept.ended and len(kept.bodies) == number - 1:
             kept.bodies.append(body)
             kept.size += len(body) + EACH
             self._size += len(body) + EACH

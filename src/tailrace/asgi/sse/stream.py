@@ -86,7 +86,7 @@ class EventStream:
 
 
 class _ClientLeft(Exception):
-    """The server says so when something is sent (ASGI 2.4)."""
+    """The server says so when something is sent (ASGI 2.4), or the stream was ended."""
 
 
 class _Serving:
@@ -104,6 +104,8 @@ class _Serving:
         self._leaving: asyncio.Task[None]
         self._count = 0
         self._first: float | None = None
+        self._failure: Exception | None = None
+        self._over = False
 
     async def run(self) -> None:
         """Send the stream to its end.
@@ -124,7 +126,10 @@ class _Serving:
         finally:
             for task in tasks:
                 task.cancel()
+            self._over = True
             await asyncio.gather(*tasks, return_exceptions=True)  # the one that ended first has been looked at
+            if self._failure is not None:  # even if nobody was there to be told, or the source failed as it was ended
+                outcome, error = "failed", self._failure
             if observer is not None:
                 observer(StreamEnded(outcome, self._now() - self._opened, self._count, self._first))
         if error is not None:
@@ -176,6 +181,7 @@ class _Serving:
         except _ClientLeft:
             raise
         except Exception as error:
+            self._failure = error
             await self._write(self._told(error).encode())
             await self._end()
             raise
@@ -193,6 +199,8 @@ class _Serving:
 
     async def _write(self, frame: bytes, *, more: bool = True) -> None:
         async with self._turn:
+            if self._over:
+                raise _ClientLeft
             self._sending = self._now()
             try:
                 await self._send({"type": "http.response.body", "body": frame, "more_body": more})

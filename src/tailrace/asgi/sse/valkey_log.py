@@ -44,14 +44,16 @@ class ValkeyReplayLog:
 
     async def read(self, stream: str) -> Recorded | None:
         """What is kept of a stream."""
-        [entries] = await self._store.call("stream", [("XRANGE", self._prefix + stream, "-", "+")])
+        [entries] = await self._store.call("stream", [("XRANGE", self._prefix + stream, "-", "+")], gives=list)
         bodies: list[bytes] = []
-        for number, (entry, (kind, body)) in enumerate(entries, 1):
-            if entry != b"%d-0" % number:
-                return None  # its beginning was evicted while it went on
-            if kind == b"end":
-                return Recorded(tuple(bodies), True)
-            bodies.append(body)
+        for number, entry in enumerate(entries, 1):
+            match entry:
+                case [name, [b"e", bytes(body)]] if name == b"%d-0" % number:
+                    bodies.append(body)
+                case [name, [b"end", _]] if name == b"%d-0" % number:
+                    return Recorded(tuple(bodies), True)
+                case _:
+                    return None  # its beginning was evicted while it went on, or the server makes no sense
         return Recorded(tuple(bodies), False) if bodies else None
 
     async def aclose(self) -> None:

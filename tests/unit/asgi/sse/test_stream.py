@@ -225,6 +225,57 @@ async def test_a_source_may_fail_as_a_connection_does() -> None:
     assert outcome(seen) == "failed"
 
 
+async def test_a_failure_is_reported_although_nobody_is_left_to_be_told() -> None:
+    """Whether the client left before it could be told, or the source failed as it was ended for the client's sake."""
+    source, client, seen = Source(), Client(), list[Event]()
+    task = client.ask(EventStream(source.events(), observer=seen.append))
+    await wait_until(lambda: client.reply.body == OPENING)
+    client.fails = BrokenPipeError()
+    source.give(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await task
+    assert outcome(seen) == "failed"
+
+    async def stubborn() -> AsyncIterator[ServerSentEvent]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ZeroDivisionError from None
+        yield ServerSentEvent("never")
+
+    client, seen = Client(), list[Event]()
+    task = client.ask(EventStream(stubborn(), observer=seen.append))
+    await wait_until(lambda: client.reply.body == OPENING)
+    client.leaves.set()
+    with pytest.raises(ZeroDivisionError):
+        await task
+    assert outcome(seen) == "failed"
+    assert client.reply.body == OPENING
+
+
+async def test_a_source_that_will_not_end_is_not_waited_for() -> None:
+    """One that makes an event of being cancelled is asked for no more, and closed."""
+    closed = False
+
+    async def deaf() -> AsyncIterator[ServerSentEvent]:
+        nonlocal closed
+        try:
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    yield ServerSentEvent("still here")
+        finally:
+            closed = True
+
+    client, seen = Client(), list[Event]()
+    task = client.ask(EventStream(deaf(), observer=seen.append))
+    await wait_until(lambda: client.reply.body == OPENING)
+    client.leaves.set()
+    await task
+    assert (closed, outcome(seen)) == (True, "client_left")
+
+
 async def test_a_server_that_stops_ends_its_streams() -> None:
     """A response that is cancelled stops its work, and lets the cancellation through."""
     source, client, seen = Source(), Client(), list[Event]()
