@@ -114,7 +114,9 @@ class SemanticCache:
         self._questions = questions or SimilarQuestions(limit)
         self._risk = None if wrong_at_most is None else WrongAnswers(wrong_at_most)
         self.statistics = SemanticStatistics()
-        self._comparisons = Comparisons(self._questions, self._risk, same, policy.name, self.statistics, observer)
+        self._comparisons = Comparisons(
+            self._questions, self._risk, same, self._find, policy.name, self.statistics, observer
+        )
 
     async def ask(self, text: str, compute: Compute, *, scope: Scope, depends_on: Iterable[str] = ()) -> SemanticAnswer:
         """The answer to a question, kept or computed; once for all who ask the same at the same time.
@@ -258,6 +260,8 @@ class SemanticCache:
             if cosine <= kept.wrong_at:
                 self.statistics.distrusted += 1
                 continue
+            if not _depends_on_all(asked, kept):
+                continue
             answer = await self._find(kept)
             if answer is not None:
                 return _Close(cosine, kept, answer)
@@ -270,7 +274,7 @@ class SemanticCache:
             kept.question.folded,
             cosine,
             veto(asked.question, kept.question),
-            await self._find(kept) is not None,
+            _depends_on_all(asked, kept) and await self._find(kept) is not None,
             cosine <= kept.wrong_at,
             1.0 if self._risk is None else self._risk.share(cosine),
         )
@@ -295,4 +299,12 @@ class SemanticCache:
             return f"a similar question was asked, and the guard of {closest.veto} is against its answer"
         if closest.distrusted:
             return "a similar question was answered, and the answer was wrong for a question as close as this one"
-        return "a similar question was answered, and what the answer depends on was written since, or its time is up"
+        return (
+            "a similar question was answered, and what the answer depends on was written since or is not all that this "
+            "one depends on, or its time is up"
+        )
+
+
+def _depends_on_all(asked: _Asked, kept: Kept) -> bool:
+    """False if a write to something that an answer to ``asked`` depends on would leave the kept one valid."""
+    return set(asked.tags) <= set(kept.depends_on)

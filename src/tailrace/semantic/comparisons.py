@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
+from tailrace.cache import Answer
 from tailrace.events import Observer, SemanticCompared, SemanticComparison
 from tailrace.semantic.outcomes import SemanticStatistics
 from tailrace.semantic.risk import WrongAnswers
@@ -23,6 +24,9 @@ Same: TypeAlias = Callable[[bytes, bytes], bool | Awaitable[bool]]
 """Whether a kept answer and a fresh one say the same."""
 
 Fresh: TypeAlias = Callable[[], Awaitable[bytes]]
+
+Find: TypeAlias = Callable[[Kept], Awaitable[Answer | None]]
+"""The valid answer to a kept question."""
 
 MOST_UNDER_WAY = 32
 """Comparisons at once; more are left out, which costs evidence and nothing else."""
@@ -42,6 +46,8 @@ class Comparisons:
         questions: told where an answer was wrong.
         risk: told of every comparison that bears on it; None where nothing is bounded.
         same: judges.
+        find: gives what is kept when the fresh answer is there. If that is no longer what was compared, because
+            something it was made from was written meanwhile, nothing follows from the difference.
         name: of the cache, for events.
         statistics: counted in.
         observer: receives ``SemanticCompared``.
@@ -52,6 +58,7 @@ class Comparisons:
         questions: QuestionIndex,
         risk: WrongAnswers | None,
         same: Same,
+        find: Find,
         name: str,
         statistics: SemanticStatistics,
         observer: Observer | None,
@@ -59,6 +66,7 @@ class Comparisons:
         self._questions = questions
         self._risk = risk
         self._same = same
+        self._find = find
         self._name = name
         self._statistics = statistics
         self._observer = observer
@@ -68,9 +76,7 @@ class Comparisons:
         """A question that could have been answered with ``answer`` was computed, and gave ``fresh``."""
         self._begin(self._explore(scope, kept, similarity, answer, fresh))
 
-    def audit(
-        self, scope: str, kept: Kept, similarity: float, answer: bytes, compute: Callable[[], Awaitable[bytes]]
-    ) -> None:
+    def audit(self, scope: str, kept: Kept, similarity: float, answer: bytes, compute: Fresh) -> None:
         """A question was answered with ``answer``; compute it, and see."""
         self._begin(self._audit(scope, kept, similarity, answer, compute))
 
@@ -105,15 +111,21 @@ class Comparisons:
             _log.error("an answer could not be compared: %s", type(error).__name__, exc_info=error)
 
     async def _explore(self, scope: str, kept: Kept, similarity: float, answer: bytes, fresh: bytes) -> None:
-        await self._note(scope, kept, similarity, right=await self._judged(answer, fresh), how="explored")
+        if await self._stands(kept, answer):
+            await self._note(scope, kept, similarity, right=await self._judged(answer, fresh), how="explored")
 
-    async def _audit(
-        self, scope: str, kept: Kept, similarity: float, answer: bytes, compute: Callable[[], Awaitable[bytes]]
-    ) -> None:
-        right = await self._judged(answer, await compute())
+    async def _audit(self, scope: str, kept: Kept, similarity: float, answer: bytes, compute: Fresh) -> None:
+        fresh = await compute()
+        if not await self._stands(kept, answer):
+            return
+        right = await self._judged(answer, fresh)
         self._statistics.audited += 1
         self._statistics.wrong += not right
         await self._note(scope, kept, similarity, right=right, how="audited")
+
+    async def _stands(self, kept: Kept, answer: bytes) -> bool:
+        found = await self._find(kept)
+        return found is not None and found.value == answer
 
     async def _judged(self, kept: bytes, fresh: bytes) -> bool:
         said = self._same(kept, fresh)

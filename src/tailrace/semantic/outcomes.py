@@ -40,7 +40,7 @@ class Candidate:
         asked: in its folded form.
         similarity: cosine.
         veto: the guard that is against it.
-        alive: its answer is still valid.
+        alive: its answer is still valid, and ends with all that the question depends on.
         distrusted: it was wrong for a question as close or closer.
         share: part of such questions that is served, 0 to 1; below 1 only where wrong answers are bounded.
     """
@@ -77,7 +77,7 @@ class SemanticStatistics:
     differed: int = 0
     """Of these, such as said something else."""
     audited: int = 0
-    """Hits that were computed again afterwards."""
+    """Hits that were computed again afterwards, and compared."""
     wrong: int = 0
     """Of these, such as were wrong; and those that were rejected."""
 

@@ -16,8 +16,6 @@ from tailrace.semantic.guards import Question
 
 __all__ = ["Kept", "QuestionIndex", "SimilarQuestions"]
 
-FIRST_ROWS = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -62,12 +60,15 @@ class QuestionIndex(Protocol):
 
 
 class _Rows:
-    """The vectors of one scope, in the first rows of a matrix that grows."""
+    """The vectors of one scope, in the first rows of a matrix that grows and shrinks with them.
+
+    It begins with one row: where each user has a scope, most have few questions.
+    """
 
     __slots__ = ("kept", "matrix", "places")
 
     def __init__(self, dimensions: int) -> None:
-        self.matrix = np.zeros((FIRST_ROWS, dimensions), np.float32)
+        self.matrix = np.zeros((1, dimensions), np.float32)
         self.kept: list[Kept] = []
         self.places: dict[str, int] = {}
 
@@ -89,6 +90,8 @@ class _Rows:
             self.kept[place] = last
             self.places[last.key] = place
             self.matrix[place] = self.matrix[len(self.kept)]
+        if 4 * len(self.kept) < len(self.matrix):
+            self.matrix = self.matrix[: len(self.matrix) // 2].copy()
 
 
 class SimilarQuestions:

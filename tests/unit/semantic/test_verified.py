@@ -12,6 +12,8 @@ from tailrace.cache import Cache, CachePolicy, tag
 from tailrace.events import Event, SemanticCompared, SemanticLookedUp, SemanticVetoed
 from tailrace.observe import Metrics
 from tailrace.semantic import Embedder, Scope, SemanticCache, Vector
+from tailrace.semantic.guards import question
+from tailrace.semantic.similar_questions import Kept, SimilarQuestions
 from tailrace.stores import MemoryStore
 from tailrace.testing.clock import FakeClock
 
@@ -121,6 +123,46 @@ async def test_an_audit_that_fails_hurts_nobody(
     assert found.answer.value == b"a"
     assert semantic.statistics.audited == 0
     assert "could not be compared" in caplog.text
+
+
+@pytest.mark.parametrize("bounds", [{"audit": 1.0}, {"wrong_at_most": 0.05}])
+async def test_a_source_that_was_written_proves_nothing(
+    cache: Cache, embedder: Embedder, bounds: dict[str, float]
+) -> None:
+    """A fresh answer that differs because of a write since the kept one was looked up is no evidence against it."""
+    semantic = SemanticCache(cache, embedder, POLICY, **bounds)  # type: ignore[arg-type]
+    await ask(semantic, 0, "before")
+
+    async def written_meanwhile() -> bytes:
+        await cache.invalidate(NOTES)
+        return b"after"
+
+    await semantic.ask(put(1), written_meanwhile, scope=EVERYBODY, depends_on=NOTES)
+    await semantic.settle()
+    assert (semantic.statistics.compared, semantic.statistics.wrong) == (0, 0)
+
+
+async def test_an_answer_that_would_outlive_what_is_asked_is_not_served(cache: Cache, embedder: Embedder) -> None:
+    """Who asks with more sources than the kept answer was made from would not hear of writes to the others."""
+    semantic = SemanticCache(cache, embedder, POLICY)
+    await ask(semantic, 0, "a")
+    more = (*NOTES, tag("prices"))
+    found = await semantic.ask(put(1), giving("b"), scope=EVERYBODY, depends_on=more)  # type: ignore[arg-type]
+    assert (found.outcome, found.answer.value) == ("miss", b"b")
+    assert await ask(semantic, 2, "never") == ("similar", "b")
+
+
+async def test_memory_goes_with_the_questions() -> None:
+    """A scope that had many questions and has few keeps no room for the many; what is left is found."""
+    questions = SimilarQuestions(1_000)
+    for number in range(500):
+        vector = np.eye(500, dtype=np.float32)[number]
+        await questions.add("s", Kept(str(number), question(str(number)), ()), vector)
+    for number in range(499):
+        await questions.remove("s", str(number))
+    assert len(questions._scopes["s"].matrix) <= 4
+    [(similarity, kept)] = await questions.nearest("s", vector, at_least=0.5, count=4)
+    assert (similarity, kept.key) == (1.0, "499")
 
 
 async def test_no_more_audits_at_once_than_the_process_can_bear(cache: Cache, embedder: Embedder) -> None:
