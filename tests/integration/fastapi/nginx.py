@@ -21,6 +21,7 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   gzip on;
+  gzip_types {compressed};
   server {{
     listen 127.0.0.1:{port};
     location / {{ proxy_pass http://127.0.0.1:{server}; }}
@@ -30,8 +31,8 @@ http {{
 
 
 @contextmanager
-def nginx(server: int, folder: Path) -> Iterator[int]:
-    """Nginx before the server at that port of this machine; its own port."""
+def nginx(server: int, folder: Path, compressed: str = "text/plain") -> Iterator[int]:
+    """Nginx before the server at that port of this machine, compressing such media; its own port."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx")
@@ -42,7 +43,7 @@ def nginx(server: int, folder: Path) -> Iterator[int]:
     folder.mkdir()
     folder.chmod(0o755)
     configuration = folder / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(folder=folder, port=port, server=server))
+    configuration.write_text(CONFIGURATION.format(folder=folder, port=port, server=server, compressed=compressed))
     with subprocess.Popen([program, "-p", str(folder), "-c", str(configuration)], stderr=subprocess.DEVNULL) as running:
         try:
             while True:

@@ -127,6 +127,20 @@ async def test_events_are_not_held_back(service: tuple[Service, int]) -> None:
     assert made.working == 0
 
 
+async def test_a_proxy_that_compresses_them_holds_no_events_back(server_folder: Path) -> None:
+    """An nginx that was told to compress event streams, and does, still passes each on before the next is made."""
+    made = Service()
+    async with served(made.app) as port:
+        with nginx(port, server_folder, compressed="text/event-stream") as before:
+            async with listening(before) as (response, events):
+                assert response.headers["content-encoding"] == "gzip"
+                for expected in ("one", "two", "three"):
+                    assert word(await anext(events)) == expected
+                    assert made.working == 1
+                    made.let(1)
+                assert [each async for each in events] == []
+
+
 async def test_a_client_that_leaves_stops_the_work(service: tuple[Service, int]) -> None:
     """Closing the connection ends the source where it waits, and is counted."""
     made, port = service
