@@ -38,15 +38,13 @@ def test_importing_the_package_reads_no_environment(environment: pytest.MonkeyPa
 async def test_a_frozen_clock_decides_what_is_the_present(
     environment: pytest.MonkeyPatch, new_database: Any, provider: Provider
 ) -> None:
-    """Both applications answer for the moment that the environment names, each on its own database."""
+    """Both applications answer for the moment that the environment names."""
     url = new_database("optimised")
-    base, _, name = url.rpartition("/")
-    environment.setenv("TAILRACE_DATABASE_URL", f"{base}/{name}")
+    environment.setenv("TAILRACE_DATABASE_URL", url)
     environment.setenv("TAILRACE_SERVICES_FIXED_NOW", NOW.isoformat())
     environment.setenv("TAILRACE_SERVICES_PROVIDER_URL", provider.url)
-    environment.setattr(
-        "tailrace_services.voice_dashboard.applications.database_url", lambda _service, baseline=False: url
-    )
+    for module in ("settings", "voice_dashboard.applications"):
+        environment.setattr(f"tailrace_services.{module}.database_url", lambda _service, baseline=False: url)
     bodies = []
     for app in (app_from_environment(), baseline_app_from_environment()):
         async with (
