@@ -55,4 +55,5 @@ SERVICES = (
     Service("voice-dashboard", "Voice Dashboard"),
     Service("call-coach", "Call Coach"),
     Service("research-hub", "Research Hub"),
+    Service("trading-desk", "Trading Desk"),
 )

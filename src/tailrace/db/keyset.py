@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +35,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    true,
     tuple_,
     union_all,
 )
@@ -143,7 +145,11 @@ class Order:
 
 
 def page_statement(
-    statement: Statement, order: Order, position: Position, rows: int | ColumnElement[int]
+    statement: Statement,
+    order: Order,
+    position: Position,
+    rows: int | ColumnElement[int],
+    ranges: Sequence[Condition] = (),
 ) -> Executable:
     """The first ``rows`` rows behind ``position``, in the direction that it says.
 
@@ -154,6 +160,9 @@ def page_statement(
         order: of those rows.
         position: where the page before ended.
         rows: at most; a parameter, where the same statement is to be run with other numbers.
+        ranges: conditions that exclude each other, one of which holds for every row of the statement: each is read by
+            itself, and what they give is merged. So an index on ``(status, created_at, id)`` gives the newest of all
+            statuses, of which there are few, without an index on ``(created_at, id)``. Cost: a range of an index each.
 
     Returns:
         A statement whose rows have the values of the order's terms behind the columns of ``statement``. Walking
@@ -168,9 +177,10 @@ def page_statement(
     labels = [term.expression.label(f"{KEY_LABEL}{number}") for number, term in enumerate(terms)]
     plain = statement.order_by(None).offset(None).add_columns(*labels)
     ordered = plain.order_by(*[term.ordered() for term in terms]).limit(rows)
-    if not position.values:
+    if not ranges and not position.values:
         return ordered
-    found = list(segments(terms, position.values, inclusive=position.inclusive))
+    behind = list(segments(terms, position.values, inclusive=position.inclusive)) if position.values else [true()]
+    found = [and_(*both) for both in product(ranges or (true(),), behind)]
     if len(found) == 1:
         return ordered.where(found[0])
     union = union_all(*[ordered.where(condition) for condition in found])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Executable, Integer, Result, bindparam
+from sqlalchemy import ColumnElement, Executable, Integer, Result, bindparam
 
 from tailrace.core.cursor import Cursors, CursorValue, Position, bind
 from tailrace.db.errors import translated
@@ -224,10 +224,19 @@ class PageRequest:
         total = await fetch_total(executor, rows_of, self.total, cap=self.cap, parameters=parameters)
         return self._page([item(row) for row in rows] if item is not None else rows, places, more, total)
 
-    def statement(self, statement: Statement) -> Any:
-        """What ``fetch`` runs: one row more than the page has, with the values of the order behind its columns."""
+    def statement(self, statement: Statement, ranges: Sequence[ColumnElement[bool]] = ()) -> Any:
+        """What ``fetch`` runs: one row more than the page has, with the values of the order behind its columns.
+
+        Args:
+            ranges: as for ``page_statement``; not with an offset, which would skip rows of each.
+
+        Raises:
+            ValueError: there are several ranges and an offset.
+        """
+        if len(ranges) > 1 and self.offset is not None:
+            raise ValueError("a page of several ranges has no offset")
         rows = bindparam(ROWS, self.limit + 1, type_=Integer())
-        found: Any = page_statement(statement, self.order, self.position, rows)
+        found: Any = page_statement(statement, self.order, self.position, rows, ranges)
         return found if self.offset is None else found.offset(bindparam(OFFSET, self.offset, type_=Integer()))
 
     def _page(self, items: list[Any], places: list[tuple[CursorValue, ...]], more: bool, total: Total) -> Page[Any]:

@@ -426,3 +426,23 @@ async def test_one_statement_serves_every_request_of_its_shape(connection: Async
             cursors.append(page.next_cursor if turn < 2 else page.previous_cursor)
             asked += 1
     assert len(made) == 6 < asked
+
+
+async def test_a_page_of_several_ranges(connection: AsyncConnection) -> None:
+    """Merged of a range for each value it is the page of all of them, at any place, NULLs included; without offset."""
+    pages = Pages({"newest": NEWEST}, cursors=CURSORS)
+    products = ("p1", "p2", "p20")  # of p20 no time is known
+    one_of = select(CALLS).where(CALLS.c.product.in_(products))
+    ranges = [CALLS.c.product == product for product in products]
+    cursor, backward, walked = None, 0, 0
+    while backward < 3:
+        request = pages.request(limit=100, cursor=cursor, filters={}, identity=None)
+        page = await request.fetch(connection, select(CALLS), prepared=request.statement(select(CALLS), ranges))
+        assert page == await request.fetch(connection, one_of)
+        walked += len(page.items)
+        backward += page.next_cursor is None or backward > 0
+        cursor = page.previous_cursor if backward else page.next_cursor
+    rows = (await connection.execute(select(func.count()).select_from(one_of.subquery()))).scalar_one()
+    assert walked > rows > 1000
+    with pytest.raises(ValueError, match="no offset"):
+        pages.request(offset=5, filters={}, identity=None).statement(select(CALLS), ranges)

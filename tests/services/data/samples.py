@@ -12,6 +12,8 @@ from tailrace_services.call_coach.generator import Scale as CallCoachScale
 from tailrace_services.data.service import ServiceData
 from tailrace_services.research_hub.data import DATA as RESEARCH_HUB
 from tailrace_services.research_hub.generator import Scale as ResearchHubScale
+from tailrace_services.trading_desk.data import DATA as TRADING_DESK
+from tailrace_services.trading_desk.generator import Scale as TradingDeskScale
 from tailrace_services.voice_dashboard.data import DATA as VOICE_DASHBOARD
 from tailrace_services.voice_dashboard.generator import Scale as VoiceDashboardScale
 
@@ -54,6 +56,14 @@ SAMPLES = (
         "INSERT INTO users (email, username) VALUES ('real@example.com', 'real')",
         "cards",
         "INSERT INTO cards (user_id, content_id, title, body) VALUES (1, 1, '', '') RETURNING id",
+    ),
+    Sample(
+        TRADING_DESK,
+        TradingDeskScale("tiny", 600, 12),
+        TradingDeskScale("wee", 30, 3),
+        "INSERT INTO traders (name, email, api_key_hash) VALUES ('Real', 'real@example.com', '')",
+        "items",
+        "INSERT INTO items (title, category, priority) VALUES ('', 'risk', 1) RETURNING id",
     ),
 )
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import Field, model_validator
 
-from tailrace_services.identity.tokens import TOKEN_TTL
+from tailrace_services.bodies import LARGEST_ID, Body, Id, Printable, RequestBody, Token, Words, printable
 
 __all__ = [
     "LARGEST_ID",
@@ -42,18 +42,7 @@ __all__ = [
 SessionStatus = Literal["queued", "running", "done", "failed"]
 PatternType = Literal["trend", "theme", "format", "contradiction", "anomaly"]
 ContentState = Literal["analyzed", "embedded"]
-LARGEST_ID = 2**63 - 1
 MOST_ATTRIBUTIONS = 20
-
-
-class Body(BaseModel):
-    """Base of answers."""
-
-    model_config = ConfigDict(frozen=True)
-
-    def json_bytes(self) -> bytes:
-        """The body as it is sent."""
-        return self.__pydantic_serializer__.to_json(self)
 
 
 class UserName(Body):
@@ -100,14 +89,6 @@ class CardView(Body):
     user: UserName
     content: CardContent
     attributions: Annotated[list[AttributionShare], Field(description="The heaviest first.")]
-
-
-class Token(Body):
-    """Sent as ``Authorization: Bearer``; good for ``expires_in`` seconds."""
-
-    access_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - not one
-    expires_in: int = TOKEN_TTL
 
 
 class CardName(Body):
@@ -186,24 +167,6 @@ class SessionView(Body):
     query: str
     status: SessionStatus
     created_at: datetime
-
-
-def printable(value: str) -> str:
-    """``value``, which PostgreSQL can keep; ``ValueError`` for what it cannot."""
-    if "\x00" in value:
-        raise ValueError("must not contain NUL characters")
-    return value
-
-
-Id = Annotated[StrictInt, Field(ge=1, le=LARGEST_ID)]
-Printable = AfterValidator(printable)  # behind bounds, or what they say is of items instead of characters
-Words = Annotated[str, Printable]
-
-
-class RequestBody(BaseModel):
-    """Base of what is written: unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
 class NewAttribution(RequestBody):

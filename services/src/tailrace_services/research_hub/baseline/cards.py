@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.fastapi import Listing, RequestedPage
+from tailrace_services.plain_listing import fetch_listing
 from tailrace_services.research_hub.api.hub import content_not_found
 from tailrace_services.research_hub.api.schemas import (
     AttributionShare,
@@ -22,7 +23,6 @@ from tailrace_services.research_hub.api.schemas import (
     NewCard,
     UserName,
 )
-from tailrace_services.research_hub.baseline.listing import fetch_listing
 from tailrace_services.research_hub.model import Attribution, Author, Card, Content, User
 
 __all__ = ["cards", "create_card", "own_cards"]

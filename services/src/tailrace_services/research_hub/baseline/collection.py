@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.fastapi import Listing, RequestedPage
+from tailrace_services.plain_listing import fetch_listing
 from tailrace_services.research_hub.api.author_search import FOUND
 from tailrace_services.research_hub.api.schemas import (
     AttributionView,
@@ -24,7 +25,6 @@ from tailrace_services.research_hub.api.schemas import (
     PatternView,
     UserName,
 )
-from tailrace_services.research_hub.baseline.listing import fetch_listing
 from tailrace_services.research_hub.model import Attribution, Author, Card, Content, Pattern, User
 
 __all__ = ["attributions", "authors", "contents", "patterns"]

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.fastapi import Listing, RequestedPage
+from tailrace_services.plain_listing import fetch_listing
 from tailrace_services.research_hub.api.hub import user_not_found
 from tailrace_services.research_hub.api.schemas import (
     NewSession,
@@ -18,7 +19,6 @@ from tailrace_services.research_hub.api.schemas import (
     UserName,
     UserView,
 )
-from tailrace_services.research_hub.baseline.listing import fetch_listing
 from tailrace_services.research_hub.model import ResearchSession, User
 
 __all__ = ["create_session", "find_user", "sessions", "users"]

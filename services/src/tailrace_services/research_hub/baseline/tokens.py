@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.fastapi import RequestedPage
-from tailrace_services.research_hub.baseline.listing import fetch_listing
+from tailrace_services.plain_listing import fetch_listing
 from tailrace_services.research_hub.model import User
 from tailrace_services.research_hub.tokens import transfers
 from tailrace_services.research_hub.tokens.entries import BALANCE, ENTRIES

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tailrace.errors import RequestError
 from tailrace.fastapi import Listing
-from tailrace_services.research_hub.api.schemas import Body, Id, RequestBody
+from tailrace_services.bodies import Body, Id, RequestBody
 from tailrace_services.research_hub.model import Movement
 from tailrace_services.research_hub.tokens.idempotency import Outcome, refused
 

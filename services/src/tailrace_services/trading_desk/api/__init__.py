@@ -1,0 +1,1 @@
+"""What both implementations share: addresses, bodies, who asks, which pages there are."""

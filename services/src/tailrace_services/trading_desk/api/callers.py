@@ -1,0 +1,49 @@
+"""Who asks. Touches: the trader's row.
+
+Items are the desk's own: whoever reads or writes them shows a trader's API key, or a token made with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from fastapi import Request
+from sqlalchemy import Executable, select
+
+from tailrace.clock import Clock
+from tailrace.fastapi import Exchange
+from tailrace_services.identity.accounts import Account, Accounts
+from tailrace_services.identity.authentication import Authenticator
+from tailrace_services.trading_desk.keys import KEYS, TOKENS
+from tailrace_services.trading_desk.model import Trader
+
+__all__ = ["Callers", "find_trader"]
+
+
+def find_trader(trader_id: int) -> Executable:
+    """The statement for a trader's account."""
+    return select(Trader.api_key_hash, Trader.is_active, Trader.email).where(Trader.id == trader_id)
+
+
+class Callers(Authenticator):
+    """The service's callers.
+
+    Args:
+        accounts: knows the traders.
+        clock: says when tokens expire.
+    """
+
+    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+        super().__init__(accounts, KEYS, TOKENS, clock)
+
+    async def trader(self, request: Request) -> int:
+        """The trader who sent ``request``; 401 for nobody, or a wrong credential."""
+        return (await self.account(request.scope["headers"])).holder_id
+
+    def identity(self, exchange: Exchange) -> str | Awaitable[str | None]:
+        """Whose request it is; awaited where the trader's row must be read."""
+        return self.identify(exchange.scope["headers"], _name)
+
+
+def _name(account: Account) -> str:
+    return str(account.holder_id)

@@ -1,0 +1,121 @@
+"""The service's own tables. Touches nothing: declarations only.
+
+They carry what the slow original had and nothing more: primary keys, unique constraints and foreign keys. There are no
+secondary indexes here; the optimised side declares its own beside the queries that need them.
+
+- An item's ``priority`` is a number, so that it has an order: its position in :data:`PRIORITIES`, from 1.
+- ``audit_log`` has a row for each change of an item, written with it; it outlives the item.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tailrace_services.data.tables import DatasetColumns, ImportColumns, Moment, new_metadata, one_of
+
+__all__ = [
+    "ACTIONS",
+    "PRIORITIES",
+    "STATUSES",
+    "AuditEntry",
+    "Base",
+    "Dataset",
+    "Item",
+    "ItemImport",
+    "Trader",
+]
+
+STATUSES = ("open", "in_progress", "in_review", "done")
+PRIORITIES = ("low", "medium", "high", "critical")
+ACTIONS = ("created", "changed", "deleted")
+
+
+class Base(DeclarativeBase):
+    """Base of the service's tables."""
+
+    metadata = new_metadata()
+
+
+class Trader(Base):
+    """Somebody at the desk."""
+
+    __tablename__ = "traders"
+    __table_args__ = (UniqueConstraint("email"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str] = mapped_column(Text)
+    api_key_hash: Mapped[str] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+
+
+class Item(Base):
+    """Something to be done, which everybody at the desk sees."""
+
+    __tablename__ = "items"
+    __table_args__ = (
+        one_of("status", STATUSES),
+        CheckConstraint(f"priority BETWEEN 1 AND {len(PRIORITIES)}", name="priority"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    category: Mapped[str] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    status: Mapped[str] = mapped_column(Text, server_default=text("'open'"))
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+
+
+class AuditEntry(Base):
+    """That a trader created, changed or deleted an item: ``changes`` has ``[before, after]`` of each field."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (one_of("action", ACTIONS),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    trader_id: Mapped[int] = mapped_column(ForeignKey("traders.id", ondelete="RESTRICT"))
+    action: Mapped[str] = mapped_column(Text)
+    changes: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
+
+
+class Dataset(DatasetColumns, Base):
+    """What was generated into this database."""
+
+    traders: Mapped[int] = mapped_column(Integer)
+    items: Mapped[int] = mapped_column(BigInteger)
+    audit_entries: Mapped[int] = mapped_column(BigInteger)
+
+
+class ItemImport(ImportColumns, Base):
+    """A file of items that was imported."""
+
+    __tablename__ = "item_imports"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    imported: Mapped[int] = mapped_column(Integer)
+    rejected: Mapped[int] = mapped_column(Integer)

@@ -1,0 +1,129 @@
+"""A small generated desk, and both implementations on copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from tests.services.implementations import IMPLEMENTATIONS, client_of, copies, originals, run_sql
+
+from tailrace.core.cursor import Cursors
+from tailrace.embedded import PostgresServer
+from tailrace.settings import HttpSettings, Settings
+from tailrace_services.clock import FrozenClock
+from tailrace_services.trading_desk.baseline.application import create_baseline_app
+from tailrace_services.trading_desk.generator import Scale, generate
+from tailrace_services.trading_desk.keys import api_key
+from tailrace_services.trading_desk.migrations import migrate
+from tailrace_services.trading_desk.optimised import objects
+from tailrace_services.trading_desk.optimised.application import create_app
+
+ANCHOR = datetime(2026, 3, 31, 12, tzinfo=UTC)
+"""The end of the generated year."""
+
+NOW = datetime(2026, 3, 31, 12, 30, 12, 345678, tzinfo=UTC)
+"""When tests ask."""
+
+SECRET = "the same in both, so that their cursors are the same"
+
+
+@dataclass
+class Service:
+    """One implementation, running in this process on its own database."""
+
+    name: str
+    database_url: str
+    app: FastAPI
+    client: httpx2.AsyncClient
+
+    async def ask(
+        self, method: str, path: str, *, body: Any = None, trader: int | None = 1, **query: Any
+    ) -> httpx2.Response:
+        """Ask as a trader of the generated ones, or as nobody."""
+        headers = {} if trader is None else {"x-api-key": api_key(1, trader)}
+        return await self.client.request(method, path, params=query, json=body, headers=headers)
+
+    async def get(self, path: str, **query: Any) -> httpx2.Response:
+        """Read."""
+        return await self.ask("GET", path, **query)
+
+    async def post(self, body: Any, **more: Any) -> httpx2.Response:
+        """Write an item."""
+        return await self.ask("POST", "/api/items", body=body, **more)
+
+    async def settled(self) -> None:
+        """Return once what was written beside the service is known to it."""
+        if self.name == "optimised":
+            assert await self.app.state.tailrace.freshness.fence()
+
+    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a statement the way somebody with psql does: beside the service."""
+        return await run_sql(self.database_url, statement, *arguments)
+
+
+@pytest.fixture(scope="session")
+def generated_desk(postgres: PostgresServer) -> dict[str, str]:
+    """For each implementation the name of a database with a small generated year, to make copies of."""
+
+    async def fill(url: str) -> None:
+        await migrate(url)
+        await generate(url, Scale("endpoints", 900, 8), 1, ANCHOR)
+
+    return originals(postgres, "desk_endpoints", fill, objects())
+
+
+@pytest.fixture
+def new_desk(postgres: PostgresServer, generated_desk: dict[str, str]) -> Iterator[Callable[[str], str]]:
+    """Makes copies of the generated database for an implementation, dropped afterwards."""
+    with copies(postgres, "desk_endpoints", generated_desk) as make:
+        yield make
+
+
+StartService = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@pytest.fixture
+def start_service(new_desk: Callable[[str], str]) -> StartService:
+    """Starts an implementation by its name, on a new copy of the data or on the database ``at``."""
+
+    @asynccontextmanager
+    async def start(name: str, *, at: str | None = None, **more: Any) -> AsyncIterator[Service]:
+        url, clock = at or new_desk(name), FrozenClock(NOW)
+        if name == "baseline":
+            app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]))
+        else:
+            http = HttpSettings(cursor_secrets=[SecretStr(SECRET)])
+            app = create_app(Settings(database_url=SecretStr(url), http=http, **more), clock=clock)
+        async with client_of(app) as client:
+            yield Service(name, url, app, client)
+
+    return start
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def service(request: pytest.FixtureRequest, start_service: StartService) -> AsyncIterator[Service]:
+    """Each implementation in turn."""
+    async with start_service(request.param) as started:
+        yield started
+
+
+@pytest.fixture
+async def optimised(start_service: StartService) -> AsyncIterator[Service]:
+    """The optimised implementation."""
+    async with start_service("optimised") as started:
+        yield started
+
+
+@pytest.fixture
+async def pair(start_service: StartService) -> AsyncIterator[tuple[Service, Service]]:
+    """Both implementations on one database, so that they have the same to say."""
+    async with start_service("optimised") as fast, start_service("baseline", at=fast.database_url) as slow:
+        yield slow, fast
