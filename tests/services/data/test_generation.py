@@ -34,7 +34,7 @@ async def test_same_seed_same_rows(url: str, sample: Sample) -> None:
         digests.append(await _digests(url, sample.data))
     assert digests[0] == digests[2]
     assert digests[0][sample.largest] != digests[1][sample.largest]
-    assert len(set(digests[0].values()) - {None}) >= 4
+    assert len(set(digests[0].values()) - {None}) >= 3
 
 
 async def test_counts_are_recorded(url: str, sample: Sample) -> None:
