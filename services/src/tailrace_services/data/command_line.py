@@ -8,9 +8,10 @@ Touches: the terminal, and the databases when it looks whether there is a baseli
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from tailrace.errors import RequestError
 from tailrace_services.data.connection import MissingDatabaseError, open_connection
+from tailrace_services.data.csv_file import Rejection
+from tailrace_services.data.importing import RowsRejectedError
 from tailrace_services.settings import database_url
 
 __all__ = [
@@ -33,7 +36,9 @@ __all__ = [
     "database_label",
     "databases",
     "progress_bars",
+    "refused_rows",
     "refusing",
+    "rejection_lines",
     "show",
 ]
 
@@ -130,3 +135,16 @@ def refusing(output: Format, told: Callable[[RequestError], Refusal]) -> Iterato
             print(*lines, sep="\n", end="\n" if lines else "")
         print(f"tailrace-services: {error}", file=sys.stderr)
         raise typer.Exit(REFUSED) from None
+
+
+def refused_rows(error: RequestError) -> Refusal:
+    """The rows for which a file was refused, if it was for any."""
+    rejections = error.rejections if isinstance(error, RowsRejectedError) else ()
+    return {"rejections": [dataclasses.asdict(each) for each in rejections]}, rejection_lines(rejections)
+
+
+def rejection_lines(rejections: Sequence[Rejection], rejected: int = 0) -> list[str]:
+    """Where each row that was left out begins, and why; then how many more there are of ``rejected``."""
+    lines = [f"{each.file}: line {each.line}: {each.reason}" for each in rejections]
+    more = rejected - len(lines)
+    return [*lines, f"... and {more:,} more rejected rows"] if more > 0 else lines

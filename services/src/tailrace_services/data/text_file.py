@@ -28,6 +28,7 @@ class TextFile:
         refused: makes the error that says why a file is refused.
         max_bytes: most bytes that it may unpack to.
         max_line: most bytes in a line.
+        zero_bytes: whether it may have any, which a text hardly has and PostgreSQL does not keep.
 
     Attributes:
         size: bytes on disk.
@@ -35,13 +36,22 @@ class TextFile:
         digest: SHA-256 of the unpacked bytes read so far, as hex; the same for a file and its archive.
     """
 
-    def __init__(self, path: Path, refused: Callable[[str], RequestError], *, max_bytes: int, max_line: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        refused: Callable[[str], RequestError],
+        *,
+        max_bytes: int,
+        max_line: int,
+        zero_bytes: bool = False,
+    ) -> None:
         self.path = path
         self.size = 0
         self.position = 0
         self._refused = refused
         self._max_bytes = max_bytes
         self._max_line = max_line
+        self._zero_bytes = zero_bytes
         self._hash = hashlib.sha256()
 
     @property
@@ -55,7 +65,7 @@ class TextFile:
             RequestError: as ``refused`` makes it: the file cannot be read, is damaged, is not text, or passes a bound.
         """
         for number, raw in enumerate(self._raw_lines(), 1):
-            if b"\0" in raw:
+            if not self._zero_bytes and b"\0" in raw:
                 raise self._refused(f"{self.path}: line {number} has a zero byte: this is not a text file")
             try:
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -12,23 +12,23 @@ from typing import Annotated
 
 import typer
 
-from tailrace.errors import RequestError
 from tailrace_services.data.command_line import (
     BaselineUrl,
     DatabaseUrl,
     Format,
     OutputFormat,
-    Refusal,
     database_label,
     databases,
     progress_bars,
+    refused_rows,
     refusing,
+    rejection_lines,
     show,
 )
 from tailrace_services.data.commands import data_commands
 from tailrace_services.research_hub.data import DATA
 from tailrace_services.research_hub.embedding import add_embed
-from tailrace_services.research_hub.importer import ImportReport, Rejection, RowsRejectedError, import_posts
+from tailrace_services.research_hub.importer import ImportReport, import_posts
 from tailrace_services.research_hub.tokens.reconciliation import Reconciliation, reconcile
 
 __all__ = ["app"]
@@ -73,27 +73,15 @@ def import_command(
                 url, files, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
             )
 
-    with refusing(output, _refused):
+    with refusing(output, refused_rows):
         report = asyncio.run(run())
     show(output, dataclasses.asdict(report), _reported(report))
 
 
 def _reported(report: ImportReport) -> list[str]:
-    lines = [_line(rejection) for rejection in report.rejections]
-    if report.rejected > len(lines):
-        lines.append(f"... and {report.rejected - len(lines):,} more rejected rows")
     twin = "; in the baseline's database too" if report.baseline else ""
-    lines.append(
+    return [
+        *rejection_lines(report.rejections, report.rejected),
         f"{report.files} files: {report.rows:,} rows = {report.imported:,} imported + {report.known:,} known + "
-        f"{report.rejected:,} rejected; {report.authors:,} new authors{twin}"
-    )
-    return lines
-
-
-def _refused(error: RequestError) -> Refusal:
-    rejections = error.rejections if isinstance(error, RowsRejectedError) else ()
-    return {"rejections": [dataclasses.asdict(each) for each in rejections]}, [_line(each) for each in rejections]
-
-
-def _line(rejection: Rejection) -> str:
-    return f"{rejection.file}: line {rejection.line}: {rejection.reason}"
+        f"{report.rejected:,} rejected; {report.authors:,} new authors{twin}",
+    ]

@@ -1,13 +1,67 @@
-"""``tailrace-services trading-desk``: its data. Touches: terminal, databases.
+"""``tailrace-services trading-desk``: its data and imports. Touches: terminal, files, databases.
 
-Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage.
+Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage, or a file that is refused.
 """
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailrace_services.data.command_line import (
+    BaselineUrl,
+    DatabaseUrl,
+    Format,
+    OutputFormat,
+    databases,
+    progress_bars,
+    refused_rows,
+    refusing,
+    rejection_lines,
+    show,
+)
 from tailrace_services.data.commands import data_commands
 from tailrace_services.trading_desk.data import DATA
+from tailrace_services.trading_desk.importer import ImportReport, import_items
 
 __all__ = ["app"]
 
 app = data_commands(DATA)
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Issues of a tracker: CSV, plain or gzip.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is bad.")] = False,
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Import issues as items: whole, but for rows that are reported, or not at all."""
+
+    async def run() -> ImportReport:
+        url, *twin = await databases(DATA.service, database, baseline)
+        with progress_bars("import") as progress:
+            return await import_items(
+                url, file, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
+            )
+
+    with refusing(output, refused_rows):
+        report = asyncio.run(run())
+    show(output, dataclasses.asdict(report), _reported(report))
+
+
+def _reported(report: ImportReport) -> list[str]:
+    twin = "; in the baseline's database too" if report.baseline else ""
+    lines = [
+        *rejection_lines(report.rejections, report.rejected),
+        f"{report.file}: {report.rows:,} rows = {report.imported:,} imported + {report.known:,} known + "
+        f"{report.rejected:,} rejected; {report.traders:,} new traders{twin}",
+    ]
+    if report.api_key:
+        lines.append(f"API key of {report.trader}, shown this once: {report.api_key}")
+    return lines

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tailrace_services.data.importing import RowsRejectedError
 from tailrace_services.research_hub.importer.load import ImportReport, import_posts
-from tailrace_services.research_hub.importer.reader import PostFileError, Rejection
+from tailrace_services.research_hub.importer.reader import PostFileError
 
-__all__ = ["ImportReport", "PostFileError", "Rejection", "RowsRejectedError", "import_posts"]
+__all__ = ["ImportReport", "PostFileError", "RowsRejectedError", "import_posts"]

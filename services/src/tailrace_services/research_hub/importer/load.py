@@ -16,10 +16,11 @@ from pathlib import Path
 
 import asyncpg
 
+from tailrace_services.data.csv_file import CsvFile, Rejection
 from tailrace_services.data.importing import RowsRejectedError, continue_numbers, import_transactions, mirroring
 from tailrace_services.data.loading import Connection, Progress
 from tailrace_services.research_hub.importer.post import PLATFORM, Post
-from tailrace_services.research_hub.importer.reader import MAX_BYTES, PostReader, Rejection
+from tailrace_services.research_hub.importer.reader import MAX_BYTES, post_file
 
 __all__ = ["ImportReport", "import_posts"]
 
@@ -92,14 +93,14 @@ async def import_posts(
     async with import_transactions("research_hub", url, baseline_url) as databases:
         main = databases[0]
         latest = await main.fetchval("SELECT now()") + _TOLERANCE
-        readers = [PostReader(path, latest, max_bytes) for path in paths]
+        readers = [post_file(path, latest, max_bytes) for path in paths]
         await _stage(main, readers, progress)
         _check_rows(readers, strict)
         authors, posts = await _insert(databases, readers)
         return _report(readers, authors, posts, baseline=len(databases) > 1)
 
 
-async def _stage(connection: Connection, readers: Sequence[PostReader], progress: Progress) -> None:
+async def _stage(connection: Connection, readers: Sequence[CsvFile[Post]], progress: Progress) -> None:
     await connection.execute(_CREATE_STAGED)
     position = 0
     for number, reader in enumerate(readers):
@@ -117,16 +118,16 @@ def _record(position: int, post: Post) -> tuple[object, ...]:
     return (position, *what, json.dumps(post.metrics))
 
 
-def _check_rows(readers: Sequence[PostReader], strict: bool) -> None:
+def _check_rows(readers: Sequence[CsvFile[Post]], strict: bool) -> None:
     rejected = sum(reader.rejected for reader in readers)
     if strict and rejected:
-        rows = sum(reader.rows for reader in readers)
+        rows = rejected + sum(reader.good for reader in readers)
         listed = tuple(each for reader in readers for each in reader.rejections)
         message = f"{rejected} of {rows} rows are not posts; nothing was imported"
         raise RowsRejectedError(message, "post_rows_rejected", listed)
 
 
-async def _insert(databases: Sequence[Connection], readers: Sequence[PostReader]) -> tuple[int, int]:
+async def _insert(databases: Sequence[Connection], readers: Sequence[CsvFile[Post]]) -> tuple[int, int]:
     """Turn the staged rows into authors and posts; return how many of each are new."""
     main, *twins = databases
     authors = await main.fetch(_ADD_AUTHORS, PLATFORM)
@@ -135,7 +136,7 @@ async def _insert(databases: Sequence[Connection], readers: Sequence[PostReader]
         await _mirror(twin, authors, posts)
     for each in databases:
         for reader in readers:
-            await each.execute(_ADD_FILE, reader.file.digest, reader.path.name, reader.posts, reader.rejected)
+            await each.execute(_ADD_FILE, reader.file.digest, reader.path.name, reader.good, reader.rejected)
         if posts:
             await each.execute("ANALYZE authors, contents")
     return len(authors), len(posts)
@@ -155,8 +156,8 @@ async def _mirror(twin: Connection, authors: list[asyncpg.Record], posts: list[a
                 await continue_numbers(twin, [table])
 
 
-def _report(readers: Sequence[PostReader], authors: int, posts: int, *, baseline: bool) -> ImportReport:
-    read = sum(reader.posts for reader in readers)
+def _report(readers: Sequence[CsvFile[Post]], authors: int, posts: int, *, baseline: bool) -> ImportReport:
+    read = sum(reader.good for reader in readers)
     rejected = sum(reader.rejected for reader in readers)
     return ImportReport(
         files=len(readers),

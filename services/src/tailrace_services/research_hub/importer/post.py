@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-__all__ = ["PLATFORM", "REQUIRED", "Post", "RowError", "missing_columns", "parse_row"]
+from tailrace_services.data.csv_file import RowError, short
+
+__all__ = ["PLATFORM", "REQUIRED", "Post", "missing_columns", "parse_row"]
 
 PLATFORM = "reddit"
 REQUIRED = ("created_utc", "title", "permalink", "selftext", "url", "score", "num_comments")
@@ -31,10 +33,6 @@ _SITE = "https://www.reddit.com"
 _FIRST = datetime(2005, 6, 1, tzinfo=UTC).timestamp()
 """Nothing was submitted before."""
 _LARGEST = 2**31 - 1
-
-
-class RowError(ValueError):
-    """A row that is no post; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def _address(text: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.startswith("/r/"):
-        raise RowError(f"permalink is not the address of a submission: {_short(text)}")
+        raise RowError(f"permalink is not the address of a submission: {short(text)}")
     return address
 
 
@@ -109,18 +107,14 @@ def _moment(text: str, latest: datetime) -> datetime:
     try:
         seconds = float(text)
     except ValueError:
-        raise RowError(f"created_utc is not a number of seconds: {_short(text)}") from None
+        raise RowError(f"created_utc is not a number of seconds: {short(text)}") from None
     if not math.isfinite(seconds) or not _FIRST <= seconds <= latest.timestamp():
-        raise RowError(f"created_utc is before 2005 or in the future: {_short(text)}")
+        raise RowError(f"created_utc is before 2005 or in the future: {short(text)}")
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _figure(name: str, text: str) -> int:
     digits = text.strip().removeprefix("-")
     if not digits.isascii() or not digits.isdigit() or len(digits) > 10 or int(digits) > _LARGEST:
-        raise RowError(f"{name} is not a whole number: {_short(text)}")
+        raise RowError(f"{name} is not a whole number: {short(text)}")
     return int(text)
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -8,43 +8,15 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from lxml import etree, html
-
+from tailrace_services.html_text import parse, text
 from tailrace_services.research_hub.scraping.posts import LONGEST_NAME, LONGEST_TITLE, ScrapedPost, clean
 
 __all__ = ["moment", "read_page", "text_of"]
-
-UNREAD = (
-    "//script | //style | //noscript | //template | //svg | //iframe | //object | //head | //nav | //footer | //form"
-)
-"""What is no text for readers."""
-
-BLOCKS = frozenset(
-    {
-        "address",
-        "article",
-        "blockquote",
-        "br",
-        "dd",
-        "div",
-        "dt",
-        "figcaption",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-    }
-    | {"li", "main", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul"}
-)
-"""Elements that end a line, and so a word."""
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
 _DECLARED_WITHIN = 4_096
@@ -58,7 +30,7 @@ def read_page(body: bytes, headers: Mapping[str, str], url: str) -> ScrapedPost:
         headers: of the answer, names in lower case.
         url: where it was found.
     """
-    root = _parse(_decoded(body, headers.get("content-type", "")))
+    root = parse(_decoded(body, headers.get("content-type", "")))
     properties = _properties(root)
     host = urlsplit(url).hostname or ""
     first_heading = _first(root, "//h1")
@@ -67,7 +39,7 @@ def read_page(body: bytes, headers: Mapping[str, str], url: str) -> ScrapedPost:
     )
     author = clean(properties.get("author", "") or properties.get("article:author", ""), LONGEST_NAME)
     published = moment(properties.get("article:published_time", ""))
-    return ScrapedPost(url, host, author or host, title[:LONGEST_TITLE], _text(root), published)
+    return ScrapedPost(url, host, author or host, title[:LONGEST_TITLE], clean(text(root)), published)
 
 
 def text_of(fragment: str) -> str:
@@ -76,7 +48,7 @@ def text_of(fragment: str) -> str:
     >>> text_of("<p>Fish &amp; <b>chips</b></p><script>x</script><p>twice</p>")
     'Fish & chips twice'
     """
-    return _text(_parse(fragment)) if "<" in fragment or "&" in fragment else clean(fragment)
+    return clean(text(parse(fragment))) if "<" in fragment or "&" in fragment else clean(fragment)
 
 
 def moment(text: str) -> datetime | None:
@@ -90,42 +62,6 @@ def moment(text: str) -> datetime | None:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _parse(text: str) -> Any:
-    """The root element; an empty one for what has none."""
-    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
-    try:
-        return html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
-    except (etree.ParserError, etree.XMLSyntaxError):
-        return etree.Element("html")
-
-
-def _text(root: Any) -> str:
-    for element in root.xpath(UNREAD):
-        tail, before = element.tail or "", element.getparent()
-        if before is not None:
-            before.remove(element)
-            if tail:
-                before.append(_inline(tail))
-    return clean("".join(_pieces(root)))
-
-
-def _inline(text: str) -> Any:
-    element = etree.Element("span")
-    element.text = text
-    return element
-
-
-def _pieces(root: Any) -> Iterable[str]:
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        ends_line = element.tag in BLOCKS
-        if ends_line:
-            yield " "
-        if event == "start":
-            yield element.text or ""
-        elif element is not root:
-            yield element.tail or ""
 
 
 def _first(root: Any, path: str) -> str:

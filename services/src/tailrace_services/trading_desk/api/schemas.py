@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from tailrace_services.bodies import Body, Printable, RequestBody, Token
 
 __all__ = [
+    "LONGEST_DESCRIPTION",
     "Action",
     "AuditView",
     "Category",
@@ -32,6 +33,7 @@ Action = Literal["created", "changed", "deleted"]
 """These three as in ``model``; a test holds them together."""
 
 MOST_TAGS = 20
+LONGEST_DESCRIPTION = 20_000
 LONGEST_DETAILS = 10_000
 """Characters of ``metadata`` as JSON."""
 
@@ -53,7 +55,7 @@ def storable(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Title = Annotated[str, Field(min_length=1, max_length=300), Printable]
-Description = Annotated[str, Field(max_length=20_000), Printable]
+Description = Annotated[str, Field(max_length=LONGEST_DESCRIPTION), Printable]
 Category = Annotated[str, Field(min_length=1, max_length=50), Printable]
 Tag = Annotated[str, Field(min_length=1, max_length=50), Printable]
 Tags = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.verify.client import Request
 from tailrace_services.prove.subject import Endpoint, Subject
 from tailrace_services.trading_desk.data import DATA
+from tailrace_services.trading_desk.importer import import_items
 from tailrace_services.trading_desk.proof.people import DeskTrader, load_traders
 from tailrace_services.trading_desk.proof.writes import DeskWriter, sql_write
 
@@ -52,6 +53,7 @@ SUBJECT = Subject(
     new_writer=DeskWriter,
     shared=True,
     hit_ratios=(0.70, 0.90),
+    import_file=lambda url, file, progress: import_items(url, file, progress=progress),
     variables={
         "TAILRACE_RATE_LIMIT__ENABLED": "false",
         "TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]',
