@@ -59,7 +59,7 @@ class Callers(Protocol):
 C = TypeVar("C", bound=Callers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Surroundings(Generic[C]):
     """What routes have around them.
 

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -119,23 +119,24 @@ def up(home: Path) -> Iterator[Up]:
 def test_printed_commands_work(up: Up) -> None:
     """What is printed can be copied, and answers."""
     commands = [line.strip() for line in up.said.splitlines() if line.startswith("  curl ")]
-    assert len(commands) == 9
+    assert len(commands) == 13
     for command in commands:
         *options, url = shlex.split(command)[1:]
-        given = dict(zip(options[::2], options[1::2], strict=True))
-        headers = dict([given["-H"].split(": ", 1)]) if "-H" in given else {}
-        method, body = ("POST", given["-d"]) if "-d" in given else ("GET", None)
-        connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
-        connection.request(method, url.removeprefix(f"http://127.0.0.1:{up.port}"), body, headers)
-        response = connection.getresponse()
-        assert (response.status, response.getheader("content-type")) == (200, "application/json"), command
-        connection.close()
+        given = list(zip(options[::2], options[1::2], strict=True))
+        headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
+        body = next((value for option, value in given if option == "-d"), None)
+        with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)) as connection:
+            path = url.removeprefix(f"http://127.0.0.1:{up.port}")
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            response = connection.getresponse()
+            assert response.status in (200, 201), command
+            assert response.getheader("content-type") == "application/json", command
 
 
 def test_printed_addresses_answer(up: Up) -> None:
     """The list of services, each one's documentations and metrics, and readiness for whoever watches."""
     paths = re.findall(rf"^  (?!curl)\S.* http://127.0.0.1:{up.port}(/\S*)$", up.said, re.MULTILINE)
-    assert len(paths) == 10
+    assert len(paths) == 13
     assert {path: up.get(path)[0] for path in [*paths, "/livez", "/readyz"]} == dict.fromkeys(
         [*paths, "/livez", "/readyz"], 200
     )
