@@ -25,7 +25,7 @@ from tailrace_services.voice_dashboard.baseline.application import create_baseli
 from tailrace_services.voice_dashboard.generator import Scale, generate
 from tailrace_services.voice_dashboard.keys import api_key
 from tailrace_services.voice_dashboard.migrations import migrate
-from tailrace_services.voice_dashboard.optimised import objects
+from tailrace_services.voice_dashboard.optimised import analytics, objects
 from tailrace_services.voice_dashboard.optimised.application import create_app
 from tailrace_services.voice_dashboard.provider.faults import FaultSettings
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
@@ -33,6 +33,9 @@ from tailrace_services.voice_dashboard.provider.simulator import Simulator
 
 ANCHOR = datetime(2026, 3, 31, 12, tzinfo=UTC)
 """The end of the generated year."""
+
+PATIENCE = 60.0
+"""Seconds that a data set may take."""
 
 NOW = datetime(2026, 3, 31, 11, 47, 12, 345678, tzinfo=UTC)
 """When most tests ask: in the middle of an hour, on the last day of a month, with newer calls in the data."""
@@ -138,8 +141,14 @@ StartService = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @pytest.fixture
-def start_service(new_database: Callable[[str], str], provider: Provider) -> StartService:
-    """Starts an implementation by its name, on a new copy of the data or on ``database``."""
+def start_service(
+    new_database: Callable[[str], str], provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> StartService:
+    """Starts an implementation by its name, on a new copy of the data or on ``database``.
+
+    No data set is left out because the machine is busy; a test that wants that sets another limit.
+    """
+    monkeypatch.setattr(analytics, "DATASET_TIMEOUT", PATIENCE)
 
     @asynccontextmanager
     async def start(
