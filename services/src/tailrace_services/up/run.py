@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,8 +116,16 @@ class _Up:
             self._ground = stack.enter_context(ground(self._options.home))
             self._keep_servers(self._ground)
             provider_url = self._start_provider(stack)
+            environment = {
+                **os.environ,
+                **self._ground.environment,
+                "TAILRACE_SERVICES_PROVIDER_URL": provider_url,
+            }
+            let_serve = self._load_workers(stack, listener, environment)
             prepared = asyncio.run(self._prepare(self._ground))
-        self._start_workers(stack, self._ground, listener, provider_url)
+        self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
+        listener.listen(2048)
+        let_serve()
         self._await_ready(port)
         self._state = Run(
             os.getpid(), "serving", port, self._ground.database_url, self._ground.valkey_url, provider_url
@@ -159,20 +167,27 @@ class _Up:
             prepared.append((service, ready.dataset))
         return prepared
 
-    def _start_workers(self, stack: ExitStack, servers: Ground, listener: socket.socket, provider_url: str) -> None:
-        environment = {**os.environ, **servers.environment, "TAILRACE_SERVICES_PROVIDER_URL": provider_url}
-        self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
-        listener.listen(2048)
+    def _load_workers(
+        self, stack: ExitStack, listener: socket.socket, environment: Mapping[str, str]
+    ) -> Callable[[], None]:
+        """Workers that load what they need while the data is prepared, and serve once the returned function is called.
+
+        They wait for the end of a pipe, at which one that is started again later finds itself at once.
+        """
+        gate, held = os.pipe()
+        stack.callback(os.close, gate)
+        writer = stack.enter_context(os.fdopen(held, "wb"))
         for number in range(1, self._options.workers + 1):
             worker = PythonProcess(
                 "tailrace_services.up.serve",
-                ["--fd", str(listener.fileno())],
+                ["--fd", str(listener.fileno()), "--gate", str(gate)],
                 self._mark,
                 environment,
                 patience=DRAIN,
-                keep_open=[listener.fileno()],
+                keep_open=[listener.fileno(), gate],
             )
             self._keep(stack, f"worker {number}", worker)
+        return writer.close
 
     def _keep(self, stack: ExitStack, name: str, kept: PythonProcess) -> None:
         stack.callback(kept.stop)

@@ -7,6 +7,7 @@ is refused while one is replaced.
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--app", default="tailrace_services.app:create_app", help="an application factory")
+    parser.add_argument("--gate", type=int, help="a pipe at whose end to begin; by default at once")
     options = parser.parse_args()
     configuration = uvicorn.Config(
         options.app,
@@ -38,6 +40,8 @@ def main() -> None:
         timeout_graceful_shutdown=DRAIN,
     )
     configuration.load()
+    if options.gate is not None:
+        os.read(options.gate, 1)
     server = uvicorn.Server(configuration)
     server.run(sockets=[socket.socket(fileno=options.fd)])
     if not server.started:
