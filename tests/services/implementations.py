@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -15,11 +16,30 @@ from fastapi import FastAPI
 from tailrace.embedded import PostgresServer
 from tailrace.schema import apply
 
-__all__ = ["IMPLEMENTATIONS", "client_of", "copies", "originals", "run_sql"]
+__all__ = ["IMPLEMENTATIONS", "Implementation", "client_of", "copies", "originals", "run_sql"]
 
 IMPLEMENTATIONS = ("baseline", "optimised")
 
 _numbers = itertools.count(1)
+
+
+@dataclass
+class Implementation:
+    """One implementation of a service, running in this process on its own database."""
+
+    name: str
+    database_url: str
+    app: FastAPI
+    client: httpx2.AsyncClient
+
+    async def settled(self) -> None:
+        """Return once what was written beside the service is known to it."""
+        if self.name == "optimised":
+            assert await self.app.state.tailrace.freshness.fence()
+
+    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a statement the way somebody with psql does: beside the service."""
+        return await run_sql(self.database_url, statement, *arguments)
 
 
 def originals(

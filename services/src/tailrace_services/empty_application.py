@@ -7,9 +7,11 @@ from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
 
+from tailrace.asgi import ErrorShape, ProblemDetailsMiddleware, RequestContextMiddleware, rfc9457
+from tailrace.fastapi import install_error_handlers
 from tailrace_services.body_limit import BodyLimitMiddleware
 
-__all__ = ["Lifespan", "empty_application"]
+__all__ = ["Lifespan", "add_ids_and_problems", "empty_application"]
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -23,3 +25,10 @@ def empty_application(title: str, summary: str, lifespan: Lifespan | None, *, ma
     app = FastAPI(title=title, version="1", summary=summary, lifespan=lifespan, separate_input_output_schemas=False)
     app.add_middleware(BodyLimitMiddleware, limit=max_body_bytes)
     return app
+
+
+def add_ids_and_problems(app: FastAPI, shape: ErrorShape = rfc9457) -> None:
+    """Give an original request ids and errors of a shape, so that both implementations can be asked in the same way."""
+    install_error_handlers(app, ProblemDetailsMiddleware(app, shape=shape))
+    app.add_middleware(ProblemDetailsMiddleware, shape=shape)
+    app.add_middleware(RequestContextMiddleware)

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tailrace.core.cursor import Cursors
 from tailrace.errors import SettingsError
 from tailrace.settings import Settings, load_settings
 from tailrace_services.clock import for_moment
@@ -26,6 +27,7 @@ __all__ = [
     "database_url",
     "load_services_settings",
     "service_settings",
+    "shared_cursors",
 ]
 
 DEFAULT_SEED = 1
@@ -104,6 +106,12 @@ def database_url(service: str, baseline: bool = False, *, environment: Mapping[s
         raise SettingsError("TAILRACE_DATABASE_URL: give postgresql://user:password@host:port/name")
     name = database_name(parts.path.removeprefix("/"), service, baseline)
     return urlunsplit(parts._replace(path="/" + quote(name, safe="")))
+
+
+def shared_cursors(settings: Settings) -> Cursors | None:
+    """What signs the pages of an original's lists, by Tailrace's own secrets; None: each process has its own."""
+    secrets = [secret.get_secret_value().encode() for secret in settings.http.cursor_secrets]
+    return Cursors(secrets) if secrets else None
 
 
 def service_settings(service: str, fixed_now: datetime | None = None) -> Settings:

@@ -1,7 +1,7 @@
 """Metrics: an observer that turns events into figures. Pure but for the clock handed in.
 
 One instance an application; it is called for every event, so a recording is a dictionary look-up and an addition.
-Memory is bounded: a family holds at most ``MAX_SERIES`` series, further label values are collected under ``other``.
+Memory is bounded, since that of each family is.
 """
 
 from __future__ import annotations
@@ -13,56 +13,14 @@ from typing import Any
 from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
-from tailrace.observe.catalogue import CATALOGUE, Metric
+from tailrace.observe.catalogue import CATALOGUE
+from tailrace.observe.family import Family
 from tailrace.observe.streams import recorders_of_semantic, recorders_of_streams
 from tailrace.observe.window import RequestWindow
 
-__all__ = ["MAX_SERIES", "Family", "Metrics", "fan_out"]
+__all__ = ["Metrics", "fan_out"]
 
-MAX_SERIES = 1000
-"""Most series of one family."""
-
-OTHER = "other"
 CIRCUIT_STATES = ("closed", "open", "half_open")
-
-
-class Family:
-    """All series of one metric.
-
-    A counter's or gauge's series is a list of one number; a histogram's is its sum, then the count of each bucket, the
-    last one for what is above every bound.
-    """
-
-    __slots__ = ("bounds", "metric", "series")
-
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
-        self.bounds = metric.bounds
-        self.series: dict[tuple[Any, ...], list[float]] = {}
-
-    def add(self, labels: tuple[Any, ...], amount: float = 1) -> None:
-        """Count."""
-        (self.series.get(labels) or self._new(labels))[0] += amount
-
-    def set(self, labels: tuple[Any, ...], value: float) -> None:
-        """Set a gauge."""
-        (self.series.get(labels) or self._new(labels))[0] = value
-
-    def observe(self, labels: tuple[Any, ...], value: float) -> None:
-        """Record one value of a histogram."""
-        series = self.series.get(labels) or self._new(labels)
-        series[0] += value
-        series[bisect_left(self.bounds, value) + 1] += 1
-
-    def of(self, labels: tuple[Any, ...]) -> list[float]:
-        """The series itself, for those who record into the same one again and again."""
-        return self.series.get(labels) or self._new(labels)
-
-    def _new(self, labels: tuple[Any, ...]) -> list[float]:
-        if len(self.series) >= MAX_SERIES:
-            labels = tuple([OTHER] * len(labels))
-        size = len(self.bounds) + 2 if self.metric.kind == "histogram" else 1
-        return self.series.setdefault(labels, [0.0] * size)
 
 
 class Metrics:

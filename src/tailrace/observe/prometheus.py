@@ -15,7 +15,7 @@ from itertools import accumulate
 from math import inf, isnan
 
 from tailrace.observe.catalogue import Metric
-from tailrace.observe.metrics import Family
+from tailrace.observe.family import Family
 
 __all__ = ["CONTENT_TYPE", "exposition", "prometheus_name"]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tailrace.core.quantile import DurationHistogram
+from tailrace.observe.family import OTHER
 
 __all__ = ["Figures", "RequestWindow"]
 
@@ -19,7 +20,6 @@ PARTS = 10
 """Parts of the window; what is shown reaches back for a part more or less."""
 MAX_ROUTES = 500
 """Routes with figures of their own; the rest are counted together."""
-OTHER = "other"
 MOST_PENDING = 4096
 """Durations of one route and status that wait to be counted, at most."""
 

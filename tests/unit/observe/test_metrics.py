@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tailrace import events
 from tailrace.asgi.instruments import instruments
 from tailrace.observe import CATALOGUE, Metrics, exposition, fan_out
-from tailrace.observe.metrics import MAX_SERIES, OTHER
+from tailrace.observe.family import MAX_SERIES, OTHER
 from tailrace.observe.process import measure_process
 from tailrace.observe.prometheus import prometheus_name
 from tailrace.testing.clock import FakeClock

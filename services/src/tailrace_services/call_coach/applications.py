@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from tailrace.core.cursor import Cursors
 from tailrace.errors import SettingsError
 from tailrace.settings import load_settings
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
 from tailrace_services.call_coach.optimised.application import create_app
 from tailrace_services.clock import service_clock
-from tailrace_services.settings import ServicesSettings, database_url, load_services_settings, service_settings
+from tailrace_services.settings import (
+    ServicesSettings,
+    database_url,
+    load_services_settings,
+    service_settings,
+    shared_cursors,
+)
 
 __all__ = ["SERVICE", "app_from_environment", "baseline_app_from_environment", "create_app", "create_baseline_app"]
 
@@ -36,12 +41,11 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    shared = [secret.get_secret_value().encode() for secret in load_settings().http.cursor_secrets]
     return create_baseline_app(
         url or database_url(SERVICE, baseline=True),
         chat=_chat(services),
         clock=service_clock(services.fixed_now),
-        cursors=Cursors(shared) if shared else None,
+        cursors=shared_cursors(load_settings()),
     )
 
 

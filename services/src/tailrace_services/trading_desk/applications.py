@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from tailrace.core.cursor import Cursors
 from tailrace.settings import load_settings
 from tailrace_services.clock import service_clock
-from tailrace_services.settings import database_url, load_services_settings, service_settings
+from tailrace_services.settings import database_url, load_services_settings, service_settings, shared_cursors
 from tailrace_services.trading_desk.baseline.application import create_baseline_app
 from tailrace_services.trading_desk.optimised.application import create_app
 
@@ -34,10 +33,8 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
         SettingsError: one line for every setting that is missing or wrong.
     """
     services = load_services_settings()
-    settings = load_settings()
-    shared = [secret.get_secret_value().encode() for secret in settings.http.cursor_secrets]
     return create_baseline_app(
         url or database_url(SERVICE, baseline=True),
         clock=service_clock(services.fixed_now),
-        cursors=Cursors(shared) if shared else None,
+        cursors=shared_cursors(load_settings()),
     )

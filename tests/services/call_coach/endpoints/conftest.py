@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
-from fastapi import FastAPI
 from pydantic import SecretStr
-from tests.services.implementations import IMPLEMENTATIONS, client_of, copies, originals, run_sql
+from tests.services.implementations import Implementation, client_of, copies, originals
 
 from tailrace.clock import Clock
 from tailrace.embedded import PostgresServer
@@ -35,13 +33,9 @@ NOW = datetime(2026, 3, 31, 11, 47, 12, 345678, tzinfo=UTC)
 
 
 @dataclass
-class Service:
+class Service(Implementation):
     """One implementation, running in this process on its own database."""
 
-    name: str
-    database_url: str
-    app: FastAPI
-    client: httpx2.AsyncClient
     clock: Clock
 
     async def ask(
@@ -52,15 +46,6 @@ class Service:
         if caller is not None:
             sent["x-api-key"] = api_key(1, caller)
         return await self.client.post(f"/api/v1/tools/{tool}", json=question, headers=sent)
-
-    async def settled(self) -> None:
-        """Return once what was written beside the service is known to it."""
-        if self.name == "optimised":
-            assert await self.app.state.tailrace.freshness.fence()
-
-    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a statement the way somebody with psql does: beside the service."""
-        return await run_sql(self.database_url, statement, *arguments)
 
 
 @pytest.fixture(scope="session")
@@ -107,10 +92,3 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
             yield Service(name, url, app, client, clock)
 
     return start
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-async def service(request: pytest.FixtureRequest, start_service: StartService) -> AsyncIterator[Service]:
-    """Each implementation in turn."""
-    async with start_service(request.param) as started:
-        yield started

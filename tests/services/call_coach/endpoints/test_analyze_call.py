@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from tests.services.call_coach.analyst.chat_server import ChatServer, completion
-from tests.services.call_coach.endpoints.conftest import IMPLEMENTATIONS, NOW, Service, StartService
+from tests.services.call_coach.endpoints.conftest import NOW, Service, StartService
+from tests.services.implementations import IMPLEMENTATIONS
 
 from tailrace.settings import UpstreamSettings
 from tailrace_services.call_coach.analyst import RUBRIC_VERSION

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx2
 import pytest
@@ -14,13 +13,6 @@ from tailrace.embedded import PostgresServer
 from tailrace_services.call_coach.api.application import UNVERSIONED
 
 PROBLEM = {"accept": "application/problem+json"}
-
-
-@pytest.fixture
-async def optimised(start_service: StartService) -> Any:
-    """The service on Tailrace."""
-    async with start_service("optimised") as service:
-        yield service
 
 
 async def failures(service: Service, headers: dict[str, str]) -> list[httpx2.Response]:

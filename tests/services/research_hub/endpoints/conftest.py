@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
-from fastapi import FastAPI
 from pydantic import SecretStr
-from tests.services.implementations import IMPLEMENTATIONS, client_of, copies, originals, run_sql
+from tests.services.implementations import Implementation, client_of, copies, originals
 
 from tailrace.core.cursor import Cursors
 from tailrace.embedded import PostgresServer
@@ -36,13 +34,8 @@ SECRET = "the same in both, so that their cursors are the same"
 
 
 @dataclass
-class Service:
+class Service(Implementation):
     """One implementation, running in this process on its own database."""
-
-    name: str
-    database_url: str
-    app: FastAPI
-    client: httpx2.AsyncClient
 
     async def get(self, path: str, *, user: int | None = None, **query: Any) -> httpx2.Response:
         """Read, as a user of the generated ones or as nobody."""
@@ -51,15 +44,6 @@ class Service:
     async def post(self, path: str, body: Any, *, user: int | None = None) -> httpx2.Response:
         """Write, as a user of the generated ones or as nobody."""
         return await self.client.post(path, json=body, headers=key_of(user))
-
-    async def settled(self) -> None:
-        """Return once what was written beside the service is known to it."""
-        if self.name == "optimised":
-            assert await self.app.state.tailrace.freshness.fence()
-
-    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a statement the way somebody with psql does: beside the service."""
-        return await run_sql(self.database_url, statement, *arguments)
 
 
 def key_of(user: int | None) -> dict[str, str]:
@@ -104,24 +88,3 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
             yield Service(name, url, app, client)
 
     return start
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-async def service(request: pytest.FixtureRequest, start_service: StartService) -> AsyncIterator[Service]:
-    """Each implementation in turn."""
-    async with start_service(request.param) as started:
-        yield started
-
-
-@pytest.fixture
-async def optimised(start_service: StartService) -> AsyncIterator[Service]:
-    """The optimised implementation."""
-    async with start_service("optimised") as started:
-        yield started
-
-
-@pytest.fixture
-async def pair(start_service: StartService) -> AsyncIterator[tuple[Service, Service]]:
-    """Both implementations on one database, so that they have the same to say."""
-    async with start_service("optimised") as fast, start_service("baseline", at=fast.database_url) as slow:
-        yield slow, fast

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
-from fastapi import FastAPI
 from pydantic import SecretStr
-from tests.services.implementations import IMPLEMENTATIONS, client_of, copies, originals, run_sql
+from tests.services.implementations import Implementation, client_of, copies, originals
 
 from tailrace.core.cursor import Cursors
 from tailrace.embedded import PostgresServer
@@ -36,13 +34,8 @@ SECRET = "the same in both, so that their cursors are the same"
 
 
 @dataclass
-class Service:
+class Service(Implementation):
     """One implementation, running in this process on its own database."""
-
-    name: str
-    database_url: str
-    app: FastAPI
-    client: httpx2.AsyncClient
 
     async def ask(
         self, method: str, path: str, *, body: Any = None, trader: int | None = 1, **query: Any
@@ -59,18 +52,9 @@ class Service:
         """Write an item."""
         return await self.ask("POST", "/api/items", body=body, **more)
 
-    async def settled(self) -> None:
-        """Return once what was written beside the service is known to it."""
-        if self.name == "optimised":
-            assert await self.app.state.tailrace.freshness.fence()
-
-    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a statement the way somebody with psql does: beside the service."""
-        return await run_sql(self.database_url, statement, *arguments)
-
 
 @pytest.fixture(scope="session")
-def generated_desk(postgres: PostgresServer) -> dict[str, str]:
+def generated(postgres: PostgresServer) -> dict[str, str]:
     """For each implementation the name of a database with a small generated year, to make copies of."""
 
     async def fill(url: str) -> None:
@@ -81,9 +65,9 @@ def generated_desk(postgres: PostgresServer) -> dict[str, str]:
 
 
 @pytest.fixture
-def new_desk(postgres: PostgresServer, generated_desk: dict[str, str]) -> Iterator[Callable[[str], str]]:
+def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
     """Makes copies of the generated database for an implementation, dropped afterwards."""
-    with copies(postgres, "desk_endpoints", generated_desk) as make:
+    with copies(postgres, "desk_endpoints", generated) as make:
         yield make
 
 
@@ -91,12 +75,12 @@ StartService = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @pytest.fixture
-def start_service(new_desk: Callable[[str], str]) -> StartService:
+def start_service(new_database: Callable[[str], str]) -> StartService:
     """Starts an implementation by its name, on a new copy of the data or on the database ``at``."""
 
     @asynccontextmanager
     async def start(name: str, *, at: str | None = None, **more: Any) -> AsyncIterator[Service]:
-        url, clock = at or new_desk(name), FrozenClock(NOW)
+        url, clock = at or new_database(name), FrozenClock(NOW)
         if name == "baseline":
             app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]))
         else:
@@ -106,24 +90,3 @@ def start_service(new_desk: Callable[[str], str]) -> StartService:
             yield Service(name, url, app, client)
 
     return start
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-async def service(request: pytest.FixtureRequest, start_service: StartService) -> AsyncIterator[Service]:
-    """Each implementation in turn."""
-    async with start_service(request.param) as started:
-        yield started
-
-
-@pytest.fixture
-async def optimised(start_service: StartService) -> AsyncIterator[Service]:
-    """The optimised implementation."""
-    async with start_service("optimised") as started:
-        yield started
-
-
-@pytest.fixture
-async def pair(start_service: StartService) -> AsyncIterator[tuple[Service, Service]]:
-    """Both implementations on one database, so that they have the same to say."""
-    async with start_service("optimised") as fast, start_service("baseline", at=fast.database_url) as slow:
-        yield slow, fast

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from pydantic import SecretStr
-from tests.services.implementations import IMPLEMENTATIONS, client_of, copies, originals, run_sql
+from tests.services.implementations import Implementation, client_of, copies, originals
 
 from tailrace.clock import Clock
 from tailrace.embedded import PostgresServer
@@ -47,16 +45,12 @@ def key_of(user_id: int) -> str:
 
 
 @dataclass
-class Service:
+class Service(Implementation):
     """One implementation, running in this process on its own database.
 
     ``get`` and ``post`` speak for user 1 unless told otherwise.
     """
 
-    name: str
-    database_url: str
-    app: FastAPI
-    client: httpx2.AsyncClient
     clock: Clock
     as_user: int = 1
     headers: dict[str, str] = field(default_factory=dict)
@@ -70,14 +64,6 @@ class Service:
 
     async def post(self, path: str, body: Any, **more: Any) -> httpx2.Response:
         return await self.request("POST", path, json=body, **more)
-
-    async def settled(self) -> None:
-        """Return once what was written beside the service is known to it."""
-        assert await self.app.state.tailrace.freshness.fence()
-
-    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a statement the way somebody with psql does: beside the service."""
-        return await run_sql(self.database_url, statement, *arguments)
 
 
 @dataclass
@@ -165,10 +151,3 @@ def start_service(
             yield Service(name, url, app, client, clock)
 
     return start
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-async def service(request: pytest.FixtureRequest, start_service: StartService) -> AsyncIterator[Service]:
-    """Each implementation in turn."""
-    async with start_service(request.param) as started:
-        yield started

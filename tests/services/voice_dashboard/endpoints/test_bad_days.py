@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import asyncpg
 import httpx2
@@ -14,13 +13,6 @@ from tests.waiting import wait_until
 from tailrace.embedded import PostgresServer
 from tailrace.settings import FreshnessSettings
 from tailrace_services.voice_dashboard.optimised import analytics as analytics_module
-
-
-@pytest.fixture
-async def optimised(start_service: StartService) -> Any:
-    """The optimised service."""
-    async with start_service("optimised") as service:
-        yield service
 
 
 async def test_a_failing_provider_degrades_agents_and_fails_nothing(optimised: Service, provider: Provider) -> None:

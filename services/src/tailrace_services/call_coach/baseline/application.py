@@ -8,15 +8,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
 from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
-from tailrace.fastapi import install_error_handlers
 from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.api.application import new_application, serve
 from tailrace_services.call_coach.api.callers import Callers
 from tailrace_services.call_coach.api.errors import SHAPE
 from tailrace_services.call_coach.baseline.coach import BaselineCoach
+from tailrace_services.empty_application import add_ids_and_problems
 
 __all__ = ["create_baseline_app"]
 
@@ -43,8 +42,6 @@ def create_baseline_app(
             yield
 
     app = new_application("Call Coach, as it was", lifespan)
-    install_error_handlers(app, ProblemDetailsMiddleware(app, shape=SHAPE))
-    app.add_middleware(ProblemDetailsMiddleware, shape=SHAPE)
-    app.add_middleware(RequestContextMiddleware)
+    add_ids_and_problems(app, SHAPE)
     serve(app, coach, Callers(coach.accounts, clock))
     return app

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
 from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
-from tailrace.fastapi import install_error_handlers
 from tailrace.settings import OutboundSettings
+from tailrace_services.empty_application import add_ids_and_problems
 from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.surroundings import Surroundings
@@ -47,9 +46,7 @@ def create_baseline_app(
             await researcher.aclose()
 
     app = new_application("Research Hub, as it was", lifespan)
-    install_error_handlers(app, ProblemDetailsMiddleware(app))
-    app.add_middleware(ProblemDetailsMiddleware)
-    app.add_middleware(RequestContextMiddleware)
+    add_ids_and_problems(app)
     callers = Callers(hub.accounts, clock)
     around = Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)]))
     serve(app, hub, researcher, around)

@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from tailrace.asgi import ProblemDetailsMiddleware, RequestContextMiddleware
 from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
-from tailrace.fastapi import install_error_handlers
+from tailrace_services.empty_application import add_ids_and_problems
 from tailrace_services.surroundings import Surroundings
 from tailrace_services.trading_desk.api.application import new_application, serve
 from tailrace_services.trading_desk.api.callers import Callers
@@ -40,9 +39,7 @@ def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | N
             await desk.aclose()
 
     app = new_application("Trading Desk, as it was", lifespan)
-    install_error_handlers(app, ProblemDetailsMiddleware(app))
-    app.add_middleware(ProblemDetailsMiddleware)
-    app.add_middleware(RequestContextMiddleware)
+    add_ids_and_problems(app)
     callers = Callers(desk.accounts, clock)
     serve(app, desk, Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)])))
     return app

@@ -1,0 +1,32 @@
+"""Implementations of a service under test: each folder's ``start_service`` starts them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from tests.services.implementations import IMPLEMENTATIONS, Implementation
+
+Start = Callable[..., AbstractAsyncContextManager[Implementation]]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def service(request: pytest.FixtureRequest, start_service: Start) -> AsyncIterator[Implementation]:
+    """Each implementation in turn."""
+    async with start_service(request.param) as started:
+        yield started
+
+
+@pytest.fixture
+async def optimised(start_service: Start) -> AsyncIterator[Implementation]:
+    """The optimised implementation."""
+    async with start_service("optimised") as started:
+        yield started
+
+
+@pytest.fixture
+async def pair(start_service: Start) -> AsyncIterator[tuple[Implementation, Implementation]]:
+    """Both implementations on one database, so that they have the same to say."""
+    async with start_service("optimised") as fast, start_service("baseline", at=fast.database_url) as slow:
+        yield slow, fast
