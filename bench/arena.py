@@ -24,7 +24,7 @@ import uvloop
 
 from bench.contender import TIGHT, Contender, Fact, NotWorkingError, Surroundings, Table
 
-__all__ = ["PROVE_TIMEOUT", "Samples", "failures", "measure", "prove", "received", "seated", "told"]
+__all__ = ["PROVE_TIMEOUT", "Samples", "failures", "found", "measure", "prove", "received", "seated", "told"]
 
 TURN = 6_000.0
 """CPU microseconds of a turn."""
@@ -33,12 +33,14 @@ PROBE = 5
 MOST = 20_000
 PRELOADED = (
     "bench.tables",
+    "aiocache",
     "asgi_correlation_id",
     "brotli_asgi",
     "cashews.contrib.fastapi",
     "fastapi_cache.decorator",
     "fastapi_limiter.depends",
     "granian.server.embed",
+    "hishel.asgi",
     "limits.aio.storage",
     "prometheus_fastapi_instrumentator",
     "pyrate_limiter",
@@ -168,7 +170,8 @@ def _order(names: Sequence[str], number: int) -> list[str]:
 # --- in the contender's process ---------------------------------------------------------------------------------------
 
 
-def _found(table: str, contender: str) -> Contender:
+def found(table: str, contender: str) -> Contender:
+    """The contender of that name."""
     from bench.tables import TABLES  # what a table needs is imported in its contenders' processes
 
     return next(each for each in TABLES[table].contenders if each.name == contender)
@@ -176,14 +179,14 @@ def _found(table: str, contender: str) -> Contender:
 
 def _prove(pipe: Connection, table: str, contender: str, surroundings: Surroundings) -> None:
     async def run() -> None:
-        pipe.send(await _found(table, contender).prove(surroundings))
+        pipe.send(await found(table, contender).prove(surroundings))
 
     failures(pipe, run)
 
 
 def _measure(pipe: Connection, table: str, contender: str, surroundings: Surroundings) -> None:
     async def run() -> None:
-        async with _found(table, contender).ready(surroundings) as spend:
+        async with found(table, contender).ready(surroundings) as spend:
             await spend(PROBE)
             gc.collect()
             gc.freeze()

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-from bench import Measurement, admitted, arena, loopback, tables
+from bench import Measurement, admitted, arena, hits, loopback, tables
 from bench.contender import Contender, Fact, NotWorkingError, Surroundings, Table
+from bench.fronts import FRONTS
 from bench.session import Session
 from bench.stacks import OVER_LOOPBACK
 
@@ -89,7 +90,19 @@ def _over_loopback(server: str, session: Session) -> list[Measurement]:
         session.leave_out(f"{server} not installed")
         return []
     proved = _proved(OVER_LOOPBACK, session, session.turns)
-    return loopback.measure(server, list(proved.facts), proved.surroundings, session.turns, proved.advance)
+    seats = [loopback.Seat(server, OVER_LOOPBACK.name, contender) for contender in proved.facts]
+    return loopback.measure(server, seats, proved.surroundings, session.turns, proved.advance)
+
+
+def _hits_over_loopback(session: Session) -> list[Measurement]:
+    table = hits.TABLE
+    for name, front in FRONTS.items():
+        if front.file is None:
+            session.leave_out(f"{table.name}: {name}: {front.program} not installed")
+    servers = [server for server in loopback.SERVERS if session.has(server)]
+    proved = _proved(table, session, session.turns)
+    seats = list(hits.seats(proved.facts, servers))
+    return loopback.measure(table.name, seats, proved.surroundings, session.turns, proved.advance)
 
 
 def _admitted(session: Session) -> list[Measurement]:
@@ -128,6 +141,7 @@ GROUPS = {
     "stacks": Group("whole stacks, with 2 and 100 routes, in process", partial(_in_process, tables.GROUPS["stacks"])),
     "uvicorn": Group("whole stacks over loopback", partial(_over_loopback, "uvicorn")),
     "granian": Group("the same, served by granian", partial(_over_loopback, "granian")),
+    "hits": Group("a hit over loopback, ours beside nginx, Varnish and other packages", _hits_over_loopback),
     "admitted": Group("how many four processes of fifty tasks admit", _admitted),
     "load_driver": Group("what the load driver itself costs", partial(_module, "load_driver")),
     "invalidation": Group(

@@ -2,8 +2,8 @@
 
 Every contender is served in a process of its own, with uvloop. Eight users send as soon as they are answered, so that
 the server is always busy; the load comes from ``tailrace.verify`` in this process, on the same machine. Turns are
-interleaved, in an order drawn anew each round. CPU is all that the kernel has accounted to the server's process, its
-threads included; what it uses while nobody asks is in it, and shown by itself as well.
+interleaved, in an order drawn anew each round. CPU is all that the kernel has accounted to the server's processes,
+their threads included; what it uses while nobody asks is in it, and shown by itself as well.
 
 Contenders are proved in process before (``bench.arena``). Here the answer is looked at again as it comes over the wire,
 and each turn's requests are compared with how often the endpoint was entered.
@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
@@ -28,25 +29,47 @@ import uvloop
 
 from bench import Measurement
 from bench.application import Application
-from bench.arena import PROVE_TIMEOUT, failures, received, seated, told
+from bench.arena import PROVE_TIMEOUT, failures, found, received, seated, told
 from bench.asking import HOST, Answer, ASGIApp
 from bench.checks import answers, computed_times, hits
 from bench.contender import NotWorkingError, Surroundings
+from bench.fronts import FRONTS, standing
+from bench.processes import clocks, spent
 from bench.service import CALLS
-from bench.stacks import BARE, OVER_LOOPBACK
+from bench.stacks import BARE
 from tailrace.embedded import free_port
 from tailrace.verify.client import Connections, Request
 from tailrace.verify.driver import closed_loop
 
-__all__ = ["SERVERS", "cpu_seconds", "measure"]
+__all__ = ["SERVERS", "Seat", "measure"]
 
 SECONDS = 0.25
 IDLE = 1.0
 USERS = 8
 START = 20.0
 """Seconds within which a server must answer."""
-SCHEDULED = 2
-"""CPUCLOCK_SCHED: the scheduler's own account, of which a process's CPU clock is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A contender, and how it is served.
+
+    Attributes:
+        server: of ``SERVERS``.
+        table: in which the contender is.
+        application: itself.
+        front: of ``fronts.FRONTS``, asked in its place, which makes hits of its answers; empty for none.
+    """
+
+    server: str
+    table: str
+    application: Application
+    front: str = ""
+
+    @property
+    def asked(self) -> Application:
+        """What is asked, and what it must answer."""
+        return replace(self.application, name=self.front, computes=0) if self.front else self.application
 
 
 class OverTheWire:
@@ -68,14 +91,18 @@ class Served:
     """A contender's server, and what was measured of it.
 
     Attributes:
+        contender: what is asked.
+        server: by which it, or what stands behind it, is served.
+        process: the first of the server's.
         cpu: microseconds a request, by turn.
         rate: requests a second, by turn.
         idle: CPU milliseconds a second, while nobody asks.
     """
 
     contender: Application
+    server: str
     url: str
-    pid: int
+    process: int
     cpu: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     idle: float = 0.0
@@ -88,7 +115,7 @@ def request_for(target: str, accepts: str) -> Request:
 
 
 def measure(
-    server: str, contenders: Sequence[Any], surroundings: Surroundings, rounds: int, advance: Callable[[], None]
+    group: str, seats: Sequence[Seat], surroundings: Surroundings, rounds: int, advance: Callable[[], None]
 ) -> list[Measurement]:
     """Load them all.
 
@@ -96,21 +123,22 @@ def measure(
         NotWorkingError: one does not do its work.
     """
     with ExitStack() as stack:
-        served = [stack.enter_context(_served(server, each, surroundings)) for each in contenders]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-bench-")))
+        folder.chmod(0o711)  # servers' workers are another user's
+        served = [stack.enter_context(_served(seat, surroundings, folder)) for seat in seats]
         uvloop.run(_measure(served, rounds, advance))
-    return _rows(server, served)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, to the nanosecond. **Source:** clock_getcpuclockid(3)."""
-    return time.clock_gettime((~pid << 3) | SCHEDULED)
+    return _rows(group, served)
 
 
 @contextmanager
-def _served(server: str, contender: Application, surroundings: Surroundings) -> Iterator[Served]:
-    with seated(_serve, server, contender.name, surroundings) as pipe:
-        port, pid = told(pipe, f"{server}: {contender.name}", PROVE_TIMEOUT)
-        yield Served(contender, f"http://{HOST}:{port}", pid)
+def _served(seat: Seat, surroundings: Surroundings, folder: Path) -> Iterator[Served]:
+    who = f"{seat.server}: {seat.application.name}"
+    with ExitStack() as stack:
+        pipe = stack.enter_context(seated(_serve, seat.server, seat.table, seat.application.name, surroundings))
+        port, process = told(pipe, who, PROVE_TIMEOUT)
+        if seat.front:
+            port, process = stack.enter_context(standing(seat.front, port, folder))
+        yield Served(seat.asked, seat.server, f"http://{HOST}:{port}", process)
 
 
 async def _measure(served: Sequence[Served], rounds: int, advance: Callable[[], None]) -> None:
@@ -122,10 +150,10 @@ async def _measure(served: Sequence[Served], rounds: int, advance: Callable[[], 
         await _turn(each)
         each.cpu.clear()
         each.rate.clear()
-    before = [cpu_seconds(each.pid) for each in served]
+    before = [clocks(each.process) for each in served]
     await asyncio.sleep(IDLE)
-    for each, used in zip(served, before, strict=True):
-        each.idle = (cpu_seconds(each.pid) - used) / IDLE * 1000
+    for each, at_first in zip(served, before, strict=True):
+        each.idle = spent(at_first, clocks(each.process)) / IDLE * 1000
     for number in range(rounds):
         for each in Random(number).sample(served, len(served)):
             await _turn(each)
@@ -152,9 +180,9 @@ async def _turn(served: Served) -> None:
     async with Connections(served.url) as connections:
         asker = OverTheWire(connections)
         computed = await _computed(asker, contender)
-        before = cpu_seconds(served.pid)
+        before = clocks(served.process)
         result = await closed_loop(connections, lambda user, turn: request, users=USERS, duration=SECONDS)
-        used = cpu_seconds(served.pid) - before
+        used = spent(before, clocks(served.process))
         computed = await _computed(asker, contender) - computed
     statuses = dict(result.total().statuses)
     if result.errors or set(statuses) != {200}:
@@ -169,16 +197,20 @@ async def _computed(asker: OverTheWire, contender: Application) -> int:
     return 0 if contender.computes is None else int((await asker.get(CALLS)).json())
 
 
-def _rows(server: str, served: Sequence[Served]) -> list[Measurement]:
-    bare = next(min(each.cpu) for each in served if each.contender.name == BARE.name)
+def _rows(group: str, served: Sequence[Served]) -> list[Measurement]:
+    """Beside the bare application by the same server, which those of several are named after."""
+    bare = {each.server: each for each in served if each.contender.name == BARE.name}
     rows = []
     for each in served:
-        name, cost = each.contender.name, min(each.cpu)
+        name, cost, rate = each.contender.name, min(each.cpu), max(each.rate)
+        if len(bare) > 1 and name not in FRONTS:
+            name = f"{name}, by {each.server}"
+        beside = bare[each.server]
         rows += [
-            Measurement(server, name, "server CPU a request", cost, "us", cost / bare),
-            Measurement(server, name, "median", median(each.cpu), "us"),
-            Measurement(server, name, "requests", max(each.rate), "1/s"),
-            Measurement(server, name, "CPU while idle", each.idle, "ms/s"),
+            Measurement(group, name, "server CPU a request", cost, "us", cost / min(beside.cpu)),
+            Measurement(group, name, "median", median(each.cpu), "us"),
+            Measurement(group, name, "requests", rate, "1/s", rate / max(beside.rate)),
+            Measurement(group, name, "CPU while idle", each.idle, "ms/s"),
         ]
     return rows
 
@@ -186,10 +218,10 @@ def _rows(server: str, served: Sequence[Served]) -> list[Measurement]:
 # --- in the server's process ------------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection, server: str, contender: str, surroundings: Surroundings) -> None:
+def _serve(pipe: Connection, server: str, table: str, contender: str, surroundings: Surroundings) -> None:
     async def run() -> None:
-        found: Any = next(each for each in OVER_LOOPBACK.contenders if each.name == contender)
-        await SERVERS[server](pipe, found.make(surroundings))
+        application: Any = found(table, contender)
+        await SERVERS[server](pipe, application.make(surroundings))
 
     failures(pipe, run)
 

@@ -13,13 +13,16 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 
+from bench.asking import ASGIApp
 from bench.contender import Surroundings
 from bench.service import service
 
 __all__ = [
+    "by_aiocache",
     "by_cashews",
     "by_fastapi_cache",
     "by_fastapi_limiter",
+    "by_hishel",
     "by_limits",
     "by_slowapi",
     "by_throttled",
@@ -187,6 +190,39 @@ def by_cashews(url: str = "", **arguments: Any) -> FastAPI:
     app = service(kept=cache(ttl=KEEP, key="items"), **arguments)
     app.add_middleware(CacheRequestControlMiddleware, cache_instance=cache)
     return ending(app, cache.close)
+
+
+def by_aiocache(**arguments: Any) -> FastAPI:
+    """aiocache's decorator, in memory."""
+    from aiocache import cached
+
+    return service(kept=cached(ttl=KEEP, key="items"), **arguments)
+
+
+def by_hishel(app: ASGIApp) -> ASGIApp:
+    """hishel's layer before ``app``; of the two storages that it has, SQLite, here without a file."""
+    import anysqlite
+    from hishel import AsyncSqliteStorage
+    from hishel.asgi import ASGICacheMiddleware
+
+    layer: ASGIApp = app
+
+    async def kept(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal layer
+        if scope["type"] != "lifespan":
+            await layer(scope, receive, send)
+            return
+        storage = AsyncSqliteStorage(connection=await anysqlite.connect(":memory:", isolation_level=None))
+        layer = ASGICacheMiddleware(app, storage=storage)
+
+        async def tell(message: Any) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                await storage.close()
+            await send(message)
+
+        await app(scope, receive, tell)
+
+    return kept
 
 
 def ending(app: FastAPI, end: Callable[[], Awaitable[None]]) -> FastAPI:

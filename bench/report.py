@@ -24,6 +24,7 @@ from bench.session import Run
 __all__ = ["document", "merged", "show", "text"]
 
 PACKAGES = (
+    "aiocache",
     "asgi-correlation-id",
     "backports-zstd",
     "brotli",
@@ -34,6 +35,7 @@ PACKAGES = (
     "fastapi-limiter",
     "granian",
     "hiredis",
+    "hishel",
     "httptools",
     "limits",
     "prometheus-fastapi-instrumentator",

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from bench.asking import ASGIApp
 
-__all__ = ["BODY", "CALLS", "ITEMS", "KEPT", "PLAIN", "Item", "bytes_ready", "service"]
+__all__ = ["BODY", "CALLS", "ITEMS", "KEPT", "PLAIN", "Item", "bytes_ready", "counted", "service"]
 
 PREFIX = "/api/v1"
 PLAIN, KEPT, CALLS = f"{PREFIX}/plain", f"{PREFIX}/kept", f"{PREFIX}/calls"
@@ -110,3 +110,18 @@ def bytes_ready(body: bytes = BODY, fields: Sequence[tuple[bytes, bytes]] = ()) 
         await send({"type": "http.response.body", "body": body})
 
     return app
+
+
+def counted(app: ASGIApp) -> ASGIApp:
+    """``app``, and at ``CALLS`` how often it was asked."""
+    asked = 0
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        if scope["type"] == "http" and scope["path"] == CALLS:
+            await bytes_ready(b"%d" % asked, fields=((b"cache-control", b"no-store"),))(scope, receive, send)
+            return
+        asked += scope["type"] == "http"
+        await app(scope, receive, send)
+
+    return counting

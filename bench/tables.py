@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import caches, compression, layers, limits, stacks
+from bench import caches, compression, hits, layers, limits, stacks
 from bench.contender import Table
 
 __all__ = ["GROUPS", "TABLES"]
@@ -15,4 +15,4 @@ GROUPS: dict[str, tuple[Table, ...]] = {
     "stacks": stacks.TABLES,
 }
 
-TABLES = {table.name: table for tables in (*GROUPS.values(), (stacks.OVER_LOOPBACK,)) for table in tables}
+TABLES = {table.name: table for tables in (*GROUPS.values(), (stacks.OVER_LOOPBACK, hits.TABLE)) for table in tables}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -46,9 +45,11 @@ def proxy(
 
     Answers are kept in this process, or with TAILRACE_VALKEY_URL in a store that several share.
     """
+    from tailrace.proxy.serving import run
+
     try:
         given = {"own_host": own_host, "heuristic": heuristic, "ttl": _by_path(ttl or []), "max_body": max_body}
-        asyncio.run(_serve(origin, port, host, timeout, given))
+        run(lambda: _serve(origin, port, host, timeout, given))
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from error
     except (TailraceError, OSError) as error:

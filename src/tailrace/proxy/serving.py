@@ -1,18 +1,18 @@
-"""The proxy on a port, by uvicorn. Touches: sockets, signals."""
+"""The proxy on a port, by uvicorn on uvloop. Touches: sockets, signals."""
 
 from __future__ import annotations
 
 import logging
 import math
 import socket
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tailrace.errors import TailraceError
 from tailrace.extras import require
 from tailrace.proxy.service import CacheProxy
 
-__all__ = ["listen", "server_of"]
-
+__all__ = ["listen", "run", "server_of"]
 
 BACKLOG = 2048
 
@@ -24,11 +24,25 @@ under a request that is on its way."""
 def listen(host: str, port: int) -> socket.socket:
     """A socket on which clients can ask from now on.
 
+    Nothing that is sent on its connections waits for more: a response is written as head and body, and a body that
+    waited for the head's acknowledgement would be some 40 ms late. **Source:** RFC 9293 section 3.7.4 (Nagle).
+
     Raises:
         OSError: the address is taken, or not this machine's.
     """
     [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
+    listening = socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections take it from here
+    return listening
+
+
+def run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run what ``serve`` makes to its end on the event loop that serves quickest.
+
+    Raises:
+        MissingExtraError: uvloop is not installed.
+    """
+    require("uvloop", "proxy").run(serve())
 
 
 def server_of(proxy: CacheProxy, *, drain: float) -> Any:

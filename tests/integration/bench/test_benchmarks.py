@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -19,6 +21,10 @@ from bench.application import Application
 from bench.asking import ASGIApp
 from bench.checks import identifies, limits
 from bench.contender import TIGHT, NotWorkingError, Surroundings
+from bench.fronts import FRONTS
+from bench.hits import TABLE, seats
+from bench.loopback import SERVERS
+from bench.processes import clocks, spent
 from bench.service import KEPT, bytes_ready, service
 from bench.tables import TABLES
 
@@ -50,6 +56,43 @@ def test_every_contender_works(group: str, tmp_path: Path) -> None:
         for contender in table.contenders:
             left_out = any(why.startswith(f"{table.name}: {contender.name}: ") for why in run["absent"])
             assert ((table.name, contender.name) in measured) is not left_out
+
+
+def test_hits_stand_beside_those_of_other_servers(tmp_path: Path) -> None:
+    """Each contender is measured as it is served; a program before it that is not installed is named instead."""
+    found = results(tmp_path, "hits")
+    absent = found["runs"]["hits"]["absent"]
+    measured = {row["name"] for row in found["rows"]}
+    working = [each for each in TABLE.contenders if not any(f": {each.name}: " in why for why in absent)]
+    expected = {f"{seat.application.name}, by {seat.server}" for seat in seats(working, SERVERS) if not seat.front}
+    left_out = {name for name in FRONTS if f"{TABLE.name}: {name}: {FRONTS[name].program} not installed" in absent}
+    granian = any("granian" in row["name"] for row in found["rows"])
+    assert {name for name in expected if granian or "granian" not in name} | set(FRONTS) == measured | left_out
+    assert not measured & left_out
+    for row in found["rows"]:
+        assert row["value"] > 0 or row["metric"] == "CPU while idle"
+        assert (row["ratio_to_bare"] is not None) == (row["metric"] in ("server CPU a request", "requests"))
+
+
+def test_a_servers_cpu_is_that_of_all_its_processes() -> None:
+    """What a process has started counts, and what has ended between two looks is not taken off."""
+    work = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', sys.argv[1]]); "
+    child = "print('up', flush=True); [None for number in iter(int, 1)]"
+    command = [sys.executable, "-c", f"{work} child.wait()", child]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        before = after = clocks(parent.pid)
+        try:
+            assert len(before) == 2
+            while spent(before, after) < 0.05:
+                after = clocks(parent.pid)
+            [busy] = before.keys() - {parent.pid}
+            assert after[busy] - before[busy] > 0.04
+        finally:
+            for process in before:
+                os.kill(process, signal.SIGKILL)
+    assert spent(after, {}) == 0
 
 
 def test_four_processes_admit_what_one_limit_allows(tmp_path: Path) -> None:
