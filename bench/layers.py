@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -59,7 +58,7 @@ def context_with_metrics(app: FastAPI) -> None:
 
     @app.get("/metrics")
     async def shown() -> Response:
-        return Response(exposition(metrics.families.values(), worker=str(os.getpid())))
+        return Response(exposition([metrics.part()]))
 
 
 def limited_by_tailrace(surroundings: Surroundings, *, mode: Mode | None = None) -> ASGIApp:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -140,6 +141,10 @@ class HttpSettings(Room):
     """Longest deadline, in seconds, that a client can ask for."""
     metrics: bool = True
     """Whether ``/metrics`` is served, to those who may see it."""
+    metrics_folder: Path | None = None
+    """Folder, in memory as below ``/dev/shm``, in which the processes that serve one application share what they count,
+    so that ``/metrics`` of any of them shows all. The workers of uvicorn, gunicorn and the like find one by themselves;
+    name one where processes behind one address are started one by one."""
     window: Annotated[float, Field(ge=10, le=86400)] = 300.0
     """Seconds over which ``/monitoring/metrics`` takes quantiles."""
     admin_token: SecretStr | None = None

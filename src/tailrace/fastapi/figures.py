@@ -7,7 +7,7 @@
 ``/monitoring/metrics/rate-limits``       decisions by limit
 
 ``?window=60`` asks for the last minute; by default it is the whole window (``TAILRACE_HTTP__WINDOW``). Each worker
-process tells of itself; for all of them together, let Prometheus read ``/metrics``.
+process tells of itself; ``/metrics`` has all of them together.
 """
 
 from __future__ import annotations

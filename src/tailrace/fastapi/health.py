@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,17 @@ class Health:
         return as_json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
 
     async def metrics(self, _: Exchange) -> Answer:
-        """Everything that was counted, as Prometheus text."""
+        """Everything that was counted, by all processes that share their figures, as Prometheus text."""
+        metrics = self._tailrace.metrics
+        self.measure()
+        parts = [metrics.part()]
+        if metrics.shared is None:
+            return as_metrics(exposition(parts))
+        shared = metrics.shared
+        return as_metrics(await asyncio.to_thread(lambda: exposition([*parts, *shared.others()])))
+
+    def measure(self) -> None:
+        """Bring up to date what is not counted but looked at."""
         metrics, store = self._tailrace.metrics, self._tailrace.store
         metrics.settle()
         held = store.statistics()
@@ -84,4 +93,3 @@ class Health:
         limiter = self._tailrace.limiter
         metrics.record_limits(buckets=limiter.held, evictions=limiter.evictions)
         measure_process(metrics)
-        return as_metrics(exposition(metrics.families.values(), worker=str(os.getpid())))

@@ -29,13 +29,14 @@ from tailrace.core.cursor import Cursors
 from tailrace.errors import DatabaseUnavailableError, SettingsError
 from tailrace.events import Event, Observer, UpstreamCalled
 from tailrace.fastapi.errors import install_error_handlers
+from tailrace.fastapi.health import Health
 from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
 from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
 from tailrace.fastapi.routes import RouteTable
 from tailrace.fastapi.streams import make_streams
 from tailrace.limits import Limiter
-from tailrace.observe import Metrics, fan_out, watch_loop
+from tailrace.observe import Metrics, fan_out, share_figures, watch_loop
 from tailrace.settings import Settings, load_settings
 from tailrace.stores import Store, open_store
 
@@ -263,8 +264,19 @@ class Tailrace:
         if self.settings.http.freeze and not gc.get_freeze_count():
             gc.collect()
             gc.freeze()
-        self._watch = asyncio.create_task(watch_loop(self.metrics, self.clock), name="tailrace loop lag")
+        self._share_metrics()
+        watching = watch_loop(self.metrics, self.clock, Health(self).measure)
+        self._watch = asyncio.create_task(watching, name="tailrace loop lag")
         self.started = True
+
+    def _share_metrics(self) -> None:
+        """Count where the other workers of the same server see it, if there are any; once, as nothing is taken back."""
+        http = self.settings.http
+        if http.metrics and self.metrics.shared is None:
+            identity = [self.settings.cache.namespace, getattr(self._app, "title", ""), *sorted(self._routes.paths())]
+            shared = share_figures(identity, folder=http.metrics_folder)
+            if shared is not None:
+                self.metrics.share(shared)
 
     async def stop(self) -> None:
         """Let what is under way end, then close everything. Idempotent."""

@@ -4,5 +4,16 @@ from tailrace.observe.catalogue import CATALOGUE, Metric
 from tailrace.observe.metrics import Metrics, fan_out
 from tailrace.observe.process import watch_loop
 from tailrace.observe.prometheus import CONTENT_TYPE, exposition
+from tailrace.observe.siblings import folder_for_workers, share_figures
 
-__all__ = ["CATALOGUE", "CONTENT_TYPE", "Metric", "Metrics", "exposition", "fan_out", "watch_loop"]
+__all__ = [
+    "CATALOGUE",
+    "CONTENT_TYPE",
+    "Metric",
+    "Metrics",
+    "exposition",
+    "fan_out",
+    "folder_for_workers",
+    "share_figures",
+    "watch_loop",
+]

@@ -6,15 +6,19 @@ Memory is bounded, since that of each family is.
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE
-from tailrace.observe.family import Family
+from tailrace.observe.family import Family, shown
+from tailrace.observe.merging import Part
+from tailrace.observe.sharing import SharedFigures
 from tailrace.observe.streams import recorders_of_semantic, recorders_of_streams
 from tailrace.observe.window import RequestWindow
 
@@ -37,6 +41,7 @@ class Metrics:
         self._clock = clock or SystemClock()
         self.window = RequestWindow(seconds=window)
         self.families = {metric.name: Family(metric) for metric in CATALOGUE}
+        self.shared: SharedFigures | None = None
         self._horizon: tuple[float, float] | None = None
         self._recorders = self._make_recorders()
 
@@ -56,7 +61,7 @@ class Metrics:
         """What records requests as ``RequestFinished`` would, told seconds and bytes of the body."""
         duration = self["http.server.request.duration"].of((method, route, status))
         bounds = self["http.server.request.duration"].bounds
-        sent = self["http.server.response.body.bytes"].of((route,))
+        sent = self["tailrace.http.response.bytes"].of((route,))
         cached = [0.0] if cache is None else self["tailrace.response_cache.requests"].of((route, cache))
         remember = self.window.recorder(route, status)
 
@@ -120,6 +125,21 @@ class Metrics:
             age, seen = self._horizon
             self["tailrace.freshness.horizon.age"].set((), age + self._clock.monotonic() - seen)
 
+    def share(self, shared: SharedFigures) -> None:
+        """Count where the other processes of the application see it; before the first request, once."""
+        self.shared = shared
+        for name, family in self.families.items():
+            family.move(partial(shared.allocate, name))
+
+    def part(self) -> Part:
+        """What this process has counted."""
+        figures = {
+            name: {shown(labels): list(series) for labels, series in each.series.items()}
+            for name, each in self.families.items()
+            if each.series
+        }
+        return Part(str(os.getpid()), figures)
+
     def _make_recorders(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
             **self._of_requests(),
@@ -134,7 +154,7 @@ class Metrics:
 
     def _of_requests(self) -> dict[type[Event], Callable[[Any], None]]:
         duration = self["http.server.request.duration"].observe
-        sent = self["http.server.response.body.bytes"].add
+        sent = self["tailrace.http.response.bytes"].add
         cached = self["tailrace.response_cache.requests"].add
 
         def request_finished(event: events.RequestFinished) -> None:

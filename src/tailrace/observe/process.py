@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 from tailrace.clock import Clock
 from tailrace.observe.metrics import Metrics
+from tailrace.observe.siblings import started_at
 
 __all__ = ["measure_process", "watch_loop"]
 
@@ -36,14 +38,16 @@ def measure_process(metrics: Metrics) -> None:
 
 def _start_time() -> float:
     """Seconds since 1970 at which the process started."""
-    # Field 22, counted after the command name, which may hold spaces and parentheses.
-    ticks = int((_PROC / "stat").read_text().rpartition(")")[2].split()[19])
     boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    return int(boot.split()[1]) + started_at(os.getpid()) / os.sysconf("SC_CLK_TCK")
 
 
-async def watch_loop(metrics: Metrics, clock: Clock) -> None:
-    """Record, until cancelled, by how much the event loop wakes a timer too late; let the window of requests go on."""
+async def watch_loop(metrics: Metrics, clock: Clock, measure: Callable[[], None]) -> None:
+    """Record, until cancelled, by how much the event loop wakes a timer too late; let the window of requests go on.
+
+    Args:
+        measure: called now and then where others see the figures of this process without asking it.
+    """
     observe = metrics["tailrace.event_loop.lag"].observe
     while True:
         began = clock.monotonic()
@@ -51,3 +55,5 @@ async def watch_loop(metrics: Metrics, clock: Clock) -> None:
         now = clock.monotonic()
         observe((), max(0.0, now - began - PERIOD))
         metrics.window.tick(now)
+        if metrics.shared is not None:
+            measure()

@@ -1,8 +1,4 @@
-"""Prometheus text exposition of the registry. Pure.
-
-Every series carries ``worker``, the process it comes from. Each worker process answers with its own figures, so behind
-one port a scrape meets any of them; with the label each worker's counters only ever grow, and ``sum without (worker)``
-is right over them. Without it the same series would jump between processes and every rate would be wrong.
+"""Prometheus text exposition. Pure.
 
 **Source:** Prometheus exposition formats, text format 0.0.4; OpenTelemetry "Prometheus and OpenMetrics compatibility"
 (names: dots to underscores, unit suffix, ``_total`` for counters).
@@ -10,14 +6,14 @@ is right over them. Without it the same series would jump between processes and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import inf, isnan
 
 from tailrace.observe.catalogue import Metric
-from tailrace.observe.family import Family
+from tailrace.observe.merging import Part, merge
 
-__all__ = ["CONTENT_TYPE", "exposition", "prometheus_name"]
+__all__ = ["CONTENT_TYPE", "exposition", "prometheus_label", "prometheus_name"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -39,36 +35,40 @@ def prometheus_name(metric: Metric) -> str:
     return name + "_total" if metric.kind == "counter" else name
 
 
-def exposition(families: Iterable[Family], *, worker: str) -> str:
-    """All series, families without any left out."""
+def prometheus_label(name: str) -> str:
+    """A label's name in Prometheus.
+
+    >>> prometheus_label("http.route")
+    'http_route'
+    """
+    return name.replace(".", "_")
+
+
+def exposition(parts: Iterable[Part]) -> str:
+    """All series of all parts together, metrics without any left out."""
     lines: list[str] = []
-    for family in families:
-        if family.series:
-            name = prometheus_name(family.metric)
-            lines.append(f"# HELP {name} {_escape_help(family.metric.description)}")
-            lines.append(f"# TYPE {name} {family.metric.kind}")
-            for labels, values in family.series.items():
-                lines += _samples(name, family, _labels(family.metric, labels, worker), values)
+    for merged in merge(parts):
+        metric, name = merged.metric, prometheus_name(merged.metric)
+        names = [prometheus_label(label) for label in merged.labels]
+        lines.append(f"# HELP {name} {_escape_help(metric.description)}")
+        lines.append(f"# TYPE {name} {metric.kind}")
+        for values, series in merged.series.items():
+            pairs = [f'{label}="{value.translate(_ESCAPES)}"' for label, value in zip(names, values, strict=True)]
+            lines += _samples(name, metric, ",".join(pairs), series)
     return "\n".join(lines) + "\n"
 
 
-def _samples(name: str, family: Family, labels: str, values: list[float]) -> Iterable[str]:
-    if family.metric.kind != "histogram":
-        return [f"{name}{{{labels}}} {_number(values[0])}"]
+def _samples(name: str, metric: Metric, labels: str, values: Sequence[float]) -> list[str]:
+    braced = f"{{{labels}}}" if labels else ""
+    if metric.kind != "histogram":
+        return [f"{name}{braced} {_number(values[0])}"]
     counts = list(accumulate(values[1:]))
+    before = labels + "," if labels else ""
     lines = [
-        f'{name}_bucket{{{labels},le="{_number(bound)}"}} {_number(count)}'
-        for bound, count in zip((*family.bounds, inf), counts, strict=True)
+        f'{name}_bucket{{{before}le="{_number(bound)}"}} {_number(count)}'
+        for bound, count in zip((*metric.bounds, inf), counts, strict=True)
     ]
-    return [*lines, f"{name}_sum{{{labels}}} {_number(values[0])}", f"{name}_count{{{labels}}} {_number(counts[-1])}"]
-
-
-def _labels(metric: Metric, values: tuple[object, ...], worker: str) -> str:
-    pairs = [f'worker="{worker.translate(_ESCAPES)}"']
-    for name, value in zip(metric.labels, values, strict=True):
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        pairs.append(f'{name.replace(".", "_")}="{text.translate(_ESCAPES)}"')
-    return ",".join(pairs)
+    return [*lines, f"{name}_sum{braced} {_number(values[0])}", f"{name}_count{braced} {_number(counts[-1])}"]
 
 
 def _number(value: float) -> str:

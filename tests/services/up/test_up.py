@@ -147,6 +147,24 @@ def test_everything_relays_for_a_service(up: Up) -> None:
     assert "will not be trusted" not in up.said, up.said
 
 
+def test_workers_show_what_all_of_them_counted(up: Up) -> None:
+    """Whichever worker answers, a service's metrics have both workers and every request that was made to either."""
+    before = up.get("/trading-desk/metrics")[1].decode()
+
+    def counted(text: str) -> float:
+        name = 'http_server_request_duration_seconds_count{http_request_method="GET",http_route="/livez"'
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+    for _ in range(20):
+        assert up.get("/trading-desk/livez")[0] == 200
+
+    def complete() -> bool:
+        text = up.get("/trading-desk/metrics")[1].decode()
+        return text.count("\nprocess_start_time_seconds{") == 2 and counted(text) == counted(before) + 20
+
+    assert process.wait_until(complete, PATIENCE)
+
+
 def test_second_one_is_refused(up: Up) -> None:
     """It says which process serves where, in one line."""
     second = Up(up.home, "--port", str(free_port()), output="second")

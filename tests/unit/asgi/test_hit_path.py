@@ -154,7 +154,7 @@ async def test_hits_are_counted_as_the_layers_count_them() -> None:
     counts = [
         {(name, labels): sum(values[1:]) or values[0] for labels, values in tailrace.metrics[name].series.items()}
         for tailrace in (watched, other)
-        for name in ("http.server.response.body.bytes", "tailrace.response_cache.requests")
+        for name in ("tailrace.http.response.bytes", "tailrace.response_cache.requests")
     ]
     durations = [
         {labels: sum(values[1:]) for labels, values in tailrace.metrics[name].series.items()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -17,8 +18,10 @@ from tailrace.observe.prometheus import prometheus_name
 from tailrace.testing.clock import FakeClock
 
 SAMPLE = re.compile(
-    r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\} (\+Inf|-Inf|NaN|-?\d+(?:\.\d+)?(?:e[+-]\d+)?)'
+    r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (\+Inf|-Inf|NaN|-?\d+(?:\.\d+)?(?:e[+-]\d+)?)'
 )
+EACH = {"process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds"}
+"""Of each worker by itself."""
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\["\\n])*)"')
 
 
@@ -41,7 +44,7 @@ def parse(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
             name, labels, value = match.groups()
             suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
             assert name in [described + suffix for suffix in suffixes], line
-            pairs = tuple(LABEL.findall(labels))
+            pairs = tuple(LABEL.findall(labels or ""))
             assert len({pair[0] for pair in pairs}) == len(pairs)
             assert pairs not in families.setdefault(name, {})
             families[name][pairs] = float(value)
@@ -89,10 +92,10 @@ def test_exposition_of_everything_is_well_formed() -> None:
     metrics.settle()
     metrics.record_store("memory", entries=1, size=2, evictions=3)
     measure_process(metrics)
-    families = parse(exposition(metrics.families.values(), worker="7"))
+    families = parse(exposition([metrics.part()]))
     for name, samples in families.items():
         for pairs in samples:
-            assert ("worker", "7") in pairs
+            assert (("worker", str(os.getpid())) in pairs) == (name in EACH)
         if name.endswith("_bucket"):
             base = name.removesuffix("_bucket")
             for pairs, count in families[base + "_count"].items():
@@ -108,9 +111,8 @@ def test_request_figures() -> None:
     metrics = Metrics()
     for duration in (0.001, 0.0011, 99.0):
         metrics(events.RequestFinished("GET", "/a/{b}", 200, duration, 10, "hit"))
-    families = parse(exposition(metrics.families.values(), worker="1"))
+    families = parse(exposition([metrics.part()]))
     labels = (
-        ("worker", "1"),
         ("http_request_method", "GET"),
         ("http_route", "/a/{b}"),
         ("http_response_status_code", "200"),
@@ -121,7 +123,7 @@ def test_request_figures() -> None:
     assert buckets[(*labels, ("le", "10"))] == 2
     assert buckets[(*labels, ("le", "+Inf"))] == 3
     assert families["http_server_request_duration_seconds_sum"][labels] == 99.0021
-    assert families["http_server_response_body_bytes_total"][(labels[0], labels[2])] == 30
+    assert families["tailrace_http_response_bytes_total"][(labels[1],)] == 30
 
 
 DURATIONS = st.integers(0, 100 * 1024).map(lambda parts: parts / 1024)
@@ -197,7 +199,7 @@ def test_any_label_value_is_escaped(value: str) -> None:
     """No label value breaks out of its line."""
     metrics = Metrics()
     metrics(events.BulkheadRefused(value.replace("\x85", " ").replace("\u2028", " ").replace("\u2029", " ")))
-    text = exposition(metrics.families.values(), worker="1")
+    text = exposition([metrics.part()])
     assert text.count("\n") == 3
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tailrace.embedded import free_port, port_is_free, process
 from tailrace.errors import EmbeddedServerError, TailraceError
+from tailrace.observe import folder_for_workers
 from tailrace.settings import load_settings
 from tailrace_services.data.generation import GeneratedDataset
 from tailrace_services.services import SERVICES, Service
@@ -34,6 +35,8 @@ READY_TIMEOUT = 60.0
 """Seconds within which the workers must serve."""
 PROVIDER_LATENCY_MS = 200
 """What the simulated provider takes to answer."""
+METRICS_FOLDER = "TAILRACE_HTTP__METRICS_FOLDER"
+"""Names where the workers share what they count."""
 DRAIN = 12.0
 """Seconds a worker gets to finish the requests under way."""
 
@@ -121,6 +124,8 @@ class _Up:
                 **self._ground.environment,
                 "TAILRACE_SERVICES_PROVIDER_URL": provider_url,
             }
+            if METRICS_FOLDER not in environment:
+                environment[METRICS_FOLDER] = str(stack.enter_context(folder_for_workers(self._mark)))
             let_serve = self._load_workers(stack, listener, environment)
             prepared = asyncio.run(self._prepare(self._ground))
         self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
