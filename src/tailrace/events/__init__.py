@@ -25,6 +25,7 @@ from tailrace.events.database import (
 )
 from tailrace.events.semantic import SemanticCompared, SemanticComparison, SemanticLookedUp, SemanticVetoed
 from tailrace.events.streams import ResumeOutcome, StreamEnded, StreamOpened, StreamOutcome, StreamResumed
+from tailrace.events.timeseries import RowsIngested, SeriesMaintained
 
 __all__ = [
     "AttemptFailed",
@@ -57,10 +58,12 @@ __all__ = [
     "RequestShed",
     "ResponseCompressed",
     "ResumeOutcome",
+    "RowsIngested",
     "SemanticCompared",
     "SemanticComparison",
     "SemanticLookedUp",
     "SemanticVetoed",
+    "SeriesMaintained",
     "StatementFinished",
     "StoreCalled",
     "StoreConnectionChanged",

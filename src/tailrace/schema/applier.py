@@ -29,6 +29,7 @@ from tailrace.schema.log_upkeep import (
     replace_missing,
     retire_log_of,
 )
+from tailrace.schema.managed import Managed
 from tailrace.schema.objects import record
 from tailrace.schema.planner import Declaration, Plan, Step, make_plan
 from tailrace.schema.sql_text import identifier, qualified
@@ -45,7 +46,12 @@ async def plan(database: Database, objects: Iterable[Declaration]) -> Plan:
         DatabaseUnavailableError: no connection.
     """
     async with connect(database) as connection:
-        return make_plan(await read_catalogue(connection), objects)
+        return await _plan(connection, list(objects))
+
+
+async def _plan(connection: Connection, declared: Sequence[Declaration]) -> Plan:
+    managed = [step for item in declared if isinstance(item, Managed) for step in await item.steps(connection)]
+    return make_plan(await read_catalogue(connection), declared, managed)
 
 
 async def apply(
@@ -86,12 +92,13 @@ async def apply(
     patience = patience or Patience()
     async with connect(database) as connection, exclusive(connection):
         await connection.execute("SET lock_timeout = " + str(int(patience.lock_timeout * 1000)))
-        found = make_plan(await read_catalogue(connection), declared)
+        found = await _plan(connection, declared)
         run = _Run(database, connection, declared, patience, progress, workers)
         await run.make_extensions(found.steps)
         if any(step.kind == "installation" for step in found.steps):
             await connection.execute(files("tailrace.schema").joinpath("installation.sql").read_text())
         await run.make_kept_tables(found.steps)
+        await run.carry_out_managed(found.steps)
         await run.structure([s for s in found.steps if s.kind in ("triggers", "rollup")])
         # What keeps and fills a kept table reads others by their indexes; its own are built when it is full.
         kept = {item.source for item in declared if isinstance(item, KeptTable)}
@@ -141,6 +148,13 @@ class _Run:
         for step in steps:
             if isinstance(step.target, KeptTable):
                 await self._kept(step, step.target).fill()
+
+    async def carry_out_managed(self, steps: Sequence[Step]) -> None:
+        """What other rooms declare, before the watches of its tables."""
+        for step in steps:
+            if isinstance(step.target, Managed):
+                await step.target.carry_out(self.connection, step, self.patience, self.report)
+                self._tell(step)
 
     def _kept(self, step: Step, kept: KeptTable) -> KeptTableBuild:
         return KeptTableBuild(self.connection, kept, step.definition_hash, self.patience, self.report)

@@ -104,7 +104,8 @@ WHERE NOT l.retired
 # The newest of Tailrace's own objects: where they are, all of them are.
 _INSTALLED = """
 SELECT to_regprocedure('tailrace.outbox_remove(bigint[], xid8[], text)') IS NOT NULL AND EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('tailrace.objects') AND attname = 'removal')
+    SELECT FROM pg_constraint WHERE conrelid = to_regclass('tailrace.objects') AND conname = 'objects_kind_check'
+    AND pg_get_constraintdef(oid) LIKE '%summary%')
 """
 
 

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS tailrace.objects (
 ALTER TABLE tailrace.objects ADD COLUMN IF NOT EXISTS removal text[];
 ALTER TABLE tailrace.objects DROP CONSTRAINT IF EXISTS objects_kind_check;
 ALTER TABLE tailrace.objects ADD CONSTRAINT objects_kind_check
-    CHECK (kind IN ('triggers', 'rollup', 'table', 'index'));
+    CHECK (kind IN ('triggers', 'rollup', 'table', 'index', 'series', 'summary'));
 
 -- Logs of differences, and the table whose rows they are about. Each has a function that folds it. Retired ones are
 -- written to no more, and kept only for a view that may still read them.

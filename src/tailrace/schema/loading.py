@@ -39,5 +39,7 @@ def load_declarations(reference: str) -> list[Declaration]:
     items = list(found)
     strangers = [item for item in items if not isinstance(item, Declaration)]
     if strangers:
-        raise SchemaError(f"{reference}: {strangers[0]!r} is not a Watch, Rollup, KeptTable, Index or Extension")
+        raise SchemaError(
+            f"{reference}: {strangers[0]!r} is not a Watch, Rollup, KeptTable, Index, Extension or TimeSeries"
+        )
     return items

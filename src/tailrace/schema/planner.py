@@ -17,16 +17,19 @@ from tailrace.schema.delta_log import logs_of
 from tailrace.schema.extension import Extension
 from tailrace.schema.index import Index
 from tailrace.schema.kept_table import KeptTable
+from tailrace.schema.managed import Managed
 from tailrace.schema.rollup_sql import add, contribution, create_table, folded_name, live_rows, table_name
 from tailrace.schema.sql_text import definition_hash, identifier, qualified
 from tailrace.schema.triggers import TableTriggers, triggers_of
 
 __all__ = ["Declaration", "Plan", "Step", "index_hash", "index_sql", "make_plan", "rollup_hash", "triggers_hash"]
 
-Declaration = Watch | Rollup | KeptTable | Index | Extension
+Declaration = Watch | Rollup | KeptTable | Index | Extension | Managed
 """What `plan` and `apply` take."""
-Kind = Literal["installation", "extension", "triggers", "rollup", "table", "index"]
+Kind = Literal["installation", "extension", "triggers", "rollup", "table", "index", "series", "summary"]
 Action = Literal["create", "replace", "rebuild", "resume", "remove", "abandon"]
+_MAKING = ("create", "rebuild")
+"""Actions after which a table is there, and bare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Step:
     reason: str
     sql: tuple[str, ...] = ()
     definition_hash: str = ""
-    target: TableTriggers | Rollup | KeptTable | Index | Extension | None = None
+    target: TableTriggers | Rollup | KeptTable | Index | Extension | Managed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,13 @@ class Plan:
         return "\n".join(lines) or "nothing to do"
 
 
-def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
+def make_plan(catalogue: Catalogue, declared: Iterable[Declaration], managed: Sequence[Step] = ()) -> Plan:
     """Compare ``declared`` with the database.
+
+    Args:
+        catalogue: what the database holds.
+        declared: what it shall hold.
+        managed: the steps of those that know themselves what has to be done (`Managed`).
 
     Raises:
         SchemaError: a declaration cannot be kept; the message says which and why.
@@ -77,7 +85,7 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
     indexes = [i for i in items if isinstance(i, Index)]
     kept = [i for i in items if isinstance(i, KeptTable)]
     kept_steps = [step for table in kept for step in _kept_table_steps(catalogue, table)]
-    catalogue = catalogue.with_new([step.name for step in kept_steps if step.action != "resume"])
+    catalogue = catalogue.with_new([step.name for step in (*kept_steps, *managed) if step.action in _MAKING])
     tables = triggers_of([*watched, *rollups], catalogue.guaranteed)
     refuse_unfit(catalogue, [t.table for t in tables] + [i.source for i in indexes])
     steps = [
@@ -87,7 +95,7 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration]) -> Plan:
     ]
     if not catalogue.installed:
         steps.append(Step("installation", "tailrace", "create", "Tailrace's own tables"))
-    steps += kept_steps
+    steps += [*kept_steps, *managed]
     warnings: list[str] = []
     for rollup in rollups:
         warnings += _check_join(catalogue, rollup)
@@ -256,5 +264,6 @@ def _unneeded(
     kept |= {("index", f"{schema_of(i.source)}.{i.name}") for i in indexes}
     # Triggers go before the tables they write to.
     order = {"index": 0, "triggers": 1, "rollup": 2, "table": 3}
-    gone = sorted(set(catalogue.recorded) - kept, key=lambda key: (order[key[0]], key[1]))
+    recorded = {key for key in catalogue.recorded if key[0] in order}
+    gone = sorted(recorded - kept, key=lambda key: (order[key[0]], key[1]))
     return [Step(kind, name, "remove", "no longer declared") for kind, name in gone]  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
 from tailrace.schema.declarations import Rollup, schema_of
 from tailrace.schema.log_upkeep import fold_pending
+from tailrace.schema.managed import Managed
 from tailrace.schema.planner import Declaration, rollup_hash
 from tailrace.schema.rollup_sql import add, contribution, folded_table, live_rows, table_name
 from tailrace.schema.sql_text import identifier, qualified
@@ -63,19 +64,20 @@ async def reconcile(
 
     Args:
         database: the server's own address, or an engine that has it.
-        objects: declarations; the rollups among them are checked.
+        objects: declarations; the rollups among them are checked, and the summaries of time series.
         repair: add what is missing, and remove rows behind which nothing is left.
         progress: told how far each check is.
         patience: lock timeout and retries of repairs.
 
     Returns:
-        One finding a rollup, in the order declared; ``keys`` is 0 where all is well.
+        One finding a rollup, in the order declared, then one a summary; ``keys`` is 0 where all is well.
 
     Raises:
         SchemaError: a rollup is not built, or from another definition: run apply first.
         DatabaseUnavailableError: no connection, or it was lost; nothing is half done that a new run does not see.
     """
-    rollups = [item for item in objects if isinstance(item, Rollup)]
+    declared = list(objects)
+    rollups = [item for item in declared if isinstance(item, Rollup)]
     found: list[Drift] = []
     async with connect(database) as keeper, exclusive(keeper):
         catalogue = await read_catalogue(keeper)
@@ -89,6 +91,9 @@ async def reconcile(
             async with connect(database) as connection:
                 check = _Check(connection, keeper, rollup, patience or Patience(), progress)
                 found.append(await check.run(repair=repair))
+        for item in declared:
+            if isinstance(item, Managed):
+                found += await item.check(keeper, repair=repair)
     return found
 
 

@@ -1,0 +1,74 @@
+"""What a time series needs now and then. Touches: PostgreSQL, on a direct connection.
+
+Everything can be run at any time, by several processes at once (they queue on an advisory lock), and again after a
+crash: what an interrupted run left is finished first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tailrace.clock import Clock, SystemClock
+from tailrace.events import Observer, SeriesMaintained
+from tailrace.schema import Patience
+from tailrace.schema.connection import Database, connect, exclusive
+from tailrace.timeseries.series import TimeSeries
+from tailrace.timeseries.upkeep import PlainUpkeep
+
+__all__ = ["Maintained", "maintain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What was done.
+
+    Args:
+        made: partitions made ahead.
+        shrunken: partitions that take less room now.
+        dropped: partitions dropped by age.
+        saved: bytes that shrinking freed, indexes included.
+    """
+
+    made: int = 0
+    shrunken: int = 0
+    dropped: int = 0
+    saved: int = 0
+
+
+async def maintain(
+    database: Database,
+    series: TimeSeries,
+    *,
+    clock: Clock | None = None,
+    observer: Observer | None = None,
+    patience: Patience | None = None,
+) -> Maintained:
+    """Make partitions ahead, drop those that are too old, shrink those that are old enough.
+
+    Args:
+        database: the server's own address (not a transaction pooler's), or an engine that has it.
+        series: applied to the database.
+        clock: time, for what is old.
+        observer: told when it is done.
+        patience: lock timeout and retries: nobody waits for it longer than ``lock_timeout``.
+
+    Raises:
+        SchemaError: the series is not applied.
+        DatabaseTimeoutError: a partition was busy at every attempt; run again later.
+        DatabaseUnavailableError: no connection, or it was lost; run again.
+    """
+    clock = clock or SystemClock()
+    patience = patience or Patience()
+    began = clock.monotonic()
+    now = datetime.fromtimestamp(clock.now(), UTC)
+    async with connect(database, lock_timeout=patience.lock_timeout) as connection, exclusive(connection):
+        upkeep = PlainUpkeep(connection, series.plain, patience)
+        made = await series.plain.make_ahead(connection, now)
+        dropped = await upkeep.drop_expired(now, series.keep)
+        shrunken, saved = await upkeep.shrink(now, series.compress_after)
+    done = Maintained(made, shrunken, dropped, saved)
+    if observer is not None:
+        duration = clock.monotonic() - began
+        observer(SeriesMaintained(series.name, made, shrunken, dropped, saved, duration))
+    return done

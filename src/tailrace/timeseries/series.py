@@ -1,0 +1,161 @@
+"""A time series, declared. Pure but for what its engine does.
+
+SIGNALS = TimeSeries(
+    signals, time="time", segment_by=("asset", "channel"), compress_after=timedelta(days=7), keep=timedelta(days=730),
+    summaries=(DailySummary("signals_daily", by=("asset", "channel"), figures={
+        "signals": count(), "low": minimum(signals.c.price), "close": last(signals.c.price)}),),
+)
+await apply(url, [SIGNALS])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import DateTime, Table
+
+from tailrace.errors import SchemaError
+from tailrace.schema import Drift, Patience
+from tailrace.schema.backfill import Report
+from tailrace.schema.connection import Connection
+from tailrace.schema.declarations import as_table, schema_of
+from tailrace.schema.managed import Managed
+from tailrace.schema.planner import Step
+from tailrace.timeseries.declarations import DailySummary
+from tailrace.timeseries.plain import PlainEngine
+from tailrace.timeseries.plain_sql import PlainSql
+from tailrace.timeseries.summary_sql import SummarySql, summary_table
+
+__all__ = ["TimeSeries"]
+
+_KIND = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)"
+
+
+@dataclass(frozen=True, eq=False)
+class TimeSeries(Managed):
+    """A table of moments. ``apply`` makes it; nothing ever drops it but you.
+
+    Args:
+        table: a ``Table`` or mapped class. It is not made by migrations; later columns are.
+        time: its column that says when: with a time zone, never NULL.
+        partition: how long a partition is: whole days, counted in UTC.
+        segment_by: columns by which rows belong together; they are asked for and compressed by them.
+        compress_after: how old a partition is when it is shrunken; None: never.
+        keep: how old rows may become; None: they are kept for ever. Their summaries are.
+        ahead: how far before their time partitions are made, and how far in the future a row may be.
+        summaries: figures by day.
+        indexes: columns of each B-tree that partitions have while they are new; by default one, over ``segment_by``
+            and time.
+
+    Raises:
+        SchemaError: a column is missing or may be NULL, or a time makes no sense.
+    """
+
+    table: Any
+    time: str = "time"
+    partition: timedelta = timedelta(days=1)
+    segment_by: Sequence[str] = ()
+    compress_after: timedelta | None = None
+    keep: timedelta | None = None
+    ahead: timedelta = timedelta(days=7)
+    summaries: Sequence[DailySummary] = ()
+    indexes: Sequence[Sequence[str]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segment_by", tuple(self.segment_by))
+        object.__setattr__(self, "summaries", tuple(self.summaries))
+        self._refuse_unfit_columns()
+        self._refuse_unfit_times()
+
+    def _refuse_unfit_columns(self) -> None:
+        table = self.source
+        never_null = [self.time, *self.segment_by, *(name for summary in self.summaries for name in summary.by)]
+        chosen = [*never_null, *(name for columns in self.indexes or () for name in columns)]
+        for name in chosen:
+            if name not in table.c:
+                raise SchemaError(f"{table.name} has no column {name}")
+        for name in never_null:
+            if table.c[name].nullable:
+                raise SchemaError(f"{table.name}.{name} may be NULL, which no partition, segment or summary can hold")
+        kind = table.c[self.time].type
+        if not isinstance(kind, DateTime) or not kind.timezone:
+            raise SchemaError(f"{table.name}.{self.time} must be a timestamp with time zone")
+        names = [summary.name for summary in self.summaries]
+        if len(set(names)) != len(names) or table.name in names:
+            raise SchemaError(f"{table.name}: two tables share a name: {', '.join(sorted([table.name, *names]))}")
+
+    def _refuse_unfit_times(self) -> None:
+        day = timedelta(days=1)
+        if self.partition < day or self.partition % day:
+            raise SchemaError(f"{self.name}: a partition is one day long or several, not {self.partition}")
+        for name in ("compress_after", "keep", "ahead"):
+            value: timedelta | None = getattr(self, name)
+            if value is not None and value < timedelta(0):
+                raise SchemaError(f"{self.name}: {name} cannot be {value}")
+        if self.keep is not None and self.compress_after is not None and self.compress_after > self.keep:
+            raise SchemaError(f"{self.name}: rows are dropped before they are compressed")
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.source.name
+
+    @property
+    def source(self) -> Table:
+        """Its table."""
+        return as_table(self.table)
+
+    @property
+    def tables(self) -> Sequence[str]:
+        """``schema.name`` of the table and of its summaries."""
+        schema = schema_of(self.source)
+        return [f"{schema}.{name}" for name in (self.name, *(summary.name for summary in self.summaries))]
+
+    def summary(self, name: str) -> Table:
+        """The table of one of its summaries, to be read.
+
+        Raises:
+            SchemaError: there is none of that name.
+        """
+        for summary in self.summaries:
+            if summary.name == name:
+                return summary_table(self.source, summary, self.time)
+        raise SchemaError(f"{self.name} has no summary {name}")
+
+    @cached_property
+    def sql(self) -> PlainSql:
+        """The text of what plain PostgreSQL keeps."""
+        indexes = self.indexes if self.indexes is not None else ((*self.segment_by, self.time),)
+        return PlainSql(
+            self.source,
+            self.time,
+            tuple(self.segment_by),
+            tuple(tuple(columns) for columns in indexes),
+            tuple(SummarySql(self.source, self.time, summary) for summary in self.summaries),
+        )
+
+    @cached_property
+    def plain(self) -> PlainEngine:
+        """What keeps it on plain PostgreSQL."""
+        return PlainEngine(self, self.sql, self.partition, self.ahead)
+
+    async def steps(self, connection: Connection) -> list[Step]:
+        """What has to be done so that the database holds it. Cost: a few round trips."""
+        kind = await connection.fetchval(_KIND, self.sql.sql_name)
+        if kind not in (None, "p"):
+            raise SchemaError(f"{self.tables[0]} exists already and is not partitioned: choose another name")
+        return await self.plain.steps(connection, exists=kind is not None)
+
+    async def carry_out(
+        self, connection: Connection, step: Step, patience: Patience, report: Report | None = None
+    ) -> None:
+        """Do one of its steps."""
+        await self.plain.carry_out(connection, step, patience, report)
+
+    async def check(self, connection: Connection, *, repair: bool) -> list[Drift]:
+        """Compare its summaries with its rows."""
+        return await self.plain.check(connection, repair=repair)
