@@ -150,6 +150,11 @@ GROUPS = {
     "store_faults": Group(
         "what clients notice of a shared store that fails (80 s)", partial(_module_in, "store_faults"), compares=False
     ),
+    "database_faults": Group(
+        "what clients notice of a line to the database that breaks (5 minutes)",
+        partial(_module_in, "database_faults"),
+        compares=False,
+    ),
     "soak": Group("memory of a server over ten minutes", partial(_module_in, "soak"), compares=False),
     "rollup_writes": Group("what rollups cost writers (4 minutes)", partial(_module, "rollup_writes"), compares=False),
 }

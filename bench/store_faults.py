@@ -27,12 +27,12 @@ from bench import Measurement
 from bench.arena import PROVE_TIMEOUT, failures, seated, told
 from bench.asking import HOST, ASGIApp
 from bench.contender import Surroundings
-from bench.line import Line
 from bench.loopback import SERVERS
 from bench.session import Session
 from tailrace import Tailrace, cached
 from tailrace.embedded import ValkeyServer
 from tailrace.settings import RateLimitSettings, Settings, SheddingSettings
+from tailrace.testing.line import Line
 from tailrace.verify.client import Connections, Request
 from tailrace.verify.driver import LoadResult, open_loop
 from tailrace.verify.statistics import summarise

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.integration.stores.proxy import Proxy
 from tests.waiting import wait_until
 
 from tailrace.cache import Cache, CachePolicy
@@ -16,14 +15,15 @@ from tailrace.embedded import ValkeyServer
 from tailrace.events import CacheBypassed, Event, StoreCalled
 from tailrace.settings import ValkeySettings
 from tailrace.stores import TieredStore
+from tailrace.testing.line import Line
 
 POLICY = CachePolicy("p", ttl=600.0, jitter=0.0, early_refresh=0.0)
 PATIENT = ValkeySettings(timeout=20.0, connect_timeout=20.0)
 
 
 @pytest.fixture
-async def proxy(valkey: ValkeyServer) -> AsyncIterator[Proxy]:
-    async with Proxy(valkey.port) as proxy:
+async def proxy(valkey: ValkeyServer) -> AsyncIterator[Line]:
+    async with Line(valkey.port) as proxy:
         yield proxy
 
 
@@ -34,7 +34,7 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-async def store(valkey_url: str, valkey: ValkeyServer, proxy: Proxy, events: list[Event]) -> AsyncIterator[TieredStore]:
+async def store(valkey_url: str, valkey: ValkeyServer, proxy: Line, events: list[Event]) -> AsyncIterator[TieredStore]:
     """A store behind the line; its calls wait for longer than any test takes."""
     url = valkey_url.replace(f":{valkey.port}", f":{proxy.port}")
     store = TieredStore(url, valkey=PATIENT, observer=events.append)
@@ -48,7 +48,7 @@ async def value() -> bytes:
 
 
 async def test_a_store_that_becomes_slow_is_left_out_until_it_is_quick(
-    store: TieredStore, proxy: Proxy, events: list[Event]
+    store: TieredStore, proxy: Line, events: list[Event]
 ) -> None:
     """Nobody asks a store that has become slow; copies go on serving; it is used again once it is quick, and nobody's
     request has to find that out."""
@@ -67,7 +67,7 @@ async def test_a_store_that_becomes_slow_is_left_out_until_it_is_quick(
     await wait_until(lambda: is_held(cache, "another"))
 
 
-async def test_a_slow_store_takes_stamps(store: TieredStore, proxy: Proxy) -> None:
+async def test_a_slow_store_takes_stamps(store: TieredStore, proxy: Line) -> None:
     """However late the store is, what was written is made known; copies of what depends on it are served no more."""
     cache = Cache(store)
     await wait_until(lambda: is_held(cache, "a", "t:id=1"))
@@ -81,7 +81,7 @@ async def test_a_slow_store_takes_stamps(store: TieredStore, proxy: Proxy) -> No
     assert cache.peek("a", policy=POLICY, depends_on=["t:id=1"]) is None
 
 
-async def test_what_costs_more_than_a_slow_store_is_looked_for_there(store: TieredStore, proxy: Proxy) -> None:
+async def test_what_costs_more_than_a_slow_store_is_looked_for_there(store: TieredStore, proxy: Line) -> None:
     """An answer that takes ten times as long as the store does is read from it, and kept there."""
     cache = Cache(store)
     cache.worth.observe(POLICY.name, 1000.0)

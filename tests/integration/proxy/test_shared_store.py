@@ -15,12 +15,12 @@ import pytest
 from pydantic import SecretStr
 from tests.integration.proxy.raw import Asked, Between, Client, Reply, answering, between, plain, request
 from tests.integration.proxy.test_command import connected, free_port, start
-from tests.integration.stores.proxy import Proxy
 from tests.listening import listening
 from tests.waiting import wait_until
 
 from tailrace.embedded import ValkeyServer
 from tailrace.settings import CacheSettings, Settings, ValkeySettings
+from tailrace.testing.line import Line
 
 FRESH = "Cache-Control: max-age=600"
 
@@ -158,7 +158,7 @@ def port_of(url: str) -> int:
 async def test_a_slow_store(valkey_url: str) -> None:
     """200 ms on the way: every client is answered, and when the way is quick again the store is used."""
     port = port_of(valkey_url)
-    async with Proxy(port) as way, between(numbered, settings=settings_at(valkey_url, port, way.port)) as proxy:
+    async with Line(port) as way, between(numbered, settings=settings_at(valkey_url, port, way.port)) as proxy:
         assert await load(proxy, 10) == {(200, True): 200}
         way.delay = 0.2
         assert await load(proxy, 5) == {(200, True): 100}

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import hiredis
 import pytest
-from tests.integration.stores.proxy import Proxy
+
+from tailrace.testing.line import Line
 
 Send = Callable[..., Awaitable[object]]
 
@@ -35,15 +36,15 @@ def send(valkey_url: str) -> Send:
 
 
 @pytest.fixture
-async def proxy(valkey_url: str) -> AsyncIterator[Proxy]:
+async def proxy(valkey_url: str) -> AsyncIterator[Line]:
     """A proxy before the server."""
     port = urlsplit(valkey_url).port
     assert port is not None
-    async with Proxy(port) as proxy:
+    async with Line(port) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def proxied_url(valkey_url: str, proxy: Proxy) -> str:
+def proxied_url(valkey_url: str, proxy: Line) -> str:
     """The server's address through the proxy."""
     return valkey_url.replace(f":{urlsplit(valkey_url).port}", f":{proxy.port}")

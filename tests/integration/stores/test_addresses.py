@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.certificates import needs_openssl, server_context
-from tests.integration.stores.proxy import Proxy
 
 from tailrace.errors import StoreUnavailableError
 from tailrace.settings import ValkeySettings
 from tailrace.stores import TieredStore, ValkeyStore
+from tailrace.testing.line import Line
 
 PATIENT = ValkeySettings(timeout=10.0, connect_timeout=10.0)
 
@@ -38,7 +38,7 @@ async def test_the_database_in_the_address_is_used(valkey_url: str) -> None:
 async def test_a_unix_socket_is_an_address(valkey_url: str, tmp_path: Path) -> None:
     """A server is reached through a socket's path, with its password."""
     path = tmp_path / "valkey.sock"
-    async with Proxy(port_of(valkey_url), path=path):
+    async with Line(port_of(valkey_url), path=path):
         store = TieredStore(f"unix://:{urlsplit(valkey_url).password}@{path}")
         await store.set({"a": b"1"}, 60)
         assert await store.get(["a"]) == [b"1"]
@@ -49,7 +49,7 @@ async def test_a_unix_socket_is_an_address(valkey_url: str, tmp_path: Path) -> N
 async def test_tls_is_spoken_and_checked(valkey_url: str, tmp_path: Path) -> None:
     """`rediss` encrypts; a certificate that the caller's authorities do not vouch for is refused."""
     ours, certificate = await server_context(tmp_path, "localhost")
-    async with Proxy(port_of(valkey_url), tls=ours) as proxy:
+    async with Line(port_of(valkey_url), tls=ours) as proxy:
         url = f"rediss://:{urlsplit(valkey_url).password}@localhost:{proxy.port}"
         trusting = TieredStore(url, valkey=PATIENT, tls=ssl.create_default_context(cafile=certificate))
         wary = ValkeyStore(url, settings=PATIENT)

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests.integration.stores.conftest import Send
-from tests.integration.stores.proxy import Proxy
 from tests.waiting import wait_until
 
 from tailrace.errors import StoreUnavailableError
 from tailrace.settings import CacheSettings, ValkeySettings
 from tailrace.stores import TieredStore, ValkeyStore
+from tailrace.testing.line import Line
 
 PATIENT = ValkeySettings(timeout=20.0, connect_timeout=20.0, reconnect_max_delay=0.01)
 
@@ -169,7 +169,7 @@ async def test_own_writes_are_seen_at_once_under_a_storm(valkey_url: str) -> Non
         await store.aclose()
 
 
-async def test_a_copy_does_not_outlive_the_key(proxied_url: str, proxy: Proxy, send: Send) -> None:
+async def test_a_copy_does_not_outlive_the_key(proxied_url: str, proxy: Line, send: Send) -> None:
     """However late the push about an expiry, the copy has ended with the key."""
     store = TieredStore(proxied_url, valkey=PATIENT)
     try:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.integration.stores.conftest import Send
-from tests.integration.stores.proxy import Proxy
 from tests.listening import listening
 from tests.waiting import wait_until
 
@@ -20,6 +19,7 @@ from tailrace.errors import StoreUnavailableError
 from tailrace.events import Event, StoreCalled, StoreConnectionChanged
 from tailrace.settings import ValkeySettings
 from tailrace.stores import TieredStore, ValkeyStore
+from tailrace.testing.line import Line
 
 # Long enough for a busy machine, short enough for a test that waits for it on purpose.
 QUICK = ValkeySettings(timeout=0.5, connect_timeout=5.0, reconnect_max_delay=0.05)
@@ -163,7 +163,7 @@ async def test_a_pause_is_forgiven(store: Client, valkey: ValkeyServer) -> None:
     assert set(changes) <= {identity}
 
 
-async def test_late_replies_are_never_taken_for_others(far: Client, proxy: Proxy) -> None:
+async def test_late_replies_are_never_taken_for_others(far: Client, proxy: Line) -> None:
     """Replies that come after their callers gave up are dropped; every later answer belongs to its question."""
     names = [f"k{number}" for number in range(50)]
     await far.set({name: name.encode() for name in names}, 60)
@@ -199,7 +199,7 @@ async def test_late_replies_are_never_taken_for_others(far: Client, proxy: Proxy
     assert counts["refused"] > 0
 
 
-async def test_a_cut_line_is_mended(far: Client, proxy: Proxy, events: list[Event]) -> None:
+async def test_a_cut_line_is_mended(far: Client, proxy: Line, events: list[Event]) -> None:
     """A connection that is reset is replaced, however often."""
     for number in range(1, 6):
         await wait_until(lambda: usable(far))
@@ -208,7 +208,7 @@ async def test_a_cut_line_is_mended(far: Client, proxy: Proxy, events: list[Even
     await wait_until(lambda: usable(far))
 
 
-async def test_a_pulled_cable_is_noticed_by_nobody_asking(far: Client, proxy: Proxy) -> None:
+async def test_a_pulled_cable_is_noticed_by_nobody_asking(far: Client, proxy: Line) -> None:
     """A line that falls silent without a word is given up although no call is made."""
     proxy.silent = True
     await wait_until(lambda: far.epoch is None)
@@ -361,7 +361,7 @@ async def test_a_leaver_does_not_disturb(store: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["valkey", "tiered"])
-async def test_calls_and_connections_are_reported(kind: str, proxied_url: str, proxy: Proxy) -> None:
+async def test_calls_and_connections_are_reported(kind: str, proxied_url: str, proxy: Line) -> None:
     """Each round trip and each change of the connection is one event."""
     events: list[Event] = []
     store = make(kind, proxied_url, observe=events)

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.services.call_coach.endpoints.conftest import Service, StartService
-from tests.services.call_coach.endpoints.faulty_line import FaultyLine
 
+from tailrace.testing.breaking_line import BreakingLine
 from tailrace_services.call_coach.model import DIMENSIONS
 
 FAULTS = 0.1
@@ -64,7 +64,7 @@ async def test_no_request_fails(start_service: StartService, new_database: Calla
         url = new_database(name)
         port = urlsplit(url).port
         assert port is not None
-        async with FaultyLine(port, FAULTS) as line:
+        async with BreakingLine(port, FAULTS) as line:
             async with start_service(name, at=url.replace(f":{port}/", f":{line.port}/"), **more) as service:
                 made[name] = await statuses(service, CALLS[name])
             assert line.broken >= 10
