@@ -1,5 +1,6 @@
-"""``tailrace cache``: what a running service's caches do, and why; and clearing them. Touches: terminal, network.
+"""``tailrace cache``: what the caches of a running service or proxy do, and why; clearing them.
 
+Touches: the terminal, the network.
 With ``--format json`` one JSON document goes to stdout and nothing else does.
 """
 
@@ -20,7 +21,8 @@ from tailrace.cli.proxy import proxy
 __all__ = ["cache"]
 
 cache = typer.Typer(
-    help="See what a running service's caches do, and clear them; put a cache before any server.", no_args_is_help=True
+    help="See what the caches of a running service or proxy do, and clear them; put a cache before any server.",
+    no_args_is_help=True,
 )
 cache.command()(proxy)
 
@@ -33,7 +35,9 @@ TokenOption = Annotated[
         show_envvar=True,
     ),
 ]
-BaseArgument = Annotated[str, typer.Argument(help="Where the service is, as in http://127.0.0.1:8000/voice-dashboard.")]
+BaseArgument = Annotated[
+    str, typer.Argument(help="Where the service or proxy is, as in http://127.0.0.1:8000/voice-dashboard.")
+]
 
 
 @cache.command()
@@ -91,31 +95,58 @@ def stats(url: BaseArgument, token: TokenOption = None, output: FormatOption = F
 
 @cache.command()
 def clear(
-    url: BaseArgument,
-    tag: Annotated[list[str] | None, typer.Option(help="End what depends on it: calls:user_id=42, or calls.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]",
+            help="Where the service or proxy is; by default where the first --url is.",
+            show_default=False,
+        ),
+    ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(help="End what is kept for an address, or a path there, as responses say.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="End what depends on it: calls:user_id=42, or calls. Of a proxy: a group.")
+    ] = None,
     key: Annotated[list[str] | None, typer.Option(help="Remove one answer.")] = None,
     prefix: Annotated[list[str] | None, typer.Option(help="Remove the answers whose keys begin so.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove everything of the service's namespace.")] = False,
+    header: HeaderOption = None,
     token: TokenOption = None,
     output: FormatOption = Format.text,
 ) -> None:
-    """Clear a running service's cache: by tag, key or prefix, or all of it. Every process sees it."""
+    """Clear the cache of a running service or proxy: by address, tag, key or prefix, or all of it, in every process."""
     from tailrace.cli.service import ask
 
-    named = {"tag": tag, "key": key, "prefix": prefix, "all": ["yes"] if everything else None}
+    named = {"url": url, "tag": tag, "key": key, "prefix": prefix, "all": ["yes"] if everything else None}
     given = [(name, values) for name, values in named.items() if values]
     if len(given) != 1:
-        raise typer.BadParameter("give one of --tag, --key, --prefix and --all")
+        raise typer.BadParameter("give one of --url, --tag, --key, --prefix and --all")
     ((name, values),) = given
+    place = base or _root_of(values[0])
     query = "&".join(f"{name}={quote(value, safe='')}" for value in values)
-    found = _asked(ask(f"{url.rstrip('/')}/monitoring/cache/clear?{query}", method="POST", token=token))
-    document = _document(*found, url)
+    address = f"{place.rstrip('/')}/monitoring/cache/clear?{query}"
+    found = _asked(ask(address, method="POST", headers=read_headers(header), token=token))
+    document = _document(*found, place)
     if output is Format.json:
         typer.echo(json.dumps(document, indent=2))
-    elif name == "tag":
+    elif name in ("tag", "url"):
         typer.echo(f"ended: {', '.join(document['ended'])}")
     else:
         typer.echo(f"removed: {document['removed'] if name != 'key' else ', '.join(document['removed'])}")
+
+
+def _root_of(url: str) -> str:
+    """The scheme and authority of an address.
+
+    Raises:
+        BadParameter: it has none.
+    """
+    parts = urlsplit(url)
+    if not parts.netloc:
+        raise typer.BadParameter("say where the service is: an address of it, or a whole --url")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _asked(work: Coroutine[Any, Any, tuple[int, Mapping[str, str], bytes]]) -> tuple[int, Mapping[str, str], bytes]:

@@ -2,19 +2,20 @@
 
 ``GET /monitoring/cache``         what the store holds, and what look-ups found, by policy
 ``POST /monitoring/cache/clear``  ``?tag=calls:user_id=42`` ends what depends on it; ``?key=`` removes one answer,
-                                  ``?prefix=`` those whose keys begin so, ``?all=yes`` everything of this namespace
+                                  ``?prefix=`` those whose keys begin so, ``?url=`` all that is kept for an address as
+                                  its responses say, ``?all=yes`` everything of this namespace
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
+from tailrace.asgi.clearing import to_clear, to_target
 from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.monitoring import Answer, Answering, as_json
 from tailrace.errors import RequestError
 from tailrace.fastapi.figures import LOOKUPS, outcome_counts
-from tailrace.fastapi.monitoring import Answer, Answering, as_json
 
 if TYPE_CHECKING:
     from tailrace.fastapi.integration import Tailrace
@@ -59,20 +60,11 @@ class CacheFigures:
         """Do what the query says.
 
         Raises:
-            RequestError: 422, it does not say exactly one thing.
+            RequestError: 422, it does not say exactly one thing, or names an address where nothing is kept by them.
             StoreUnavailableError: the store is down or slow.
         """
-        asked = parse_qs(exchange.query.decode("latin-1"))
-        if (
-            len(asked) != 1
-            or not asked.keys() <= {"tag", "key", "prefix", "all"}
-            or asked.get("all", ["yes"]) != ["yes"]
-        ):
-            raise RequestError(
-                "say what to clear: ?tag=, ?key=, ?prefix= or ?all=yes", status=422, code="nothing_named"
-            )
         cache = self._tailrace.cache
-        ((what, values),) = asked.items()
+        what, values = to_clear(exchange, ("tag", "key", "prefix", "url", "all"))
         if what == "tag":
             await cache.invalidate(values)
             return as_json(200, {"ended": values})
@@ -80,8 +72,23 @@ class CacheFigures:
             for key in values:
                 await cache.forget(key)
             return as_json(200, {"removed": values})
+        if what == "url":
+            return as_json(200, {"ended": await self._end([to_target(url, exchange) for url in values])})
         removed = sum([await cache.clear("" if what == "all" else prefix) for prefix in values])
         return as_json(200, {"removed": removed})
+
+    async def _end(self, targets: list[str]) -> list[str]:
+        """End what is kept for ``targets``, in every version that clients may ask for."""
+        tailrace = self._tailrace
+        if tailrace.http_cache is None:
+            raise RequestError(
+                "nothing is kept by address here (cache_by_headers is off); explain tells an answer's key",
+                status=422,
+                code="not_kept_by_address",
+            )
+        names = [] if tailrace.versions is None else tailrace.versions.names
+        await tailrace.http_cache.end([*targets, *[f"{target} {name}" for target in targets for name in names]])
+        return targets
 
     def _policies(self) -> list[dict[str, Any]]:
         """What look-ups found since the process started, the most used policy first."""

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.monitoring import Answer, Answering, as_json
 from tailrace.errors import RequestError
-from tailrace.fastapi.monitoring import Answer, Answering, as_json
 from tailrace.observe import Metrics
 from tailrace.observe.window import Figures
 

@@ -1,4 +1,12 @@
-"""What ``/livez``, ``/readyz`` and ``/metrics`` say of one Tailrace. Touches: its parts, asked for their state."""
+"""What ``/livez``, ``/readyz`` and ``/metrics`` say of one Tailrace. Touches: its parts, asked for their state.
+
+``/livez``   200 while the process can answer at all.
+``/readyz``  200 when it has started and the database answers; a cache that is down makes it slower, not unready.
+``/metrics`` Prometheus exposition, for operators only. ``/monitoring/...`` likewise, but for ``/monitoring/health``,
+             which says what ``/readyz`` does.
+
+**Source:** Kubernetes API server's health endpoints for the names; Prometheus text format 0.0.4.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +15,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tailrace.asgi.exchange import Exchange
+from tailrace.asgi.monitoring import Answer, Answering, as_json
 from tailrace.errors import TailraceError
 from tailrace.fastapi.cache_figures import CacheFigures
 from tailrace.fastapi.figures import MonitoringFigures
-from tailrace.fastapi.monitoring import Answer, Answering, as_json, as_metrics
-from tailrace.observe import exposition
+from tailrace.observe import CONTENT_TYPE, exposition
 from tailrace.observe.process import measure_process
 
 if TYPE_CHECKING:
@@ -80,9 +88,9 @@ class Health:
         self.measure()
         parts = [metrics.part()]
         if metrics.shared is None:
-            return as_metrics(exposition(parts))
+            return _as_metrics(exposition(parts))
         shared = metrics.shared
-        return as_metrics(await asyncio.to_thread(lambda: exposition([*parts, *shared.others()])))
+        return _as_metrics(await asyncio.to_thread(lambda: exposition([*parts, *shared.others()])))
 
     def measure(self) -> None:
         """Bring up to date what is not counted but looked at."""
@@ -93,3 +101,7 @@ class Health:
         limiter = self._tailrace.limiter
         metrics.record_limits(buckets=limiter.held, evictions=limiter.evictions)
         measure_process(metrics)
+
+
+def _as_metrics(text: str) -> Answer:
+    return 200, CONTENT_TYPE.encode("ascii"), text.encode()

@@ -70,6 +70,7 @@ class Tailrace:
         settings, clock, observer, error_shape, on_error, caller: what it was made with.
         cache, store, limiter, streams, database, freshness, metrics: the parts; ``database`` and ``freshness`` are
             None without a database URL. They are made anew when the application is started again after it was stopped.
+        http_cache: the layer that keeps what responses say themselves; None if it is turned off.
 
     Raises:
         SettingsError: a setting is wrong, or the application has a Tailrace already.
@@ -112,6 +113,7 @@ class Tailrace:
         self.versions = versions
         self._make_store = store or self._open_store
         self._closed = False
+        self.http_cache: HttpCacheMiddleware | None = None
         self._caches: list[ResponseCacheMiddleware | HttpCacheMiddleware] = []
         self._rate_limit: RateLimitMiddleware | None = None
         self._hits: HitPath | None = None
@@ -221,8 +223,9 @@ class Tailrace:
         """The layers around what the framework made."""
         surrounded = surround(app, self, self._routes, self._told_by_layers)
         self._caches = [surrounded.response_cache]
-        if surrounded.http_cache is not None:
-            self._caches.append(surrounded.http_cache)
+        self.http_cache = surrounded.http_cache
+        if self.http_cache is not None:
+            self._caches.append(self.http_cache)
         self._hits, self._rate_limit = surrounded.hits, surrounded.rate_limit
         return surrounded.app
 

@@ -15,6 +15,7 @@ from tailrace.asgi.compressor import Compressor
 from tailrace.asgi.hit_path import HitPath
 from tailrace.asgi.http_cache import HttpCacheMiddleware
 from tailrace.asgi.load_shedding import LoadSheddingMiddleware
+from tailrace.asgi.monitoring import MonitoringMiddleware, is_operator
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
 from tailrace.asgi.rate_limit import RateLimitMiddleware
 from tailrace.asgi.read_your_writes import ReadYourWritesMiddleware
@@ -31,7 +32,6 @@ from tailrace.events import Observer
 from tailrace.fastapi.decorator import is_uncompressed
 from tailrace.fastapi.health import OPEN, Health
 from tailrace.fastapi.limits import rate_limit
-from tailrace.fastapi.monitoring import MonitoringMiddleware, is_operator
 from tailrace.fastapi.routes import RouteTable
 
 if TYPE_CHECKING:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from tailrace.asgi.exchange import exchange_of
 from tailrace.asgi.http_cache import HttpCacheMiddleware
+from tailrace.asgi.monitoring import is_operator
 from tailrace.asgi.problem_details import ProblemDetailsMiddleware
 from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.asgi.x_cache import XCacheMiddleware
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
 from tailrace.proxy.gateway import Gateway
+from tailrace.proxy.operation import Operation
 from tailrace.settings import Settings
 from tailrace.stores import open_store
 from tailrace.upstream.origin import Origin
@@ -59,16 +62,27 @@ class CacheProxy:
         self.store = open_store(settings, clock=clock)
         self.cache = Cache(self.store, settings=settings.cache, stamp_ttl=settings.freshness.stamp_ttl, clock=clock)
         gateway = Gateway(origin, own_host=own_host, clock=clock)
+        http = settings.http
         self._layer = HttpCacheMiddleware(
-            gateway, cache=self.cache, clock=clock, max_body=max_body, heuristic=heuristic, ttl=ttl
+            gateway,
+            cache=self.cache,
+            clock=clock,
+            max_body=max_body,
+            heuristic=heuristic,
+            ttl=ttl,
+            may_explain=lambda exchange: is_operator(exchange, http),
         )
-        self._app: ASGIApp = ProblemDetailsMiddleware(self._layer)
+        self._operation = Operation(self.cache, self._layer)
+        self._app: ASGIApp = ProblemDetailsMiddleware(self._operation.before(self._layer, http))
         if settings.http.x_cache:
             self._app = XCacheMiddleware(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._operation.count(exchange_of(scope))
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         # A WebSocket is not passed on: returning without an answer refuses it.

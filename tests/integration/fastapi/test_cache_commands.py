@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Response
 from pydantic import SecretStr
+from tests.integration.commands import tailrace_cache
 from tests.integration.fastapi.serving import served, talk
 
 from tailrace import Tailrace, cached, tag
@@ -46,16 +45,6 @@ def service(**http: Any) -> tuple[FastAPI, Tailrace, dict[str, int]]:
         return 1
 
     return app, tailrace, counted
-
-
-async def tailrace_cache(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tailrace.cli", "cache", *arguments, stdout=asyncio.subprocess.PIPE, stderr=-1
-    )
-    out, error = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), error.decode()
 
 
 async def explained(port: int, path: str, *arguments: str) -> dict[str, Any]:
@@ -129,6 +118,34 @@ async def test_stats_and_clear() -> None:
             assert counted["own"] == before + 1
         assert (await tailrace_cache("clear", base))[0] == 2
         assert (await tailrace_cache("clear", base, "--all", "--tag", "calls"))[0] == 2
+
+
+async def test_clear_by_address() -> None:
+    """What is kept as a response says ends by its address, whole or a path; what is none is said."""
+    app, _, counted = service()
+    async with served(app) as port:
+        base = f"http://127.0.0.1:{port}"
+        said = request("/said?page=1").replace(b"host: x", f"host: 127.0.0.1:{port}".encode())
+        for arguments in ([base, "--url", "/said?page=1"], ["--url", f"{base}/said?page=1#top"]):
+            before = counted["said"]
+            for _ in range(2):
+                await talk(port, said)
+            assert counted["said"] == before + (before == 0)
+            assert await tailrace_cache("clear", *arguments) == (0, f"ended: {base}/said?page=1\n", "")
+            await talk(port, said)
+            assert counted["said"] == before + (before == 0) + 1
+        assert (await tailrace_cache("clear", base, "--url", "said"))[0] == 1
+        assert (await tailrace_cache("clear", "--url", "/said"))[0] == 2, "nobody said where"
+
+
+async def test_nothing_is_cleared_by_address_where_nothing_is_kept_by_it() -> None:
+    """A service that keeps answers by policies alone says so, in place of clearing nothing."""
+    app = FastAPI()
+    Tailrace(app, Settings(database_url=None, valkey_url=None))
+    async with served(app) as port:
+        code, out, error = await tailrace_cache("clear", f"http://127.0.0.1:{port}", "--url", "/own")
+        assert (code, out) == (1, "")
+        assert "nothing is kept by address here" in error
 
 
 async def test_only_operators() -> None:

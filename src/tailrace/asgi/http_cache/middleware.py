@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -135,6 +135,14 @@ class HttpCacheMiddleware:
         self._worth = cache.worth
         self._max_body = min(self._most, cache.settings.max_value_bytes)
         self._leading = Leading(cache, self._clock)
+
+    async def end(self, targets: Sequence[str], groups: Sequence[str] = ()) -> None:
+        """End the life of all that is stored for ``targets``, and of what is in ``groups`` of the first one's origin.
+
+        Raises:
+            StoreUnavailableError: the store is down or slow; what it holds may still be served.
+        """
+        await self._shelf.end(targets, groups)
 
     async def drain(self, seconds: float) -> None:
         """Wait ``seconds`` at most for validations behind answers, then end them."""
@@ -316,17 +324,12 @@ class HttpCacheMiddleware:
                 if 200 <= message["status"] < 400:
                     fields = read_headers([(name.lower(), value) for name, value in message.get("headers", ())])
                     targets = invalidated_targets(target_of(exchange), fields)
-                    await self._end(targets, groups_of(fields.get(b"cache-group-invalidation")))
+                    # A store that comes back has another life, and nothing of this one is found again; one that was
+                    # only slow may have taken the stamps or not: a cache is to invalidate what it can.
+                    with suppress(StoreUnavailableError):
+                        await self.end(targets, groups_of(fields.get(b"cache-group-invalidation")))
                 status = (b"cache-status", b"tailrace; fwd=method")
                 message = {**message, "headers": [*message.get("headers", ()), status]}
             await send(message)
 
         await self.app(exchange.scope, receive, send_behind_the_end)
-
-    async def _end(self, targets: list[str], groups: tuple[str, ...]) -> None:
-        try:
-            await self._shelf.end(targets, groups)
-        except StoreUnavailableError:
-            # A store that comes back has another life, and nothing of this one is found again; one that was only slow
-            # may have taken the stamps or not, which is what the RFC asks of a cache: to invalidate what it can.
-            return

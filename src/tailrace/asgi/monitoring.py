@@ -1,12 +1,7 @@
-"""Health and metrics, answered before the framework. Touches: the parts that it asks for their state.
+"""Paths that a process answers about itself, before whatever it serves. Touches: the parts that it asks.
 
-``/livez``   200 while the process can answer at all.
-``/readyz``  200 when it has started and the database answers; a cache that is down makes it slower, not unready.
-``/metrics`` Prometheus exposition, for operators only: closed unless the request shows the admin token, or comes from
-             this machine with no proxy speaking for somebody else. To everyone else it does not exist (404).
-             ``/monitoring/...`` likewise, but for ``/monitoring/health``, which says what ``/readyz`` does.
-
-**Source:** Kubernetes API server's health endpoints for the names; Prometheus text format 0.0.4.
+Some are for operators only: who shows the admin token, or asks from this machine with no proxy speaking for somebody
+else. For everyone else they do not exist: the request goes on.
 """
 
 from __future__ import annotations
@@ -18,10 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
-from tailrace.observe import CONTENT_TYPE
 from tailrace.settings import HttpSettings
 
-__all__ = ["Answer", "Answering", "MonitoringMiddleware", "as_json", "as_metrics", "is_operator"]
+__all__ = ["Answer", "Answering", "MonitoringMiddleware", "as_json", "is_operator"]
 
 Answer = tuple[int, bytes, bytes]
 """Status, media type and body."""
@@ -126,8 +120,3 @@ def is_operator(exchange: Exchange, settings: HttpSettings) -> bool:
 def as_json(status: int, body: object) -> Answer:
     """A JSON answer."""
     return status, b"application/json", json.dumps(body, default=str).encode()
-
-
-def as_metrics(text: str) -> Answer:
-    """A Prometheus exposition."""
-    return 200, CONTENT_TYPE.encode("ascii"), text.encode()
