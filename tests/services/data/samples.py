@@ -59,8 +59,8 @@ SAMPLES = (
     ),
     Sample(
         TRADING_DESK,
-        TradingDeskScale("tiny", 600, 12),
-        TradingDeskScale("wee", 30, 3),
+        TradingDeskScale("tiny", 600, 12, 900),
+        TradingDeskScale("wee", 30, 3, 40),
         "INSERT INTO traders (name, email, api_key_hash) VALUES ('Real', 'real@example.com', '')",
         "items",
         "INSERT INTO items (title, category, priority) VALUES ('', 'risk', 1) RETURNING id",

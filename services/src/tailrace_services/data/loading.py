@@ -64,16 +64,25 @@ async def hand_over(chunks: Iterator[Chunk], take: Callable[[Chunk], Awaitable[N
 
 
 async def copy_rows(
-    connection: Connection, table: str, columns: Sequence[str], *parts: bytes, form: Literal["text", "binary"]
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    *parts: bytes,
+    form: Literal["text", "binary"],
+    freeze: bool = True,
 ) -> None:
-    """Write rows frozen by COPY; ``parts`` together are the data in PostgreSQL's format ``form``."""
+    """Write rows by COPY; ``parts`` together are the data in PostgreSQL's format ``form``.
+
+    Args:
+        freeze: no vacuum has to visit them; only where the transaction itself emptied the table, and it has no parts.
+    """
 
     async def messages() -> AsyncIterator[bytes]:
         for part in parts:
             for start in range(0, len(part), MESSAGE):
                 yield part[start : start + MESSAGE]
 
-    await connection.copy_to_table(table, source=messages(), columns=list(columns), format=form, freeze=True)
+    await connection.copy_to_table(table, source=messages(), columns=list(columns), format=form, freeze=freeze)
 
 
 async def add_constraints(connection: Connection, statements: Sequence[str], progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""Trading Desk: the work items that the traders of a desk share, with a log of who changed what.
+"""Trading Desk: the work items that the traders of a desk share, with a log of who changed what, and trading signals.
 
 ``uvicorn tailrace_services.trading_desk:app`` serves it alone, ``...:baseline_app`` the original; both are made from
 the environment when first asked for.

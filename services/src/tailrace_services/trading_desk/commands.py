@@ -26,7 +26,7 @@ from tailrace_services.data.command_line import (
 )
 from tailrace_services.data.commands import data_commands
 from tailrace_services.trading_desk.data import DATA
-from tailrace_services.trading_desk.importer import ImportReport, import_items
+from tailrace_services.trading_desk.importer import ImportReport, TickReport, import_items, import_ticks
 
 __all__ = ["app"]
 
@@ -53,6 +53,40 @@ def import_command(
     with refusing(output, refused_rows):
         report = asyncio.run(run())
     show(output, dataclasses.asdict(report), _reported(report))
+
+
+@app.command("import-ticks")
+def import_ticks_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Ticks: a day's zip, or a tar of such.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any line is bad.")] = False,
+    database: DatabaseUrl = None,
+    baseline: BaselineUrl = None,
+    output: OutputFormat = Format.TEXT,
+) -> None:
+    """Import a broker's ticks as signals: whole, but for lines that are reported, or not at all."""
+
+    async def run() -> TickReport:
+        url, *twin = await databases(DATA.service, database, baseline)
+        with progress_bars("import") as progress:
+            return await import_ticks(
+                url, files, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
+            )
+
+    with refusing(output, refused_rows):
+        report = asyncio.run(run())
+    show(output, dataclasses.asdict(report), _ticks_reported(report))
+
+
+def _ticks_reported(report: TickReport) -> list[str]:
+    twin = "; in the baseline's database too" if report.baseline else ""
+    moved = f", moved forward by {report.weeks} weeks" if report.weeks else ""
+    days = f"{report.days} days from {report.first:%Y-%m-%d} to {report.last:%Y-%m-%d}{moved}"
+    files, rows = ", ".join(report.files), f"{report.imported:,} imported + {report.rejected:,} rejected"
+    return [
+        *rejection_lines(report.rejections, report.rejected),
+        f"{files}: {report.rows:,} rows = {rows}",
+        f"{days}{twin}",
+    ]
 
 
 def _reported(report: ImportReport) -> list[str]:

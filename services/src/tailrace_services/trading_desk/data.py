@@ -14,8 +14,8 @@ DATA = ServiceData(
     title="Trading Desk",
     migrations=MIGRATIONS,
     generation=GENERATION,
-    counted={"traders": "traders", "items": "items", "audit_entries": "audit_log"},
+    counted={"traders": "traders", "items": "items", "audit_entries": "audit_log", "signals": "signals"},
     newest="items.created_at",
-    imports="item_imports",
+    imports="imports",
     objects=objects,
 )

@@ -5,11 +5,14 @@ secondary indexes here; the optimised side declares its own beside the queries t
 
 - An item's ``priority`` is a number, so that it has an order: its position in :data:`PRIORITIES`, from 1.
 - ``audit_log`` has a row for each change of an item, written with it; it outlives the item.
+- ``signals`` only grows. Prices are ``numeric``, so that sums of them are exact in whatever order they are added. Its
+  key begins with the time, since engines that part a table by time want it in every unique key.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +22,8 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Integer,
+    Numeric,
+    PrimaryKeyConstraint,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -33,18 +38,21 @@ from tailrace_services.data.tables import DatasetColumns, ImportColumns, Moment,
 __all__ = [
     "ACTIONS",
     "PRIORITIES",
+    "SIGNAL_TYPES",
     "STATUSES",
     "AuditEntry",
     "Base",
     "Dataset",
+    "Import",
     "Item",
-    "ItemImport",
+    "Signal",
     "Trader",
 ]
 
 STATUSES = ("open", "in_progress", "in_review", "done")
 PRIORITIES = ("low", "medium", "high", "critical")
 ACTIONS = ("created", "changed", "deleted")
+SIGNAL_TYPES = ("quote", "buy", "sell", "close")
 
 
 class Base(DeclarativeBase):
@@ -103,19 +111,42 @@ class AuditEntry(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
 
 
+class Signal(Base):
+    """What a channel said of an asset at a moment: a quote, or advice to buy, to sell, or to close a position.
+
+    ``price`` is what it is about, of a quote the middle of ``bid`` and ``ask``; ``raw_message`` the words it came in.
+    """
+
+    __tablename__ = "signals"
+    __table_args__ = (PrimaryKeyConstraint("time", "id"), one_of("signal_type", SIGNAL_TYPES))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
+    time: Mapped[datetime] = mapped_column(Moment)
+    asset: Mapped[str] = mapped_column(Text)
+    signal_type: Mapped[str] = mapped_column(Text)
+    channel: Mapped[str] = mapped_column(Text)
+    price: Mapped[Decimal] = mapped_column(Numeric)
+    bid: Mapped[Decimal | None] = mapped_column(Numeric)
+    ask: Mapped[Decimal | None] = mapped_column(Numeric)
+    stop_loss: Mapped[Decimal | None] = mapped_column(Numeric)
+    take_profit: Mapped[Decimal | None] = mapped_column(Numeric)
+    raw_message: Mapped[str | None] = mapped_column(Text)
+
+
 class Dataset(DatasetColumns, Base):
     """What was generated into this database."""
 
     traders: Mapped[int] = mapped_column(Integer)
     items: Mapped[int] = mapped_column(BigInteger)
     audit_entries: Mapped[int] = mapped_column(BigInteger)
+    signals: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
-class ItemImport(ImportColumns, Base):
-    """A file of items that was imported."""
+class Import(ImportColumns, Base):
+    """A file that was imported: issues as items, or ticks as signals."""
 
-    __tablename__ = "item_imports"
+    __tablename__ = "imports"
     __table_args__ = (UniqueConstraint("digest"),)
 
-    imported: Mapped[int] = mapped_column(Integer)
-    rejected: Mapped[int] = mapped_column(Integer)
+    imported: Mapped[int] = mapped_column(BigInteger)
+    rejected: Mapped[int] = mapped_column(BigInteger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -13,10 +13,12 @@ import pytest
 from tailrace.embedded import PostgresServer
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.trading_desk.generator import Scale, generate
+from tailrace_services.trading_desk.generator.signals import SIGNAL_DAYS, make_market, signal_lines
+from tailrace_services.trading_desk.generator.vocabulary import load_vocabulary
 from tailrace_services.trading_desk.keys import api_key
 from tailrace_services.trading_desk.migrations import migrate
 
-TINY = Scale("tiny", 6_000, 30)
+TINY = Scale("tiny", 6_000, 30, 20_000)
 SEED = 7
 ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
 
@@ -99,6 +101,48 @@ async def test_the_log_tells_each_item_s_story(loaded: asyncpg.Connection) -> No
         assert fields == {**held, "priority": priority, "metadata": json.loads(row["metadata"])}
 
 
+async def test_signals_come_unevenly(loaded: asyncpg.Connection) -> None:
+    """A few assets have most of them, weekends hardly any, and a minute's burst has far more than a usual minute."""
+    assert await loaded.fetchval("SELECT count(*) FROM signals") == TINY.signals
+    assets = [
+        row["n"] for row in await loaded.fetch("SELECT count(*) AS n FROM signals GROUP BY asset ORDER BY 1 DESC")
+    ]
+    assert len(assets) == 12
+    assert assets[0] > 4 * assets[6]
+    minutes = "SELECT count(*) AS n FROM signals GROUP BY date_trunc('minute', time) ORDER BY 1 DESC"
+    counts = [row["n"] for row in await loaded.fetch(minutes)]
+    assert counts[0] > 20 * counts[len(counts) // 2]
+    weekend = "SELECT count(*) FROM signals WHERE extract(isodow FROM time AT TIME ZONE 'UTC') >= 6"
+    assert 0 < await loaded.fetchval(weekend) < TINY.signals / 20
+
+
+async def test_signals_are_in_order_and_make_sense(loaded: asyncpg.Connection) -> None:
+    """Numbers and moments go together, within a month; what each type has, and no other, is there."""
+    ordered = "SELECT count(*) FROM (SELECT id, row_number() OVER (ORDER BY time, id) AS place FROM signals) AS s"
+    assert await loaded.fetchval(f"{ordered} WHERE id <> place") == 0
+    first, final = await loaded.fetchrow("SELECT min(time), max(time) FROM signals")
+    assert ANCHOR - timedelta(days=SIGNAL_DAYS) <= first < final <= ANCHOR
+    wrong = """
+        SELECT count(*) FROM signals WHERE price <= 0 OR NOT CASE signal_type
+            WHEN 'quote' THEN price = (bid + ask) / 2 AND bid < ask AND raw_message IS NULL AND stop_loss IS NULL
+            WHEN 'close' THEN bid IS NULL AND ask IS NULL AND raw_message LIKE 'CLOSE%' AND stop_loss IS NULL
+            WHEN 'buy' THEN stop_loss < price AND price < take_profit AND raw_message LIKE 'BUY%'
+            WHEN 'sell' THEN stop_loss > price AND price > take_profit AND raw_message LIKE 'SELL%' END
+    """
+    assert await loaded.fetchval(wrong) == 0
+
+
+def test_signals_do_not_depend_on_the_machine() -> None:
+    """The same seed gives the same lines, another seed others; the market is the same for every run."""
+    vocabulary = load_vocabulary()
+    made = [
+        signal_lines(make_market(vocabulary, seed, int(ANCHOR.timestamp())), seed, 300, slice(100, 200))
+        for seed in (1, 1, 2)
+    ]
+    assert made[0] == made[1] != made[2]
+    assert [int(line.partition("\t")[0]) for line in made[0]] == list(range(101, 201))
+
+
 async def test_keys_follow_from_the_seed(loaded: asyncpg.Connection) -> None:
     """Whoever knows the seed can ask as any trader."""
     for trader_id, key_hash in await loaded.fetch("SELECT id, api_key_hash FROM traders"):
@@ -109,4 +153,4 @@ async def test_keys_follow_from_the_seed(loaded: asyncpg.Connection) -> None:
 def test_too_little_is_refused(items: int, traders: int) -> None:
     """There is no desk of one, nor a year of a few items."""
     with pytest.raises(ValueError, match="at least"):
-        Scale("none", items, traders)
+        Scale("none", items, traders, 0)

@@ -31,7 +31,7 @@ from tailrace_services.trading_desk.proof import SUBJECT
 from tailrace_services.trading_desk.proof.people import load_traders
 
 REAL = Path(__file__).parents[4].parent / "shared/data/work_items/timob_issues.csv.gz"
-TABLES = ("traders", "items", "audit_log", "item_imports")
+TABLES = ("traders", "items", "audit_log", "imports")
 ITEMS = "SELECT * FROM items ORDER BY id"
 
 
@@ -96,7 +96,7 @@ async def everything(url: str) -> dict[str, list[tuple[Any, ...]]]:
     rows = {table: await fetch(url, f"SELECT * FROM {table} ORDER BY id") for table in TABLES}
     return {
         table: [
-            tuple(value for name, value in row.items() if (table, name) != ("item_imports", "created_at"))
+            tuple(value for name, value in row.items() if (table, name) != ("imports", "created_at"))
             for row in rows[table]
         ]
         for table in TABLES
@@ -308,7 +308,7 @@ async def test_a_newer_export_adds_what_is_new(url: str, tmp_path: Path) -> None
 
 async def test_the_baseline_gets_the_same_rows(postgres: PostgresServer, url: str, tmp_path: Path) -> None:
     """Both databases hold the same afterwards and go on with the same numbers; if they differed, neither changes."""
-    await generate(url, Scale("wee", 40, 5), 1)
+    await generate(url, Scale("wee", 40, 5, 60), 1)
     twin = postgres.url("desk_import_twin")
     postgres.create_database("desk_import_twin", template=url.rpartition("/")[2].partition("?")[0])
     try:

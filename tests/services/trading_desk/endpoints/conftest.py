@@ -59,7 +59,7 @@ def generated(postgres: PostgresServer) -> dict[str, str]:
 
     async def fill(url: str) -> None:
         await migrate(url)
-        await generate(url, Scale("endpoints", 900, 8), 1, ANCHOR)
+        await generate(url, Scale("endpoints", 900, 8, 4_000), 1, ANCHOR)
 
     return originals(postgres, "desk_endpoints", fill, objects())
 

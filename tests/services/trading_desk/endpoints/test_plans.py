@@ -83,7 +83,7 @@ def sizable_desk(postgres: PostgresServer) -> Iterator[str]:
 
     async def load() -> None:
         await migrate(url)
-        await generate(url, Scale("plans", 30_000, 20), 1, ANCHOR)
+        await generate(url, Scale("plans", 30_000, 20, 30_000), 1, ANCHOR)
         await apply(url, objects())
         connection = await asyncpg.connect(url)
         await connection.execute("UPDATE items SET tags = tags || ARRAY['rare', 'scarce'] WHERE id % 3000 = 0")

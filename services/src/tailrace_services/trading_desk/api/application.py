@@ -5,15 +5,16 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from tailrace_services.empty_application import Lifespan, empty_application
+from tailrace_services.trading_desk.api.around import Around
 from tailrace_services.trading_desk.api.desk import Desk
-from tailrace_services.trading_desk.api.routes import Around, build_routes
+from tailrace_services.trading_desk.api.routes import build_routes
 
 __all__ = ["MAX_BODY_BYTES", "new_application", "serve"]
 
-MAX_BODY_BYTES = 256 * 1024
-"""Largest request body."""
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Largest request body: ten thousand signals with their messages."""
 
-SUMMARY = "The work items of a trading desk, and who changed what"
+SUMMARY = "The work items of a trading desk, who changed what, and trading signals"
 
 
 def new_application(title: str, lifespan: Lifespan | None = None) -> FastAPI:

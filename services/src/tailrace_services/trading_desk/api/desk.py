@@ -9,6 +9,7 @@ from tailrace.fastapi import Listing, RequestedPage
 from tailrace_services.identity.accounts import Accounts
 from tailrace_services.trading_desk.api.filters import ItemFilter
 from tailrace_services.trading_desk.api.schemas import ItemChange, ItemView, NewItem
+from tailrace_services.trading_desk.api.signals import DayFilter, NewSignals, SignalFilter
 
 __all__ = ["Desk"]
 
@@ -43,4 +44,16 @@ class Desk(Protocol):
 
     async def audit(self, page: RequestedPage, item_id: int | None) -> Listing[Any]:
         """A page of the log: ``AuditView``; of one item, if asked."""
+        ...
+
+    async def signals(self, page: RequestedPage, wanted: SignalFilter) -> Listing[Any]:
+        """A page of the signals that are wanted: ``SignalView``."""
+        ...
+
+    async def days(self, page: RequestedPage, wanted: DayFilter) -> Listing[Any]:
+        """A page of the days that have signals that are wanted: ``DayView``."""
+        ...
+
+    async def take_in(self, new: NewSignals, now: datetime) -> int:
+        """Store all signals, and return how many; or none, by ``RequestError`` 422."""
         ...

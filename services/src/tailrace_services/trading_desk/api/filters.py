@@ -20,7 +20,7 @@ from tailrace_services.bodies import Words
 from tailrace_services.trading_desk.api.schemas import Category, Priority, Status, Tag, storable
 from tailrace_services.trading_desk.model import PRIORITIES, AuditEntry, Item
 
-__all__ = ["AUDIT", "ENGLISH", "ITEMS", "WORDS", "ItemFilter", "requested_filter"]
+__all__ = ["AUDIT", "ENGLISH", "ITEMS", "WORDS", "ItemFilter", "Moment", "requested_filter"]
 
 TOTALS: Sequence[TotalMode] = ("none", "capped", "exact", "estimated")
 """Whoever wants to know how many there are says how exactly."""
@@ -83,6 +83,7 @@ def _utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""With its offset from UTC."""
 
 
 def requested_filter(

@@ -6,27 +6,25 @@ Answers are sent as they are made: nothing is validated or serialised a second t
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
 
 from tailrace.fastapi import Listing, RequestedPage, limited
 from tailrace_services.bodies import LARGEST_ID
 from tailrace_services.identity.authentication import security_schemes
-from tailrace_services.surroundings import JSON, OWN, PAGED, WRITES, Surroundings, failures, listed
-from tailrace_services.trading_desk.api.callers import Callers
+from tailrace_services.surroundings import JSON, OWN, PAGED, WRITES, failures, listed
+from tailrace_services.trading_desk.api.around import BUSY, Around
 from tailrace_services.trading_desk.api.desk import Desk
 from tailrace_services.trading_desk.api.filters import AUDIT, ITEMS, ItemFilter, requested_filter
 from tailrace_services.trading_desk.api.schemas import AuditView, ItemChange, ItemView, NewItem, Token
+from tailrace_services.trading_desk.api.signal_routes import add_signals
 from tailrace_services.trading_desk.keys import KEYS
 
-__all__ = ["Around", "build_routes"]
-
-Around: TypeAlias = Surroundings[Callers]
+__all__ = ["build_routes"]
 
 ItemId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 NO_STORE = {"cache-control": "no-store"}
-BUSY: dict[int | str, dict[str, Any]] = {429: {"description": "Too many requests; `Retry-After` says when."}}
 
 
 def build_routes(desk: Desk, around: Around) -> APIRouter:
@@ -36,6 +34,7 @@ def build_routes(desk: Desk, around: Around) -> APIRouter:
     _add_reads(router, desk, around)
     _add_writes(router, desk, around)
     _add_audit(router, desk, around)
+    add_signals(router, desk, around)
     _add_token(router, around)
     return router
 

@@ -19,7 +19,17 @@ from tailrace_services.trading_desk.api.audit import changes, item_not_found, no
 from tailrace_services.trading_desk.api.callers import find_trader
 from tailrace_services.trading_desk.api.filters import ItemFilter
 from tailrace_services.trading_desk.api.schemas import AuditView, ItemChange, ItemView, NewItem, TraderName
-from tailrace_services.trading_desk.model import PRIORITIES, AuditEntry, Item, Trader
+from tailrace_services.trading_desk.api.signals import (
+    DayFilter,
+    DayView,
+    NewSignals,
+    SignalFilter,
+    SignalView,
+    day_view,
+    records,
+)
+from tailrace_services.trading_desk.baseline.signals import days_of, signal_view, signals_of, store
+from tailrace_services.trading_desk.model import PRIORITIES, AuditEntry, Item, Signal, Trader
 
 __all__ = ["BaselineDesk"]
 
@@ -109,6 +119,29 @@ class BaselineDesk:
                 )
 
             return await fetch_listing(session, page, statement, describe)
+
+    async def signals(self, page: RequestedPage, wanted: SignalFilter) -> Listing[Any]:
+        """Every signal is looked at every time."""
+
+        async def describe(signal: Signal) -> SignalView:
+            return signal_view(signal)
+
+        async with self._sessions.begin() as session:
+            return await fetch_listing(session, page, signals_of(wanted), describe)
+
+    async def days(self, page: RequestedPage, wanted: DayFilter) -> Listing[Any]:
+        """Every day is made of its signals every time."""
+
+        async def describe(row: Any) -> DayView:
+            return day_view(*row)
+
+        async with self._sessions.begin() as session:
+            return await fetch_listing(session, page, days_of(wanted), describe)
+
+    async def take_in(self, new: NewSignals, now: datetime) -> int:
+        """An object for each, written by INSERT."""
+        async with self._sessions.begin() as session:
+            return await store(session, records(new, now))
 
 
 def _wanted(wanted: ItemFilter) -> Statement:

@@ -17,6 +17,7 @@ from tailrace_services.data.loading import Connection, Progress, copy_rows, hand
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.trading_desk.generator.items import AUDIT_COLUMNS, ITEM_COLUMNS, YEAR_S, Making, item_lines
 from tailrace_services.trading_desk.generator.scale import SCALES, Scale
+from tailrace_services.trading_desk.generator.signals import SIGNAL_COLUMNS, make_market, signal_lines
 from tailrace_services.trading_desk.generator.vocabulary import Vocabulary, load_vocabulary, make_texts
 from tailrace_services.trading_desk.keys import api_key
 from tailrace_services.trading_desk.model import Base
@@ -25,6 +26,8 @@ __all__ = ["GENERATION", "TradingDeskDataset"]
 
 _CHUNK = 10_000
 """Items made up at a time: about 10 MB of text with their log."""
+_SIGNAL_CHUNK = 100_000
+"""Signals made up at a time: about 9 MB of text."""
 _SCRAMBLE = 2654435761  # Knuth's multiplicative hash: spreads consecutive numbers
 
 
@@ -35,6 +38,7 @@ class TradingDeskDataset(GeneratedDataset):
     traders: int
     items: int
     audit_entries: int
+    signals: int
 
 
 async def fill(
@@ -50,6 +54,7 @@ async def fill(
     )
     making = Making(scale, seed, int(anchor.timestamp()), vocabulary, texts)
     entries = await _copy_items(connection, making, progress)
+    await _copy_signals(connection, making, progress)
     return TradingDeskDataset(
         scale=scale.name,
         seed=seed,
@@ -57,6 +62,7 @@ async def fill(
         traders=scale.traders,
         items=scale.items,
         audit_entries=entries,
+        signals=scale.signals,
         created=True,
     )
 
@@ -95,6 +101,23 @@ async def _copy_items(connection: Connection, making: Making, progress: Progress
 
     await hand_over(chunks(), take)
     return written
+
+
+async def _copy_signals(connection: Connection, making: Making, progress: Progress) -> None:
+    market, total = make_market(making.vocabulary, making.seed, making.anchor), making.scale.signals
+    progress("signals", 0, total)
+
+    def chunks() -> Iterator[tuple[int, bytes]]:
+        for start in range(0, total, _SIGNAL_CHUNK):
+            run = slice(start, min(start + _SIGNAL_CHUNK, total))
+            yield run.stop, "".join(signal_lines(market, making.seed, total, run)).encode()
+
+    async def take(chunk: tuple[int, bytes]) -> None:
+        done, lines = chunk
+        await copy_rows(connection, "signals", SIGNAL_COLUMNS, lines, form="text")
+        progress("signals", done, total)
+
+    await hand_over(chunks(), take)
 
 
 GENERATION = Generation("trading_desk", Base.metadata, SCALES, TradingDeskDataset, fill)

@@ -20,10 +20,11 @@ POOL = 2048
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The file, as it is."""
+    """The file, as it is. ``prices`` are those of assets before they begin to walk."""
 
     people: Mapping[str, Sequence[str]]
     words: Mapping[str, Sequence[str]]
+    prices: Mapping[str, str]
     categories: Mapping[str, Mapping[str, Sequence[str]]]
 
 

@@ -41,7 +41,7 @@ CREATE TEMPORARY TABLE numbered_items (
 """
 
 # $1: the digest.
-FIND_IMPORT = "SELECT created_at FROM item_imports WHERE digest = $1"
+FIND_IMPORT = "SELECT created_at FROM imports WHERE digest = $1"
 
 DROP_KNOWN = """
 WITH dropped AS (
@@ -83,4 +83,4 @@ SELECT entry_id, id, trader_id, 'created', changes, created_at FROM numbered_ite
 """
 
 # $1: the digest; $2: the name; $3, $4: how many rows were imported, and rejected.
-INSERT_IMPORT = "INSERT INTO item_imports (digest, file_name, imported, rejected) VALUES ($1, $2, $3, $4)"
+INSERT_IMPORT = "INSERT INTO imports (digest, file_name, imported, rejected) VALUES ($1, $2, $3, $4)"

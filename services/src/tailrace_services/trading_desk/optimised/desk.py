@@ -17,9 +17,12 @@ from tailrace_services.trading_desk.api.audit import item_not_found
 from tailrace_services.trading_desk.api.callers import find_trader
 from tailrace_services.trading_desk.api.filters import ItemFilter
 from tailrace_services.trading_desk.api.schemas import AuditView, ItemChange, ItemView, NewItem, TraderName
+from tailrace_services.trading_desk.api.signals import DayFilter, NewSignals, SignalFilter, day_view, records
+from tailrace_services.trading_desk.baseline.signals import days_of
 from tailrace_services.trading_desk.model import AuditEntry, Trader
 from tailrace_services.trading_desk.optimised.items import ONE, ItemQuery, item_view
 from tailrace_services.trading_desk.optimised.objects import trader_tags
+from tailrace_services.trading_desk.optimised.signals import SignalQuery, signal_view, store
 from tailrace_services.trading_desk.optimised.writes import change_item, create_item, delete_item
 
 __all__ = ["AUDIT", "OptimisedDesk"]
@@ -82,6 +85,26 @@ class OptimisedDesk:
         """By number, or by the item's."""
         statement = AUDIT if item_id is None else AUDIT.where(AuditEntry.item_id == bindparam("item_id", item_id))
         return await self._database.read(lambda connection: page.fetch(connection, statement, _audit_view))
+
+    async def signals(self, page: RequestedPage, wanted: SignalFilter) -> Listing[Any]:
+        """One statement; another one for a total."""
+        query = SignalQuery.of(wanted, page.request)
+        return await self._database.read(
+            lambda connection: page.fetch(
+                connection, query.rows, signal_view, prepared=query.page, parameters=query.parameters
+            )
+        )
+
+    async def days(self, page: RequestedPage, wanted: DayFilter) -> Listing[Any]:
+        """One statement."""
+        return await self._database.read(
+            lambda connection: page.fetch(connection, days_of(wanted), lambda row: day_view(*row))
+        )
+
+    async def take_in(self, new: NewSignals, now: datetime) -> int:
+        """One transaction; ends answers about the assets and channels that have new signals."""
+        rows = list(records(new, now))
+        return await self._database.run(lambda session: store(session, rows))
 
 
 def _audit_view(row: Row[Any]) -> AuditView:

@@ -16,7 +16,7 @@ therefore merged from a range for each of them: the newest items of a category f
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -30,6 +30,7 @@ from tailrace.db import PageRequest
 from tailrace_services.trading_desk.api.filters import ENGLISH, WORDS, ItemFilter
 from tailrace_services.trading_desk.api.schemas import ItemView
 from tailrace_services.trading_desk.model import PRIORITIES, STATUSES, Item
+from tailrace_services.trading_desk.optimised.asked import Asked
 
 __all__ = ["COLUMNS", "ONE", "ItemQuery", "item_view"]
 
@@ -115,30 +116,14 @@ class ItemQuery:
         given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
         splits = {name: given.get(name) or list(_EVERY[name]) for name in split_by(wanted, asked.sort)}
         counts = tuple((name, len(values)) for name, values in splits.items())
-        statements = _statements(tuple(given), counts, _Asked(asked))
+        statements = _statements(tuple(given), counts, Asked(asked))
         values = {f"{name}_{number}": value for name, all_ in splits.items() for number, value in enumerate(all_)}
         return cls(*statements, {**given, **values})
 
 
-class _Asked:
-    """A request for a page, equal to others of its order and shape, whose statements are the same."""
-
-    __slots__ = ("request", "same")
-
-    def __init__(self, request: PageRequest) -> None:
-        self.request = request
-        self.same: Hashable = (request.sort, request.shape)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked) and self.same == other.same
-
-    def __hash__(self) -> int:
-        return hash(self.same)
-
-
 @lru_cache(maxsize=512)
 def _statements(
-    given: tuple[str, ...], splits: tuple[tuple[str, int], ...], asked: _Asked
+    given: tuple[str, ...], splits: tuple[tuple[str, int], ...], asked: Asked
 ) -> tuple[Select[*tuple[Any, ...]], Executable]:
     """Which rows there are, and the page; to make them costs more than to send them."""
     rows = _ITEMS.where(*[_CONDITIONS[name] for name in given])

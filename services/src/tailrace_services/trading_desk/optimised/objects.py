@@ -9,11 +9,11 @@ from __future__ import annotations
 from tailrace.cache import tag
 from tailrace.schema import Declaration, Index, Watch
 from tailrace_services.trading_desk.api.filters import WORDS
-from tailrace_services.trading_desk.model import AuditEntry, Item, Trader
+from tailrace_services.trading_desk.model import AuditEntry, Item, Signal, Trader
 
-__all__ = ["INDEXES", "WATCHES", "item_tags", "list_tags", "objects", "trader_tags"]
+__all__ = ["INDEXES", "WATCHES", "item_tags", "list_tags", "objects", "signal_tags", "trader_tags"]
 
-items, audit = Item.__table__.c, AuditEntry.__table__.c
+items, audit, signals = Item.__table__.c, AuditEntry.__table__.c, Signal.__table__.c
 _NEWEST = (items.created_at.desc(), items.id.desc())
 
 INDEXES = (
@@ -23,8 +23,9 @@ INDEXES = (
     Index("items_status_priority_created", Item, [items.status, items.priority.desc(), *_NEWEST]),
     Index("items_contents", Item, [items.tags, items.metadata, WORDS], using="gin"),
     Index("audit_log_item", AuditEntry, [audit.item_id, audit.id.desc()]),
+    Index("signals_asset_time", Signal, [signals.asset, signals.time, signals.id]),
 )
-WATCHES = (Watch(Trader, key="id"), Watch(Item, key=("id", "category")))
+WATCHES = (Watch(Trader, key="id"), Watch(Item, key=("id", "category")), Watch(Signal, key=("asset", "channel")))
 
 
 def trader_tags(trader_id: int) -> tuple[str, ...]:
@@ -43,6 +44,14 @@ def item_tags(item_id: str) -> tuple[str, ...]:
 def list_tags(category: str | None) -> tuple[str, ...]:
     """What pages of items depend on: on those of one category, if only they are asked for."""
     return (tag("items") if category is None else tag("items", "category", category),)
+
+
+def signal_tags(asset: str | None, channel: str | None) -> tuple[str, ...]:
+    """What answers about signals depend on: those of one asset, or else of one channel, if only they are asked for."""
+    for key, value in (("asset", asset), ("channel", channel)):
+        if value is not None:
+            return (tag("signals", key, value),)
+    return (tag("signals"),)
 
 
 def objects() -> list[Declaration]:

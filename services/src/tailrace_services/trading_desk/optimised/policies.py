@@ -6,10 +6,11 @@ A query parameter that means nothing to a read is no part of its key, so nobody 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tailrace.fastapi import RoutePolicy
 from tailrace_services.trading_desk.api.callers import Callers
-from tailrace_services.trading_desk.optimised.objects import item_tags, list_tags
+from tailrace_services.trading_desk.optimised.objects import item_tags, list_tags, signal_tags
 
 __all__ = ["policies"]
 
@@ -20,10 +21,15 @@ PAGE = ("limit", "cursor", "sort", "total")
 FILTERS = (
     *("category", "status", "priority", "tags_any", "tags_all", "metadata", "q", "created_since", "created_before"),
 )
+SIGNAL_FILTERS = ("asset", "channel", "signal_type", "since", "before")
 
 
 def policies(callers: Callers) -> Mapping[str, RoutePolicy]:
     """By the names of reads; each answer is the whole desk's, and only the desk's."""
+
+    def of_signals(_trader: str | None, _path: Mapping[str, Any], query: Mapping[str, str]) -> tuple[str, ...]:
+        return signal_tags(query.get("asset"), query.get("channel"))
+
     return {
         "items": RoutePolicy(
             TTL,
@@ -43,4 +49,16 @@ def policies(callers: Callers) -> Mapping[str, RoutePolicy]:
             statuses=OK_ONLY,
             name="item",
         ),
+        **{
+            name: RoutePolicy(
+                TTL,
+                identity=callers.identity,
+                shared=True,
+                depends_on=of_signals,
+                query=(*PAGE, *SIGNAL_FILTERS),
+                statuses=OK_ONLY,
+                name=name,
+            )
+            for name in ("signals", "days")
+        },
     }
