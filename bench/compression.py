@@ -63,7 +63,7 @@ def by_starlette(app: ASGIApp) -> ASGIApp:
 
 
 def by_starlette_at_6(app: ASGIApp) -> ASGIApp:
-    """Starlette's own at our level."""
+    """Starlette's own at zlib's own level."""
     from starlette.middleware.gzip import GZipMiddleware
 
     return GZipMiddleware(app, compresslevel=6)

@@ -227,7 +227,7 @@ class CompressionSettings(Room):
     """Effort of zstd, 1 to 19."""
     brotli_quality: Annotated[int, Field(ge=0, le=11)] = 4
     """Effort of brotli, 0 to 11."""
-    gzip_level: Annotated[int, Field(ge=1, le=9)] = 6
+    gzip_level: Annotated[int, Field(ge=1, le=9)] = 5
     """Effort of gzip, 1 to 9."""
     thread_size: Count = 128 * 1024
     """Bytes; a longer body or part of a stream is compressed in a thread, so that other requests do not wait for it.

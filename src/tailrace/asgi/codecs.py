@@ -79,7 +79,7 @@ class Gzip:
     name = "gzip"
     quickness = 1
 
-    def __init__(self, level: int = 6) -> None:
+    def __init__(self, level: int = 5) -> None:
         self._level = level
         self._compressobj: Callable[[int, int, int], Any] = _zlib().compressobj
 
