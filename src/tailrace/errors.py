@@ -22,6 +22,9 @@
     |  |- CircuitOpenError           the breaker refuses calls just now
     |  |- BulkheadFullError          too many calls under way
     |  `- GatewayError               the origin behind a gateway is not there, or broke off
+    |- JobError
+    |  |- JobTimeoutError            a background job took longer than it may
+    |  `- JobAbandonedError          a background job was lost with its process as often as it may be tried
     |- OverloadedError               more requests than can be served in time; refused before any work
     `- RequestError                  the client's mistake: status 4xx
 
@@ -43,6 +46,9 @@ __all__ = [
     "DatabaseUnavailableError",
     "EmbeddedServerError",
     "GatewayError",
+    "JobAbandonedError",
+    "JobError",
+    "JobTimeoutError",
     "MissingExtraError",
     "OverloadedError",
     "PoolTimeoutError",
@@ -252,6 +258,24 @@ class GatewayError(UpstreamError):
 
     code = "bad_gateway"
     retryable = True
+
+
+class JobError(TailraceError):
+    """An attempt at a background job failed for a reason of its surroundings."""
+
+    code = "job_error"
+
+
+class JobTimeoutError(JobError):
+    """A background job took longer than it may, or ended its own task."""
+
+    code = "job_timeout"
+
+
+class JobAbandonedError(JobError):
+    """A background job was lost with its process as often as it may be tried."""
+
+    code = "job_abandoned"
 
 
 class OverloadedError(TailraceError):

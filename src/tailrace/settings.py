@@ -20,6 +20,7 @@ __all__ = [
     "DatabaseSettings",
     "FreshnessSettings",
     "HttpSettings",
+    "JobsSettings",
     "OutboundSettings",
     "RateLimitSettings",
     "Settings",
@@ -349,6 +350,29 @@ class OutboundSettings(Room):
     """Origins of which the health and idle connections are remembered."""
 
 
+class JobsSettings(Room):
+    """Background jobs."""
+
+    work: bool = True
+    """Whether this process does jobs; switch off where ``tailrace jobs work`` runs beside it."""
+    queues: tuple[str, ...] = ()
+    """The queues whose jobs this process does; a JSON list. By default all."""
+    concurrency: Annotated[int, Field(ge=2)] = 4
+    """Jobs that one process does at once."""
+    poll_interval: Seconds = 2.0
+    """Longest pause between two looks for jobs, in seconds. News of one comes at once, except behind PgBouncer without
+    ``TAILRACE_DATABASE__DIRECT_URL``."""
+    abandoned_after: Annotated[float, Field(ge=1)] = 30.0
+    """Seconds without a sign of life after which a job is taken from its process and begun by another; more than the
+    event loop is ever blocked."""
+    drain: Annotated[float, Field(ge=0)] = 10.0
+    """Seconds for which jobs under way are waited for at the end, before they are given back."""
+    measure_interval: Seconds = 15.0
+    """Seconds between two counts of what waits."""
+    keep_log: Seconds = 7 * 24 * 3600.0
+    """Seconds for which the queue's log remembers jobs that are over."""
+
+
 class Settings(BaseSettings):
     """Everything Tailrace reads from the environment."""
 
@@ -370,6 +394,7 @@ class Settings(BaseSettings):
     rate_limit: RateLimitSettings = RateLimitSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     outbound: OutboundSettings = OutboundSettings()
+    jobs: JobsSettings = JobsSettings()
 
 
 def load_settings() -> Settings:

@@ -23,6 +23,7 @@ from tailrace.events.database import (
     StatementFinished,
     TransactionRetried,
 )
+from tailrace.events.jobs import JobEnqueued, JobFinished, JobOutcome, JobsMeasured, JobStarted
 from tailrace.events.semantic import SemanticCompared, SemanticComparison, SemanticLookedUp, SemanticVetoed
 from tailrace.events.streams import ResumeOutcome, StreamEnded, StreamOpened, StreamOutcome, StreamResumed
 from tailrace.events.timeseries import RowsIngested, SeriesMaintained
@@ -45,6 +46,11 @@ __all__ = [
     "Fenced",
     "Folded",
     "HorizonAdvanced",
+    "JobEnqueued",
+    "JobFinished",
+    "JobOutcome",
+    "JobStarted",
+    "JobsMeasured",
     "LimitDecided",
     "LimitStateLost",
     "Observer",

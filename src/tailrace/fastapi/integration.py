@@ -30,6 +30,7 @@ from tailrace.errors import DatabaseUnavailableError, SettingsError
 from tailrace.events import Event, Observer, UpstreamCalled
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.health import Health
+from tailrace.fastapi.jobs import make_worker
 from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
 from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
@@ -42,6 +43,7 @@ from tailrace.stores import Store, open_store
 
 if TYPE_CHECKING:
     from tailrace.db import Database, DatabaseFreshness, Folder
+    from tailrace.jobs import Jobs, Worker
 
 __all__ = ["Tailrace"]
 
@@ -64,12 +66,14 @@ class Tailrace:
         versions: of the API, if it has any; their routes are declared below their prefixes.
         on_error: told of unexpected exceptions, for error trackers.
         clock: time.
+        jobs: background jobs of this application, which it does itself while ``settings.jobs.work`` says so.
         caller: whose requests the limits that do not say count together; by default those of one address.
 
     Attributes:
-        settings, clock, observer, error_shape, on_error, caller: what it was made with.
-        cache, store, limiter, streams, database, freshness, metrics: the parts; ``database`` and ``freshness`` are
-            None without a database URL. They are made anew when the application is started again after it was stopped.
+        settings, clock, observer, error_shape, on_error, caller, jobs: what it was made with.
+        cache, store, limiter, streams, database, freshness, metrics, worker: the parts; ``database`` and
+            ``freshness`` are None without a database URL, ``worker`` without jobs. They are made anew when the
+            application is started again after it was stopped.
         http_cache: the layer that keeps what responses say themselves; None if it is turned off.
 
     Raises:
@@ -82,6 +86,7 @@ class Tailrace:
     streams: ResumableStreams
     database: Database | None
     freshness: DatabaseFreshness | None
+    worker: Worker | None
     _folder: Folder | None
 
     def __init__(
@@ -96,6 +101,7 @@ class Tailrace:
         versions: Versions | None = None,
         clock: Clock | None = None,
         caller: IdentityOf | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
         if getattr(app.state, "tailrace", None) is not None:
             raise SettingsError("this application has a Tailrace already")
@@ -111,6 +117,8 @@ class Tailrace:
         self.on_error = on_error
         self.caller = caller
         self.versions = versions
+        self.jobs = jobs
+        self._works = self.settings.jobs.work
         self._make_store = store or self._open_store
         self._closed = False
         self.http_cache: HttpCacheMiddleware | None = None
@@ -155,6 +163,7 @@ class Tailrace:
             self.freshness.attach(self.cache)
             self.database.commits = self.freshness
             self.database.cache_queries(self.cache)
+        self.worker = make_worker(self)
         for layer in self._caches:
             layer.use(self.cache)
         if self._rate_limit is not None:
@@ -249,6 +258,13 @@ class Tailrace:
         finally:
             await self.stop()
 
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Do the application's jobs, whatever the settings say, with all that its lifespan starts; it serves nobody."""
+        self._works = True
+        async with self._app.router.lifespan_context(self._app):
+            yield
+
     async def start(self) -> None:
         """Connect and begin to keep answers fresh. What is down does not keep the application from starting."""
         if self._closed:
@@ -264,6 +280,8 @@ class Tailrace:
             await self.freshness.start()
         if self._folder is not None:
             self._folder.start()
+        if self.worker is not None and self._works:
+            await self.worker.start()
         if self.settings.http.freeze and not gc.get_freeze_count():
             gc.collect()
             gc.freeze()
@@ -289,6 +307,8 @@ class Tailrace:
         self._closed = True
         for layer in self._caches:
             await layer.drain(self.settings.http.drain)
+        if self.worker is not None:
+            await self.worker.stop()
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch

@@ -17,6 +17,7 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE
 from tailrace.observe.family import Family, shown
+from tailrace.observe.jobs import recorders_of_jobs
 from tailrace.observe.merging import Part
 from tailrace.observe.sharing import SharedFigures
 from tailrace.observe.streams import recorders_of_semantic, recorders_of_streams
@@ -146,6 +147,7 @@ class Metrics:
             **self._of_compression(),
             **recorders_of_streams(self),
             **recorders_of_semantic(self),
+            **recorders_of_jobs(self),
             **self._of_caches(),
             **self._of_limits(),
             **self._of_database(),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
-from tailrace.errors import SchemaError
+from tailrace.errors import SchemaError, SettingsError
+from tailrace.loading import load_attribute
 from tailrace.schema.planner import Declaration
 
 __all__ = ["load_declarations"]
@@ -20,19 +17,10 @@ def load_declarations(reference: str) -> list[Declaration]:
     Raises:
         SchemaError: no such module or attribute, or something in it is not a declaration.
     """
-    module_name, colon, attribute = reference.partition(":")
-    if not (colon and module_name and attribute):
-        raise SchemaError(f"{reference!r} is not module:attribute")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        held: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise SchemaError(f"cannot import {module_name}: {error}") from error
-    for part in attribute.split("."):
-        if not hasattr(held, part):
-            raise SchemaError(f"{module_name} has no {attribute}")
-        held = getattr(held, part)
+        held = load_attribute(reference)
+    except SettingsError as error:
+        raise SchemaError(str(error)) from error
     found = held() if callable(held) else held
     if not isinstance(found, Iterable):
         raise SchemaError(f"{reference} is neither a list of declarations nor a callable that returns one")

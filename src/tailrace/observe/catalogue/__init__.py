@@ -14,6 +14,7 @@ from __future__ import annotations
 from tailrace.observe.catalogue.answers import ANSWERS
 from tailrace.observe.catalogue.caches import CACHES
 from tailrace.observe.catalogue.database import DATABASE
+from tailrace.observe.catalogue.jobs import JOBS
 from tailrace.observe.catalogue.metric import Metric
 from tailrace.observe.catalogue.process import PROCESS
 from tailrace.observe.catalogue.requests import REQUESTS
@@ -21,7 +22,7 @@ from tailrace.observe.catalogue.upstreams import UPSTREAMS
 
 __all__ = ["CATALOGUE", "METRICS", "Metric"]
 
-CATALOGUE: tuple[Metric, ...] = (*REQUESTS, *CACHES, *DATABASE, *UPSTREAMS, *ANSWERS, *PROCESS)
+CATALOGUE: tuple[Metric, ...] = (*REQUESTS, *CACHES, *DATABASE, *UPSTREAMS, *ANSWERS, *JOBS, *PROCESS)
 """Every metric there is."""
 
 METRICS = {metric.name: metric for metric in CATALOGUE}

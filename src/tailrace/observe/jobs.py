@@ -1,0 +1,45 @@
+"""What is recorded of background jobs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tailrace import events
+from tailrace.events import Event
+
+if TYPE_CHECKING:
+    from tailrace.observe.metrics import Metrics
+
+__all__ = ["recorders_of_jobs"]
+
+
+def recorders_of_jobs(metrics: Metrics) -> dict[type[Event], Callable[[Any], None]]:
+    """What to call for each kind of event."""
+    enqueued = metrics["tailrace.job.enqueued"].add
+    waited = metrics["tailrace.job.wait_time"].observe
+    running = metrics["tailrace.job.running"].add
+    lasted = metrics["tailrace.job.run.duration"].observe
+    waiting = metrics["tailrace.job.waiting"].set
+    oldest = metrics["tailrace.job.oldest.age"].set
+    dead = metrics["tailrace.job.dead"].set
+
+    def job_started(event: events.JobStarted) -> None:
+        waited((event.job,), event.waited)
+        running((event.job,), 1)
+
+    def job_finished(event: events.JobFinished) -> None:
+        running((event.job,), -1)
+        lasted((event.job, event.outcome), event.duration)
+
+    def jobs_measured(event: events.JobsMeasured) -> None:
+        waiting((event.job,), event.waiting)
+        oldest((event.job,), event.oldest)
+        dead((event.job,), event.dead)
+
+    return {
+        events.JobEnqueued: lambda e: enqueued((e.job,)),
+        events.JobStarted: job_started,
+        events.JobFinished: job_finished,
+        events.JobsMeasured: jobs_measured,
+    }
