@@ -10,7 +10,9 @@ import pytest
 from tests.services.call_coach.endpoints.conftest import Service, StartService
 
 from tailrace.embedded import PostgresServer
+from tailrace.settings import Settings
 from tailrace_services.call_coach.api.application import UNVERSIONED
+from tailrace_services.call_coach.optimised.application import with_defaults
 
 PROBLEM = {"accept": "application/problem+json"}
 
@@ -126,6 +128,18 @@ async def test_every_response_says_how_long_it_took(optimised: Service) -> None:
         reply = await optimised.ask("analyze_call", call_id=7, headers={"accept-encoding": coding})
         assert (reply.headers["content-encoding"], reply.content) == (coding, plain.content)
         assert int(reply.headers["content-length"]) < 0.5 * len(plain.content)
+
+
+def test_settings_win_over_what_the_service_wants() -> None:
+    """Its own effort, limits and patience hold only where nobody says otherwise."""
+    assert with_defaults(Settings()).compression.gzip_level == 6
+    said = Settings(compression={"gzip_level": 2}, rate_limit={"general": "1/minute"}, database={"retry_time": 3.0})  # type: ignore[arg-type]
+    kept = with_defaults(said)
+    assert (kept.compression.gzip_level, kept.rate_limit.general, kept.database.retry_time) == (
+        2,
+        said.rate_limit.general,
+        3.0,
+    )
 
 
 async def test_monitoring(start_service: StartService) -> None:

@@ -21,19 +21,22 @@ from tailrace_services.identity.accounts import CachedAccounts
 
 __all__ = ["create_app", "with_defaults"]
 
-
 RETRY_TIME = 10.0
 """Seconds for which the database is asked again. Nothing else can answer, so nobody need hear of a moment's trouble."""
+GZIP_LEVEL = 6
+"""What its clients were promised."""
 
 
 def with_defaults(settings: Settings) -> Settings:
     """``settings`` with what this service wants where they do not say otherwise."""
-    limits, database = settings.rate_limit, settings.database
+    limits, database, compression = settings.rate_limit, settings.database, settings.compression
     if "general" not in limits.model_fields_set:
         limits = limits.model_copy(update={"general": "100/minute", "general_burst": 150})
     if "retry_time" not in database.model_fields_set:
         database = database.model_copy(update={"retry_time": RETRY_TIME})
-    return settings.model_copy(update={"rate_limit": limits, "database": database})
+    if "gzip_level" not in compression.model_fields_set:
+        compression = compression.model_copy(update={"gzip_level": GZIP_LEVEL})
+    return settings.model_copy(update={"rate_limit": limits, "database": database, "compression": compression})
 
 
 def create_app(
