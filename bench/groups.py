@@ -156,5 +156,10 @@ GROUPS = {
         compares=False,
     ),
     "soak": Group("memory of a server over ten minutes", partial(_module_in, "soak"), compares=False),
+    "wrong_hits": Group(
+        "wrong answers of a semantic cache beside its hits (2 minutes)",
+        partial(_module_in, "wrong_hits"),
+        compares=False,
+    ),
     "rollup_writes": Group("what rollups cost writers (4 minutes)", partial(_module, "rollup_writes"), compares=False),
 }

@@ -61,6 +61,13 @@ class ServicesSettings(BaseSettings):
     """The model's name there."""
     chat_api_key: SecretStr = SecretStr("")
     """Sent to it as a bearer token; empty for an endpoint that asks for none, as models on one's own machine do."""
+    default_documents: bool = True
+    """Whether Trading Desk loads Python's own documentation in the background where no other documents were loaded."""
+    answer_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Least cosine of two questions that get one answer; None: 0.95, or 0.75 with ``answer_wrong_at_most``."""
+    answer_wrong_at_most: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the answers to similar questions that may be wrong; such questions are computed until comparisons show
+    that it is kept. None: the threshold decides."""
     seed: Annotated[int, Field(ge=0)] = DEFAULT_SEED
     """What generated data and its API keys are made from."""
 

@@ -6,6 +6,7 @@ import typer
 
 from tailrace.cli.cache import cache
 from tailrace.cli.database import db
+from tailrace.cli.docs import docs
 from tailrace.cli.jobs import jobs
 from tailrace.cli.probe import probe
 from tailrace.cli.relay import relay
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(schema, name="schema")
 app.add_typer(db, name="db")
 app.add_typer(cache, name="cache")
+app.add_typer(docs, name="docs")
 app.add_typer(jobs, name="jobs")
 app.command()(probe)
 app.command()(relay)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 
 from tailrace.asgi.sse import ServerSentEvent, closed_with
+from tailrace.cache import Uncacheable
 from tailrace.semantic.cache import SemanticCache
 from tailrace.semantic.outcomes import SemanticAnswer
 from tailrace.semantic.scope import Scope
@@ -26,6 +27,10 @@ Found = Callable[[SemanticAnswer], ServerSentEvent]
 """The event that tells how an answer was found, before those of an answer that was kept."""
 
 
+def _always(_event: ServerSentEvent) -> bool:
+    return True
+
+
 async def streamed_answer(
     cache: SemanticCache,
     text: str,
@@ -34,7 +39,8 @@ async def streamed_answer(
     scope: Scope,
     depends_on: Iterable[str] = (),
     found: Found | None = None,
-) -> AsyncIterator[ServerSentEvent]:
+    keeps: Callable[[ServerSentEvent], bool] = _always,
+) -> AsyncGenerator[ServerSentEvent, None]:
     """The events of the answer to a question: kept ones, or as they are made.
 
     Args:
@@ -44,11 +50,12 @@ async def streamed_answer(
         scope: whose answer it is and what it is made from.
         depends_on: tags of what it is made from.
         found: makes an event of how a kept answer was found, sent before it.
+        keeps: whether an answer that ends with this event may be kept.
 
     Raises:
         Whatever ``produce`` raises: then nothing is kept.
     """
-    making = _Making(produce)
+    making = _Making(produce, keeps)
     asking = making.asking = asyncio.create_task(cache.ask(text, making.compute, scope=scope, depends_on=depends_on))
     try:
         async for event in making.events():
@@ -72,23 +79,25 @@ class _Making:
         begun: it led to work.
     """
 
-    def __init__(self, produce: AnswerStream) -> None:
+    def __init__(self, produce: AnswerStream, keeps: Callable[[ServerSentEvent], bool]) -> None:
         self._produce = produce
+        self._keeps = keeps
         self._coming: asyncio.Queue[ServerSentEvent | BaseException | None] = asyncio.Queue()
         self.asking: asyncio.Task[SemanticAnswer]
         self.begun = False
 
-    async def compute(self) -> bytes:
+    async def compute(self) -> bytes | Uncacheable:
         """Make the answer; its events in the form in which they are kept."""
         # An audit of a hit, or the refresh of an answer, begins when the question has been answered.
         heard = not self.begun and not self.asking.done()
         self.begun = self.begun or heard
-        made = []
+        made, keep = [], True
         end: BaseException | None = None
         try:
             async with AsyncExitStack() as closing:
                 async for event in closed_with(self._produce(), closing):
                     made.append([event.event, event.data])
+                    keep = self._keeps(event)
                     if heard:  # what waits here is no larger than what is kept
                         self._coming.put_nowait(event)
         except BaseException as error:
@@ -97,7 +106,8 @@ class _Making:
         finally:
             if heard:
                 self._coming.put_nowait(end)
-        return json.dumps(made, separators=(",", ":")).encode()
+        value = json.dumps(made, separators=(",", ":")).encode()
+        return value if keep else Uncacheable(value)
 
     async def events(self) -> AsyncIterator[ServerSentEvent]:
         """The events as they are made; none if the question is answered without work.

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from tests.waiting import wait_until
 from tailrace.db import Database
 from tailrace.errors import SchemaError, UrlRefusedError
 from tailrace.schema import Watch, apply
+from tailrace.semantic import Embedder
+from tailrace.semantic.documents import Source, load_documents, prepare_documents
 
 GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
 
@@ -172,6 +175,20 @@ async def test_semantic_answers(database_url: str, monkeypatch: pytest.MonkeyPat
         assert await outcome("why do cats purr") == ("exact", said)
         assert await outcome("Why does a cat purr?") == ("similar", said)
     await names["embedder"].aclose()
+    await database.aclose()
+
+
+async def test_documents(database_url: str) -> None:
+    """What was loaded is found in its corpus, by the names that the guide uses."""
+    database, embedder = Database(database_url), Embedder()
+    await prepare_documents(database)
+    text = "# Vacuum\n\nVacuum removes dead rows.\n"
+    await load_documents(database, "postgresql", [Source("vacuum.md", "markdown", text.encode)], embedder)
+    names = run("documents.md")
+    assert await names["passages"](SimpleNamespace(database=database), embedder, "What removes dead rows?") == [
+        "vacuum.md: Vacuum removes dead rows."
+    ]
+    await embedder.aclose()
     await database.aclose()
 
 

@@ -59,7 +59,9 @@ class Up:
                 [sys.executable, "-m", "tailrace_services", "up", "--home", home, *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")},
+                # Half a minute of a core, which nothing here is about.
+                env={name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+                | {"TAILRACE_SERVICES_DEFAULT_DOCUMENTS": "false"},
             )
 
     @property

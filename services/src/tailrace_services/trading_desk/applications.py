@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from tailrace.settings import load_settings
 from tailrace_services.clock import service_clock
 from tailrace_services.settings import database_url, load_services_settings, service_settings, shared_cursors
+from tailrace_services.trading_desk.answers.options import options_of
 from tailrace_services.trading_desk.baseline.application import create_baseline_app
 from tailrace_services.trading_desk.optimised.application import create_app
 
@@ -23,7 +24,7 @@ def app_from_environment() -> FastAPI:
     """
     services = load_services_settings()
     settings = service_settings(SERVICE, services.fixed_now)
-    return create_app(settings, clock=service_clock(services.fixed_now))
+    return create_app(settings, clock=service_clock(services.fixed_now), answers=options_of(services))
 
 
 def baseline_app_from_environment(url: str | None = None) -> FastAPI:
@@ -37,4 +38,5 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
         url or database_url(SERVICE, baseline=True),
         clock=service_clock(services.fixed_now),
         cursors=shared_cursors(load_settings()),
+        answers=options_of(services),
     )

@@ -17,6 +17,7 @@ from tailrace.core.cursor import Cursors
 from tailrace.embedded import PostgresServer
 from tailrace.settings import HttpSettings, Settings
 from tailrace_services.clock import FrozenClock
+from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.baseline.application import create_baseline_app
 from tailrace_services.trading_desk.generator import Scale, generate
 from tailrace_services.trading_desk.keys import api_key
@@ -79,13 +80,15 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
     """Starts an implementation by its name, on a new copy of the data or on the database ``at``."""
 
     @asynccontextmanager
-    async def start(name: str, *, at: str | None = None, **more: Any) -> AsyncIterator[Service]:
+    async def start(
+        name: str, *, at: str | None = None, answers: AnswerOptions | None = None, **more: Any
+    ) -> AsyncIterator[Service]:
         url, clock = at or new_database(name), FrozenClock(NOW)
         if name == "baseline":
-            app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]))
+            app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]), answers=answers)
         else:
             http = HttpSettings(cursor_secrets=[SecretStr(SECRET)])
-            app = create_app(Settings(database_url=SecretStr(url), http=http, **more), clock=clock)
+            app = create_app(Settings(database_url=SecretStr(url), http=http, **more), clock=clock, answers=answers)
         async with client_of(app) as client:
             yield Service(name, url, app, client)
 

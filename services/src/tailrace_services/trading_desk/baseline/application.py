@@ -12,14 +12,18 @@ from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
 from tailrace_services.empty_application import add_ids_and_problems
 from tailrace_services.surroundings import Surroundings
+from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.api.application import new_application, serve
 from tailrace_services.trading_desk.api.callers import Callers
+from tailrace_services.trading_desk.baseline.answers import BaselineAnswerer
 from tailrace_services.trading_desk.baseline.desk import BaselineDesk
 
 __all__ = ["create_baseline_app"]
 
 
-def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | None = None) -> FastAPI:
+def create_baseline_app(
+    database_url: str, *, clock: Clock, cursors: Cursors | None = None, answers: AnswerOptions | None = None
+) -> FastAPI:
     """The service as it was, on any database that has the service's tables.
 
     Of Tailrace it has request ids and the shape of errors, so that both can be asked in the same way.
@@ -28,18 +32,20 @@ def create_baseline_app(database_url: str, *, clock: Clock, cursors: Cursors | N
         database_url: ``postgresql://...``.
         clock: the service's time.
         cursors: sign the pages of lists; by default with a secret of this process's own.
+        answers: how questions about documents are answered.
     """
-    desk = BaselineDesk(database_url)
+    desk, answerer = BaselineDesk(database_url), BaselineAnswerer(database_url, answers or AnswerOptions())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         try:
-            yield
+            async with answerer.running():
+                yield
         finally:
             await desk.aclose()
 
     app = new_application("Trading Desk, as it was", lifespan)
     add_ids_and_problems(app)
     callers = Callers(desk.accounts, clock)
-    serve(app, desk, Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)])))
+    serve(app, desk, answerer, Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)])))
     return app

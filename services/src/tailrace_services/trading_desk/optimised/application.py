@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,8 +13,11 @@ from tailrace.events import Observer
 from tailrace.fastapi import Exchange, Tailrace, cached
 from tailrace.settings import Settings
 from tailrace_services.surroundings import Surroundings
+from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.api.application import new_application, serve
 from tailrace_services.trading_desk.api.callers import Callers
+from tailrace_services.trading_desk.optimised.answer_operations import build_operator_routes
+from tailrace_services.trading_desk.optimised.answers import OptimisedAnswerer
 from tailrace_services.trading_desk.optimised.desk import OptimisedDesk
 from tailrace_services.trading_desk.optimised.policies import policies
 
@@ -32,26 +36,35 @@ def with_defaults(settings: Settings) -> Settings:
     return settings.model_copy(update={"rate_limit": limits.model_copy(update=wanted)})
 
 
-def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, clock: Clock, observer: Observer | None = None, answers: AnswerOptions | None = None
+) -> FastAPI:
     """The service on Tailrace.
 
     Args:
         settings: Tailrace's; ``database_url`` names the service's own database, with the declared objects.
         clock: the service's time. Tailrace itself always goes by the machine's.
         observer: receives Tailrace's events.
+        answers: how questions about documents are answered.
     """
 
     def caller(exchange: Exchange) -> str | Awaitable[str | None]:
         return callers.identity(exchange)
 
-    app = new_application("Trading Desk")
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with answerer.running():
+            yield
+
+    app = new_application("Trading Desk", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer, caller=caller)
-    desk = OptimisedDesk(tailrace)
+    desk, answerer = OptimisedDesk(tailrace), OptimisedAnswerer(tailrace, answers or AnswerOptions())
     callers = Callers(desk.accounts, clock)
     kept = policies(callers)
 
     def mark(name: str, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         return cached(kept[name])(endpoint)
 
-    serve(app, desk, Surroundings(callers, clock, mark=mark))
+    app.include_router(build_operator_routes(answerer, tailrace.settings.http))
+    serve(app, desk, answerer, Surroundings(callers, clock, mark=mark))
     return app

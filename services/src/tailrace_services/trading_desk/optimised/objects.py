@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tailrace.cache import tag
 from tailrace.schema import Declaration, Index, Watch
+from tailrace.semantic.documents import document_objects
 from tailrace_services.trading_desk.api.filters import WORDS
 from tailrace_services.trading_desk.model import AuditEntry, Item, Signal, Trader
 
@@ -56,4 +57,4 @@ def signal_tags(asset: str | None, channel: str | None) -> tuple[str, ...]:
 
 def objects() -> list[Declaration]:
     """Everything that is declared, for ``plan`` and ``apply``."""
-    return [*WATCHES, *INDEXES]
+    return [*WATCHES, *INDEXES, *document_objects()]

@@ -56,6 +56,7 @@ SUBJECT = Subject(
     import_file=lambda url, file, progress: import_items(url, file, progress=progress),
     variables={
         "TAILRACE_RATE_LIMIT__ENABLED": "false",
+        "TAILRACE_SERVICES_DEFAULT_DOCUMENTS": "false",
         "TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]',
     },
     notes=("rate limits are off, since one load driver asks for all",),

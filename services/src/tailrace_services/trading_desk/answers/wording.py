@@ -1,0 +1,62 @@
+"""How an answer is worded from the passages that were found. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tailrace.semantic import best_sentences
+from tailrace_services.trading_desk.answers.passage import Passage
+
+__all__ = ["Extractive", "Piece", "Wording"]
+
+SENTENCES = 3
+"""Of an extractive answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer; those of an answer make it up as they stand.
+
+    Attributes:
+        text: a number in brackets names the passage that says so.
+        wording: what worded it.
+        degraded: by less than it should have been.
+    """
+
+    text: str
+    wording: str
+    degraded: bool = False
+
+
+class Wording(Protocol):
+    """Words answers."""
+
+    @property
+    def version(self) -> str:
+        """Changes when the same passages would be worded otherwise."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same passages are worded alike each time."""
+        ...
+
+    def word(self, asked: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
+        """The answer, piece by piece."""
+        ...
+
+
+class Extractive:
+    """Answers in the passages' own sentences: nothing is made up, and nothing else is needed."""
+
+    version = "extractive-1"
+    repeatable = True
+
+    async def word(self, asked: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
+        """Each sentence that answers best, with its passage's number."""
+        between = ""
+        for quote in best_sentences(asked, [passage.text for passage in passages], count=SENTENCES):
+            yield Piece(f"{between}{quote.sentence} [{passages[quote.source].citation}]", self.version)
+            between = " "

@@ -1,0 +1,287 @@
+"""Questions about documents: both implementations say the same, as a whole and as events, and nothing outlives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from httpx_sse import ServerSentEvent, aconnect_sse
+from pydantic import SecretStr
+from tests.integration.fastapi.serving import served
+from tests.services.implementations import client_of, run_sql
+from tests.services.trading_desk.endpoints.conftest import NOW, Service, StartService
+from tests.waiting import wait_until
+
+from tailrace.db import Database
+from tailrace.semantic import Embedder
+from tailrace.semantic.documents import Source, load_documents
+from tailrace.settings import HttpSettings, Settings
+from tailrace_services.clock import FrozenClock
+from tailrace_services.trading_desk.answers import upkeep
+from tailrace_services.trading_desk.answers.default_corpus import python_sources
+from tailrace_services.trading_desk.answers.options import AnswerOptions
+from tailrace_services.trading_desk.keys import api_key
+from tailrace_services.trading_desk.optimised.application import create_app
+
+TEXTS = {
+    "margin": "# Margin\n\nA margin call is answered within one hour. Raise it with the risk desk.\n",
+    "rolling": "# Rolling\n\nRoll a position two days before expiry.\n\n## Gold\n\nGold is rolled in the London fix.\n",
+    "limits": "# Limits\n\nThe limit of a trader is checked before each order. An order above it is rejected.\n",
+    "fees": "# Fees\n\nFees are charged at settlement. Brokers send an invoice each month.\n",
+}
+QUESTIONS = (
+    "How soon must a margin call be answered?",
+    "when do I roll a position",
+    "Who is told about an order above the limit?",
+    "what do brokers send",
+    "zzz",
+)
+
+
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%words AS MATERIALIZED%'"
+"""Searches that wait for a lock."""
+
+
+async def load(url: str, texts: dict[str, str] = TEXTS, corpus: str = "documents") -> None:
+    database, embedder = Database(url), Embedder()
+    try:
+        sources = [Source(path, "markdown", text.encode) for path, text in texts.items()]
+        await load_documents(database, corpus, sources, embedder)
+    finally:
+        await embedder.aclose()
+        await database.aclose()
+
+
+@pytest.fixture
+async def loaded(new_database: Callable[[str], str]) -> str:
+    """A database of the fast service's with documents."""
+    url = new_database("optimised")
+    await load(url)
+    return url
+
+
+async def ask(service: Service, question: str, **more: Any) -> httpx.Response:
+    return await service.ask("POST", "/query", body={"q": question, **more}, trader=None)
+
+
+def events_of(response: httpx.Response) -> list[tuple[str, Any]]:
+    """The events of a response that is there as a whole."""
+    assert response.status_code == 200, response.text
+    found = []
+    for block in response.text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if "event" in fields:
+            found.append((fields["event"], json.loads(fields["data"])))
+    return found
+
+
+async def test_both_say_the_same(loaded: str, start_service: StartService) -> None:
+    """Ranking by one statement over kept postings and an index is ranking by reading everything."""
+    async with start_service("optimised", at=loaded) as fast, start_service("baseline", at=loaded) as slow:
+        for question in QUESTIONS:
+            for limit in (1, 5):
+                one, other = [await ask(service, question, limit=limit) for service in (slow, fast)]
+                assert one.status_code == 200, one.text
+                assert other.json() == one.json()
+                assert len(one.json()["sources"]) == limit
+                assert (one.headers["semantic-cache"], other.headers["semantic-cache"]) == ("none", "miss")
+        states = [(await service.get("/query/documents")).json() for service in (slow, fast)]
+        assert states[0] == states[1]
+        assert states[0] == {"corpora": [{"corpus": "documents", "documents": 4, "passages": 5, "waiting": 0}]}
+
+
+@pytest.mark.parametrize("name", ["baseline", "optimised"])
+async def test_a_stream_is_the_answer(loaded: str, start_service: StartService, name: str) -> None:
+    """Its events come in the order that was promised; its pieces make up what is answered as a whole."""
+    async with start_service(name, at=loaded) as service:
+        whole = (await ask(service, QUESTIONS[0])).json()
+        got = events_of(await service.ask("GET", "/query/stream", trader=None, q=QUESTIONS[0]))
+        posted = events_of(await service.ask("POST", "/query/stream", trader=None, body={"q": QUESTIONS[0]}))
+    names = [event for event, _ in got]
+    assert names == ["start", "cache", "status", "status", *["chunk"] * names.count("chunk"), "sources", "done"]
+    assert posted == got
+    said = dict(got)
+    assert said["start"] == {"question": QUESTIONS[0], "corpus": "documents"}
+    assert said["cache"]["outcome"] == ("none" if name == "baseline" else "exact")
+    assert "".join(data["text"] for event, data in got if event == "chunk") == whole["answer"]
+    assert said["sources"]["sources"] == whole["sources"]
+    assert said["done"] == {"chunks": names.count("chunk"), "wording": "extractive-1", "degraded": False}
+    assert whole["answer"].startswith("A margin call is answered within one hour. [1]")
+    assert whole["sources"][0]["path"] == "margin"
+
+
+async def test_answers_are_kept_until_their_documents_change(loaded: str, start_service: StartService) -> None:
+    """A question put otherwise gets the kept answer, as the same events; any write to the corpus ends it."""
+    async with start_service("optimised", at=loaded) as service:
+        await service.settled()
+        first = await ask(service, "How do I roll a position?")
+        like = await ask(service, "how can I roll a position please")
+        other = await ask(service, "How do I not roll a position?")
+        found = [answer.headers["semantic-cache"] for answer in (first, like, other)]
+        assert found == ["miss", "similar", "miss"]
+        assert like.json() == first.json()
+        streams = [
+            events_of(await service.ask("GET", "/query/stream", trader=None, q=question))
+            for question in ("How do I roll a position?", "Please, how can I roll a position?")
+        ]
+        assert [dict(each)["cache"]["outcome"] for each in streams] == ["exact", "similar"]
+        assert dict(streams[1])["cache"]["asked"] == "how do i roll a position"
+        assert streams[0][2:] == streams[1][2:]
+        await load(loaded, {**TEXTS, "rolling": "# Rolling\n\nRoll a position by asking the execution desk.\n"})
+        await service.settled()
+        new = await ask(service, "how can I roll a position please")
+        assert new.headers["semantic-cache"] == "miss"
+        assert new.json()["answer"].startswith("Roll a position by asking the execution desk. [1]")
+
+
+async def test_operators_are_told_why(loaded: str) -> None:
+    """Figures and reasons, for who shows the admin token; to everybody else, traders too, these do not exist."""
+    http = HttpSettings(admin_token=SecretStr("for operators"))
+    app = create_app(Settings(database_url=SecretStr(loaded), http=http), clock=FrozenClock(NOW))
+    async with client_of(app) as client:
+        assert await app.state.tailrace.freshness.fence()
+        await client.post("/query", json={"q": "How do I roll a position?"})
+        asked = {"q": "how can I not roll a position please"}
+        for headers in ({}, {"authorization": "Bearer guessed"}, {"x-api-key": api_key(1, 1)}):
+            for path in ("/query/statistics", "/query/explain"):
+                assert (await client.get(path, params=asked, headers=headers)).status_code == 404
+        shown = {"authorization": "Bearer for operators"}
+        said = (await client.get("/query/explain", params=asked, headers=shown)).json()
+        assert (said["outcome"], said["candidates"][0]["veto"]) == ("miss", "negation")
+        counted = (await client.get("/query/statistics", headers=shown)).json()
+        assert (counted["asked"], counted["outcomes"]) == (1, {"miss": 1})
+
+
+async def test_a_corpus_is_a_world_of_its_own(loaded: str, start_service: StartService) -> None:
+    """Nothing of another is found, and no answer of another is given; one that is not there is 404."""
+    await load(loaded, {"margin": "A margin call is answered by nobody."}, "elsewhere")
+    async with start_service("optimised", at=loaded) as service:
+        await service.settled()
+        one = await ask(service, QUESTIONS[0])
+        other = await ask(service, QUESTIONS[0], corpus="elsewhere")
+        assert other.headers["semantic-cache"] == "miss"
+        assert other.json()["answer"] == "A margin call is answered by nobody. [1]"
+        assert other.json()["answer"] not in one.json()["answer"]
+        for path in ("/query", "/query/stream"):
+            missing = await service.ask("POST", path, trader=None, body={"q": "a", "corpus": "nowhere"})
+            assert (missing.status_code, missing.json()["code"]) == (404, "corpus_not_found")
+
+
+async def test_without_documents_there_is_no_answer(service: Service) -> None:
+    """404 says that none are loaded yet, rather than that nothing is known."""
+    missing = await ask(service, "a")
+    assert missing.status_code == 404
+    assert "no documents are loaded yet" in missing.text
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"q": ""},
+        {"q": "x" * 1001},
+        {"q": "a\0b"},
+        {"q": "a", "limit": 0},
+        {"q": "a", "limit": 21},
+        {"q": "a", "corpus": ""},
+    ],
+)
+async def test_a_question_that_is_none_is_refused(service: Service, asked: dict[str, object]) -> None:
+    """422, whichever way it is asked."""
+    assert (await service.ask("POST", "/query", trader=None, body=asked)).status_code == 422
+    assert (await service.ask("POST", "/query/stream", trader=None, body=asked)).status_code == 422
+    assert (await service.ask("GET", "/query/stream", trader=None, **asked)).status_code == 422
+
+
+def app_at(url: str) -> FastAPI:
+    """The fast service, to be served."""
+    return create_app(Settings(database_url=SecretStr(url)), clock=FrozenClock(NOW))
+
+
+async def stream(port: int, question: str, **headers: str) -> AsyncIterator[ServerSentEvent]:
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60.0) as client,
+        aconnect_sse(client, "GET", "/query/stream", params={"q": question}, headers=headers) as source,
+    ):
+        assert source.response.status_code == 200
+        async for event in source.aiter_sse():
+            yield event
+
+
+async def test_a_stream_is_taken_up_where_it_was(loaded: str) -> None:
+    """Who was cut off gets what is missing under the ids that it had; who had everything gets 204."""
+    async with served(app_at(loaded)) as port:
+        got = [event async for event in stream(port, QUESTIONS[0])]
+        assert got[0].retry == 2000
+        assert len({event.id for event in got}) == len(got)
+        cut = got[3].id
+        rest = [event async for event in stream(port, QUESTIONS[0], **{"last-event-id": cut})]
+        assert [(event.id, event.event, event.data) for event in rest] == [
+            (event.id, event.event, event.data) for event in got[4:]
+        ]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            done = await client.get("/query/stream", params={"q": QUESTIONS[0]}, headers={"last-event-id": got[-1].id})
+            assert done.status_code == 204
+            anothers = [event async for event in stream(port, QUESTIONS[1], **{"last-event-id": cut})]
+            assert anothers[0].event == "start"
+
+
+async def test_who_leaves_ends_the_work(loaded: str) -> None:
+    """The search that was under way is cancelled in the database, and nothing of the answer is kept."""
+    async with served(app_at(loaded)) as port:
+        blocker = Database(loaded)
+        async with blocker.session() as session, aclosing(stream(port, QUESTIONS[2])) as events:
+            connection = await session.connection()
+            await connection.exec_driver_sql("LOCK TABLE docs.chunks IN ACCESS EXCLUSIVE MODE")
+            async for event in events:
+                if event.event == "status":
+                    break
+
+            async def searching() -> bool:
+                return bool(await run_sql(loaded, WAITING))
+
+            async def over() -> bool:
+                return not await searching()
+
+            await wait_until(searching)
+            await events.aclose()
+            await wait_until(over)
+        await blocker.aclose()
+        again = [event async for event in stream(port, QUESTIONS[2])]
+        assert json.loads(again[1].data)["outcome"] == "miss"
+
+
+@pytest.mark.parametrize("name", ["baseline", "optimised"])
+async def test_pythons_own_documents_are_loaded_where_there_are_none(
+    new_database: Callable[[str], str], start_service: StartService, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In the background, once; where others were loaded it is left to them."""
+    few = [source for source in python_sources() if source.path in ("topics/pass", "topics/break")]
+    monkeypatch.setattr(upkeep, "python_sources", lambda: few)
+    url = new_database(name)
+    options = AnswerOptions(load_default=True)
+
+    async def ready(service: Service) -> bool:
+        found = (await service.get("/query/documents")).json()["corpora"]
+        return [(each["corpus"], each["documents"], each["waiting"]) for each in found] == [("python", 2, 0)]
+
+    async with start_service(name, at=url, answers=options) as service:
+        await wait_until(lambda: ready(service), timeout=120.0)
+        answer = (await ask(service, "What happens when pass is executed?")).json()
+        assert answer["sources"][0]["path"] == "topics/pass"
+    await load(url)
+    async with start_service(name, at=url, answers=options) as service:
+        answer = (await ask(service, QUESTIONS[0])).json()
+        assert answer["corpus"] == "documents"
+
+
+async def test_the_default_documents_are_bounded() -> None:
+    """Loading them must not keep a machine busy for long: some 22 s of one core."""
+    sources = python_sources()
+    assert sum(len(source.content()) for source in sources) < 1_000_000
+    assert {"topics/with", "library/re"} <= {source.path for source in sources}
