@@ -15,7 +15,8 @@ from tailrace.clock import Clock
 from tailrace.errors import RequestError
 from tailrace.fastapi import Exchange
 from tailrace_services.identity.accounts import Account, Accounts
-from tailrace_services.identity.authentication import Authenticator
+from tailrace_services.identity.authentication import Authenticator, Headers
+from tailrace_services.research_hub.api.key_uses import KeyUses
 from tailrace_services.research_hub.keys import KEYS, TOKENS
 from tailrace_services.research_hub.model import ApiKey
 
@@ -33,11 +34,29 @@ class Callers(Authenticator):
 
     Args:
         accounts: knows their keys.
+        uses: told of every use of a key, by itself or by a token that was made with it.
         clock: says when tokens expire.
     """
 
-    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+    def __init__(self, accounts: Accounts, uses: KeyUses, clock: Clock) -> None:
         super().__init__(accounts, KEYS, TOKENS, clock)
+        self._uses = uses
+
+    def known(self, headers: Headers) -> Account | None:
+        """As for every service; a key that is found is used."""
+        account = super().known(headers)
+        if account is not None:
+            self._uses.note(account.holder_id)
+        return account
+
+    async def account(self, headers: Headers, *, by_key_alone: bool = False) -> Account:
+        """As for every service; the key is used.
+
+        Raises: as there.
+        """
+        account = await super().account(headers, by_key_alone=by_key_alone)
+        self._uses.note(account.holder_id)
+        return account
 
     async def user(self, request: Request) -> int:
         """The user who sent ``request``; 401 for nobody, or a wrong credential."""

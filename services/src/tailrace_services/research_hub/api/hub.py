@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -42,6 +43,10 @@ class Hub(Protocol):
     @property
     def collector(self) -> Collector:
         """Collects posts."""
+        ...
+
+    async def note_uses(self, uses: Mapping[str, object]) -> None:
+        """Run ``key_uses.NOTE_USES`` with these parameters."""
         ...
 
     async def cards(self, page: RequestedPage) -> Listing[Any]:

@@ -14,6 +14,7 @@ from tailrace.settings import OutboundSettings
 from tailrace_services.empty_application import add_ids_and_problems
 from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
+from tailrace_services.research_hub.api.key_uses import KeyUses
 from tailrace_services.research_hub.api.surroundings import Surroundings
 from tailrace_services.research_hub.baseline.hub import BaselineHub
 from tailrace_services.research_hub.baseline.research import BaselineResearcher
@@ -40,14 +41,16 @@ def create_baseline_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         try:
-            yield
+            async with uses.running():
+                yield
         finally:
             await hub.aclose()
             await researcher.aclose()
 
     app = new_application("Research Hub, as it was", lifespan)
     add_ids_and_problems(app)
-    callers = Callers(hub.accounts, clock)
+    uses = KeyUses(hub.note_uses, clock)
+    callers = Callers(hub.accounts, uses, clock)
     around = Surroundings(callers, clock, cursors or Cursors([secrets.token_bytes(32)]))
     serve(app, hub, researcher, around)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from tailrace.settings import OutboundSettings
 from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.research_hub.api.callers import find_key
+from tailrace_services.research_hub.api.key_uses import NOTE_USES
 from tailrace_services.research_hub.api.schemas import (
     CardView,
     ContentState,
@@ -52,6 +54,11 @@ class BaselineHub:
         """Close every connection."""
         await self.collector.aclose()
         await self._sessions.aclose()
+
+    async def note_uses(self, uses: Mapping[str, object]) -> None:
+        """One statement."""
+        async with self._sessions.begin() as session:
+            await session.execute(NOTE_USES, uses)
 
     async def cards(self, page: RequestedPage) -> Listing[Any]:
         """Read anew every time."""

@@ -14,6 +14,7 @@ from tailrace.fastapi import Tailrace, cached
 from tailrace.settings import Settings
 from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
+from tailrace_services.research_hub.api.key_uses import KeyUses
 from tailrace_services.research_hub.api.surroundings import Surroundings
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
 from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
@@ -47,14 +48,16 @@ def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = 
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with researcher.running():
             try:
-                yield
+                async with uses.running():
+                    yield
             finally:
                 await hub.aclose()
 
     app = new_application("Research Hub", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer)
     hub, researcher = OptimisedHub(tailrace), OptimisedResearcher(tailrace)
-    callers = Callers(hub.accounts, clock)
+    uses = KeyUses(hub.note_uses, clock)
+    callers = Callers(hub.accounts, uses, clock)
     kept = policies(callers)
 
     def mark(name: str, endpoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ Answers are made here and kept by the response cache in front of the routes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from tailrace.fastapi import Listing, RequestedPage, Tailrace
 from tailrace_services.identity.accounts import CachedAccounts
 from tailrace_services.research_hub.api.callers import find_key
 from tailrace_services.research_hub.api.hub import user_not_found
+from tailrace_services.research_hub.api.key_uses import NOTE_USES
 from tailrace_services.research_hub.api.schemas import (
     CardView,
     ContentState,
@@ -62,6 +64,10 @@ class OptimisedHub:
         database = self._tailrace.database
         assert database is not None
         return database
+
+    async def note_uses(self, uses: Mapping[str, object]) -> None:
+        """One statement; ends the accounts of the keys that it writes, which are then read again."""
+        await self._database.run(lambda session: session.execute(NOTE_USES, uses), idempotent=True)
 
     async def cards(self, page: RequestedPage) -> Listing[Any]:
         """One statement, as every page; another one for a total."""
