@@ -28,7 +28,7 @@ from bench import Measurement
 from bench.session import Session
 from tailrace.stores import MemoryStore
 from tailrace.stores.bounded_map import BoundedMap
-from tailrace.stores.s3fifo import MOST_USES
+from tailrace.stores.s3fifo import MOST_USES, Entry
 
 __all__ = ["CAPACITIES", "TRACES", "LeastRecentlyUsed", "Ours", "PaperS3Fifo", "measure"]
 
@@ -40,6 +40,8 @@ LOOPS, REPEATS = 5_000, 60
 MORE = 8
 """Keys beside the first in one look-up."""
 ROOMY = 2**40
+NAME = "{:07d}"
+"""Of keys, all equally long."""
 FOREVER = 1e12
 
 
@@ -51,13 +53,14 @@ class Policy(Protocol):
 
 
 class Ours:
-    """``BoundedMap``, read as the stores do."""
+    """``BoundedMap``, read as the stores do; ``by_bytes``: bounded by the room that so many take."""
 
-    def __init__(self, capacity: int) -> None:
-        self._map = BoundedMap(capacity, ROOMY, ROOMY)
+    def __init__(self, capacity: int, *, by_bytes: bool = False) -> None:
+        size = Entry(NAME.format(0), b"", FOREVER).size
+        self._map = BoundedMap(ROOMY, capacity * size, ROOMY) if by_bytes else BoundedMap(capacity, ROOMY, ROOMY)
 
     def ask(self, key: int) -> bool:
-        name = str(key)
+        name = NAME.format(key)
         entry = self._map.entries.get(name)
         if entry is None:
             self._map.put(name, b"", FOREVER, 0.0)

@@ -45,8 +45,9 @@ class MemoryStore:
         self._clock = clock or SystemClock()
         self._monotonic = self._clock.monotonic
         self._map = BoundedMap(settings.memory_entries, settings.memory_bytes, settings.max_value_bytes)
+        self._find = self._map.entries.get
         self._epoch = draw_epoch()
-        self._hits = 0
+        self._asked = 0
         self._misses = 0
 
     @property
@@ -64,24 +65,22 @@ class MemoryStore:
         return True
 
     def peek(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The values, always known. Cost: about 0.1 us a key."""
+        """The values, always known. Cost: 0.2 us, and 0.1 us a key."""
         now = self._monotonic()
-        find = self._map.entries.get
+        find = self._find
         values: list[bytes | None] = []
-        misses = 0
         for key in keys:
             entry = find(key)
-            if entry is None or entry.deadline <= now:
-                if entry is not None:
-                    self._map.remove(key)
-                misses += 1
-                values.append(None)
-            else:
+            if entry is not None and entry.deadline > now:
                 if entry.uses < MOST_USES:
                     entry.uses += 1
                 values.append(entry.value)
-        self._misses += misses
-        self._hits += len(values) - misses
+                continue
+            if entry is not None:
+                self._map.remove(key)
+            self._misses += 1
+            values.append(None)
+        self._asked += len(values)
         return values
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -156,7 +155,7 @@ class MemoryStore:
         return StoreStatistics(
             entries=len(self._map.entries),
             bytes=self._map.size,
-            hits=self._hits,
+            hits=self._asked - self._misses,
             misses=self._misses,
             evictions=self._map.evictions,
         )

@@ -102,6 +102,11 @@ class Forwarding:
         """Whether something stored may be served although the application raised."""
         return self.outcome == "failed" or (self.outcome == "nothing" and self._survives(True))
 
+    @property
+    def waited(self) -> float:
+        """Seconds until the application's answer began."""
+        return max(0.0, self._received - self._requested)
+
     async def receive_from_app(self, message: Message) -> None:
         """The application's ``send``."""
         kind = message["type"]

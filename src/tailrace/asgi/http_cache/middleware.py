@@ -44,6 +44,8 @@ __all__ = ["HttpCacheMiddleware"]
 _log = logging.getLogger("tailrace.asgi")
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+ORIGIN = "the origin's responses"
+"""What all that the application answers counts as, together, where it is weighed what a slow store may take."""
 FOR_THE_ORIGIN = frozenset({b"if-match", b"if-unmodified-since", b"transfer-encoding"})
 """Fields of requests that only the origin can judge, or that have a body of which nobody can say what it means."""
 
@@ -109,7 +111,7 @@ class HttpCacheMiddleware:
             target = target_of(exchange)
             found = self._shelf.find_now(target, headers)
             if found is None:
-                found = await self._shelf.find(target, headers) if self._worth.asking() else None
+                found = await self._shelf.find(target, headers) if self._worth.asking(ORIGIN) else None
         except StoreUnavailableError:
             found = None
         if found is None:
@@ -167,7 +169,7 @@ class HttpCacheMiddleware:
             if asked.only_if_cached:
                 await send_timeout(self._shape, exchange, send)
                 return
-            if not self._worth.asking():  # nobody waits for a slow store to take a response in
+            if not self._worth.asking(ORIGIN):  # nobody waits for a slow store to take a response in
                 await self._pass(b"bypass", exchange, receive, send)
                 return
             flight = self._flights.get(name)
@@ -272,7 +274,9 @@ class HttpCacheMiddleware:
                 raise
             await self._serve(stored, exchange, send, b"tailrace; hit; fwd=stale; detail=origin-failed")
             return
-        if forwarding.outcome == "confirmed":
+        if forwarding.outcome == "passed":
+            self._worth.observe(ORIGIN, forwarding.waited)
+        elif forwarding.outcome == "confirmed":
             fresh = await forwarding.confirm()
             if fresh is None:  # confirmed was something that is not held: ask for all of it
                 await self._forward(exchange, asked, replace(found, responses=()), None, flight, receive, send)
