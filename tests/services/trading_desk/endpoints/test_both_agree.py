@@ -102,23 +102,29 @@ async def test_they_agree_while_others_write(pair: tuple[Service, Service]) -> N
     slow, fast = pair
     random = Random(7)
     traders = await load_traders(fast.database_url)
-    questions: list[dict[str, Any]] = [
+    of_items: list[dict[str, Any]] = [
         *({}, {"category": "risk"}, {"category": "execution", "status": "open"}, {"sort": "-priority"}),
         *({"q": "margin"}, {"tags_any": "gold"}, {"sort": "-updated_at"}, {"metadata": '{"asset": "WTI"}'}),
+    ]
+    of_signals = [{"asset": "COCOA"}, {"asset": "XAUUSD", "channel": "oanda"}]
+    questions = [
+        *[("/api/items", question) for question in of_items],
+        *[(path, question) for path in ("/api/signals", "/api/signals/summary") for question in of_signals],
+        ("/api/signals", {"channel": "oanda", "limit": 200}),
     ]
 
     async def execute(statement: str, *arguments: Any) -> None:
         await fast.sql(statement, *arguments)
 
     differing = 0
-    for _ in range(8):
+    for _ in range(12):
         trader = random.choice(traders)
-        before = [(await fast.get("/api/items", **question)).json() for question in questions]
+        before = [(await fast.get(path, **question)).json() for path, question in questions]
         await sql_write(execute, trader, random, NOW)
         await fast.settled()
-        for question, was in zip(questions, before, strict=True):
-            expected = (await slow.get("/api/items", **question)).json()
-            assert (await fast.get("/api/items", **question)).json() == expected, question
+        for (path, question), was in zip(questions, before, strict=True):
+            expected = (await slow.get(path, **question)).json()
+            assert (await fast.get(path, **question)).json() == expected, question
             differing += expected != was
         one = f"/api/items/{trader.item_id}"
         assert (await fast.get(one)).json() == (await slow.get(one)).json()

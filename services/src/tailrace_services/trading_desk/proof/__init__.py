@@ -12,7 +12,7 @@ from tailrace_services.trading_desk.proof.writes import DeskWriter, sql_write
 __all__ = ["SUBJECT"]
 
 
-def _get(name: str, *targets: str, asked: float, share: float, cold: float, warm: float) -> Endpoint:
+def _get(name: str, *targets: str, asked: float, share: float, warm: float, cold: float | None = None) -> Endpoint:
     """A read; traders ask for ``targets`` in turn, which may name what is theirs."""
 
     def request(trader: DeskTrader, number: int) -> Request:
@@ -31,7 +31,7 @@ SUBJECT = Subject(
             *("/api/items?status=open&status=in_progress&priority=high&priority=critical", "/api/items?sort=-priority"),
             *("/api/items?category=settlement&status=open", "/api/items?sort=-updated_at"),
             asked=80,
-            share=0.60,
+            share=0.45,
             cold=5,
             warm=1,
         ),
@@ -40,11 +40,28 @@ SUBJECT = Subject(
             *("/api/items?q=margin+limit", "/api/items?tags_any=gold&tags_any=swap", "/api/items?tags_all=fx&q=hedge"),
             "/api/items?metadata=%7B%22asset%22%3A%22COCOA%22%7D&total=capped",
             asked=80,
-            share=0.25,
+            share=0.20,
             cold=20,
             warm=1,
         ),
-        _get("item", "/api/items/{trader.item_id}", asked=80, share=0.15, cold=5, warm=1),
+        _get("item", "/api/items/{trader.item_id}", asked=80, share=0.10, cold=5, warm=1),
+        _get(
+            "signals",
+            *("/api/signals", "/api/signals?asset=XAUUSD", "/api/signals?asset=COCOA&signal_type=close"),
+            *("/api/signals?channel=oanda&limit=100", "/api/signals?asset=EURUSD&channel=oanda&sort=time"),
+            asked=80,
+            share=0.15,
+            cold=10,
+            warm=1,
+        ),
+        _get(
+            "summary",
+            *("/api/signals/summary?asset=XAUUSD", "/api/signals/summary?asset=COCOA&signal_type=close"),
+            "/api/signals/summary?asset=EURUSD&channel=oanda&limit=7",
+            asked=80,
+            share=0.10,
+            warm=1,
+        ),
     ),
     load_people=load_traders,
     sql_write=sql_write,

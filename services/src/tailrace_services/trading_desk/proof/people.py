@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from tailrace_services.data.connection import open_connection
 from tailrace_services.identity.keys import hash_api_key
@@ -22,13 +23,18 @@ JOIN traders AS t ON t.id = a.trader_id
 WHERE t.is_active AND EXISTS (SELECT FROM items WHERE items.id = a.item_id)
 ORDER BY a.entries DESC, t.id LIMIT $1
 """
+_NEWEST = "SELECT coalesce((SELECT max(time) FROM signals), (SELECT max(created_at) FROM items))"
 
 
 @dataclass(frozen=True, slots=True)
 class DeskTrader(Person):
-    """A trader, who asks with a key. ``item_id`` is the last item that the trader wrote."""
+    """A trader, who asks with a key.
+
+    ``item_id`` is the last item that the trader wrote; ``newest`` the moment of the desk's last signal, or last item.
+    """
 
     item_id: int
+    newest: datetime
 
 
 async def load_traders(url: str) -> list[DeskTrader]:
@@ -43,11 +49,12 @@ async def load_traders(url: str) -> list[DeskTrader]:
     """
     async with open_connection(url) as connection:
         seed = await connection.fetchval("SELECT seed FROM dataset") or DEFAULT_SEED
+        newest = await connection.fetchval(_NEWEST)
         traders = []
         for trader_id, key_hash, entries, item_id in await connection.fetch(_TRADERS, TRADERS):
             key = api_key(seed, trader_id)
             if hash_api_key(key) != key_hash:
                 change = "UPDATE traders SET api_key_hash = $1 WHERE id = $2"
                 await connection.execute(change, hash_api_key(key), trader_id)
-            traders.append(DeskTrader(trader_id, {"X-API-Key": key}, entries, item_id))
+            traders.append(DeskTrader(trader_id, {"X-API-Key": key}, entries, item_id, newest))
         return traders

@@ -42,6 +42,18 @@ SQL_WRITES = (
         "UPDATE items SET tags = ARRAY['gold', 'limits'], metadata = metadata || '{\"asset\": \"WTI\"}' WHERE id = $1",
         ("item",),
     ),
+    # signals, some of them late, and one of those less
+    (
+        """INSERT INTO signals (time, asset, signal_type, channel, price, raw_message)
+        SELECT $2::timestamptz + n * interval '1 minute', CASE $1::int % 3 WHEN 0 THEN 'XAUUSD' ELSE 'COCOA' END,
+               'close', 'oanda', 7000 + $1::int % 100 + n, 'written' FROM generate_series(1, 3) AS n""",
+        ("number", "moment"),
+    ),
+    (
+        """DELETE FROM signals WHERE (time, id) = (SELECT time, id FROM signals WHERE asset = 'COCOA'
+        AND raw_message = 'written' ORDER BY time DESC, id DESC LIMIT 1)""",
+        (),
+    ),
     # a trader's name
     ("UPDATE traders SET name = 'Trader ' || $1::int WHERE id = $2", ("number", "trader")),
 )
@@ -80,18 +92,22 @@ class DeskWriter:
         return self._request("POST", "/api/items", body)
 
     def any(self, random: Random) -> Request:
-        """Another item, a change of one, or one of its own less."""
-        kind = random.randrange(4)
+        """Another item, a change of one, one of its own less, or some signals."""
+        kind = random.randrange(5)
         if kind == 0 and self._made:
             return self._request("DELETE", f"/api/items/{self._made.pop()}", None)
         if kind == 1:
             change = {"status": random.choice(STATUSES), "priority": random.choice(PRIORITIES)}
             return self._request("PATCH", f"/api/items/{self._trader.item_id}", change)
+        if kind == 2:
+            return self._request(
+                "POST", "/api/signals", {"signals": [_signal(random, self._trader.newest) for _ in range(5)]}
+            )
         return self.usual(random)
 
     def take(self, request: Request, response: Response) -> None:
         """Remember what was made."""
-        if request.method == "POST" and response.status == 201:
+        if request.name == "POST items" and response.status == 201:
             self._made.append(json.loads(response.body)["id"])
 
     def forget(self) -> None:
@@ -101,4 +117,14 @@ class DeskWriter:
     def _request(self, method: str, path: str, body: object) -> Request:
         headers = {**self._trader.headers, "Content-Type": "application/json"}
         sent = b"" if body is None else json.dumps(body).encode()
-        return Request(f"{method} items", path, method, headers, sent)
+        return Request(f"{method} {path.split('/')[2]}", path, method, headers, sent)
+
+
+def _signal(random: Random, newest: datetime) -> dict[str, str]:
+    """A quote or advice, of one of the days before ``newest``."""
+    moment = newest - timedelta(seconds=random.randrange(3 * 24 * 3600))
+    signal = {"time": moment.isoformat(), "asset": random.choice(("XAUUSD", "COCOA")), "channel": "oanda"}
+    price = random.randrange(7_000, 8_000)
+    if random.randrange(2):
+        return {**signal, "signal_type": "quote", "bid": f"{price}.5", "ask": f"{price + 1}"}
+    return {**signal, "signal_type": "close", "price": str(price), "raw_message": "written by a trader"}
