@@ -27,9 +27,13 @@ class EventStreamResponse(Response):
 
     Args:
         events: what is sent.
+        status_code: 200; named because FastAPI documents a response by it.
         headers: added to the response's.
         background: run when the stream has ended.
         options: the other arguments of ``EventStream``.
+
+    Raises:
+        ValueError: another status, at which clients give up.
     """
 
     media_type = "text/event-stream"
@@ -38,11 +42,14 @@ class EventStreamResponse(Response):
         self,
         events: AsyncIterable[ServerSentEvent | bytes],
         *,
+        status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
         **options: Any,
     ) -> None:
-        self.status_code = 200
+        if status_code != 200:
+            raise ValueError(f"an event stream is 200, not {status_code}")
+        self.status_code = status_code
         self.background = background
         self.media_type = None  # type: ignore[assignment]  # the stream names it itself
         self.init_headers(headers)

@@ -197,6 +197,8 @@ async def test_streaming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TAILRACE_VALKEY_URL", raising=False)
     monkeypatch.delenv("TAILRACE_DATABASE_URL", raising=False)
     app = run("streaming.md")["app"]
+    documented = app.openapi()["paths"]["/numbers"]["get"]["responses"]["200"]
+    assert list(documented["content"]) == ["text/event-stream"]
     whole = (await ask(app, "/numbers")).body.decode()
     ids = re.findall(r"^id: (.*)$", whole, flags=re.MULTILINE)
     assert re.findall(r"^data: (.*)$", whole, flags=re.MULTILINE) == [*(f'{{"number":{n}}}' for n in (1, 2, 3)), ""]
