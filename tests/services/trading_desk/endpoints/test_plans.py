@@ -156,5 +156,6 @@ async def test_the_log_of_an_item(sizable_desk: str) -> None:
 
 
 def test_every_declared_index_is_asked_for() -> None:
-    """No index is kept that no query here needs."""
-    assert {index.name for index in INDEXES} == {*[index for _, _, index in QUERIES.values()], "audit_log_item"}
+    """No index of items and their log is kept that no query here needs."""
+    kept = {index.name for index in INDEXES if not index.name.startswith("signals_")}
+    assert kept == {*[index for _, _, index in QUERIES.values()], "audit_log_item"}
