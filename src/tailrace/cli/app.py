@@ -8,6 +8,7 @@ from tailrace.cli.cache import cache
 from tailrace.cli.database import db
 from tailrace.cli.docs import docs
 from tailrace.cli.jobs import jobs
+from tailrace.cli.metrics import metrics
 from tailrace.cli.probe import probe
 from tailrace.cli.relay import relay
 from tailrace.cli.schema import schema
@@ -26,6 +27,7 @@ app.add_typer(db, name="db")
 app.add_typer(cache, name="cache")
 app.add_typer(docs, name="docs")
 app.add_typer(jobs, name="jobs")
+app.add_typer(metrics, name="metrics")
 app.command()(probe)
 app.command()(relay)
 

@@ -21,6 +21,7 @@ from tailrace.observe.jobs import recorders_of_jobs
 from tailrace.observe.merging import Part
 from tailrace.observe.sharing import SharedFigures
 from tailrace.observe.streams import recorders_of_semantic, recorders_of_streams
+from tailrace.observe.timeseries import recorders_of_timeseries
 from tailrace.observe.window import RequestWindow
 
 __all__ = ["Metrics", "fan_out"]
@@ -147,6 +148,7 @@ class Metrics:
             **self._of_compression(),
             **recorders_of_streams(self),
             **recorders_of_semantic(self),
+            **recorders_of_timeseries(self),
             **recorders_of_jobs(self),
             **self._of_caches(),
             **self._of_limits(),

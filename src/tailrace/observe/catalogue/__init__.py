@@ -18,11 +18,24 @@ from tailrace.observe.catalogue.jobs import JOBS
 from tailrace.observe.catalogue.metric import Metric
 from tailrace.observe.catalogue.process import PROCESS
 from tailrace.observe.catalogue.requests import REQUESTS
+from tailrace.observe.catalogue.timeseries import TIMESERIES
 from tailrace.observe.catalogue.upstreams import UPSTREAMS
 
-__all__ = ["CATALOGUE", "METRICS", "Metric"]
+__all__ = ["CATALOGUE", "METRICS", "PARTS", "Metric"]
 
-CATALOGUE: tuple[Metric, ...] = (*REQUESTS, *CACHES, *DATABASE, *UPSTREAMS, *ANSWERS, *JOBS, *PROCESS)
+PARTS = {
+    "Requests": REQUESTS,
+    "Caches": CACHES,
+    "Database": DATABASE,
+    "Upstreams": UPSTREAMS,
+    "Timeseries": TIMESERIES,
+    "Answers": ANSWERS,
+    "Jobs": JOBS,
+    "Process": PROCESS,
+}
+"""The metrics of each part, by the part's title; each part has a dashboard."""
+
+CATALOGUE: tuple[Metric, ...] = tuple(metric for part in PARTS.values() for metric in part)
 """Every metric there is."""
 
 METRICS = {metric.name: metric for metric in CATALOGUE}
