@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tailrace.observe.catalogue import METRICS
 from tailrace.observe.promql import quantile, rate, ratio, select
@@ -26,6 +27,10 @@ WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 REQUESTS = "http.server.request.duration"
 LOOKUPS = "tailrace.cache.lookup.duration"
 POOL = "db.client.connection.count"
+
+
+Alert: TypeAlias = tuple[str, str, str, str, str]
+"""Name, query, summary, for how long it must hold, severity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,63 +150,51 @@ def _burning(objectives: Objectives) -> Iterator[Rule]:
 
 def _parts(objectives: Objectives) -> Iterator[Rule]:
     """What is wrong with a part, whether requests show it already or not."""
-    breakers = select("tailrace.upstream.circuit.state", state='="open"')
-    lag = quantile(0.99, select("tailrace.event_loop.lag", "_bucket"), "5m", ["job"])
-    horizon = select("tailrace.freshness.horizon.age")
-    wrong = {"how": '="audited"', "outcome": '="wrong"'}
-    for name, query, summary, lasting, severity in (
-        ("Down", "up == 0", "{{ $labels.instance }} cannot be asked", "1m", "page"),
-        ("PoolFull", "job_instance_pool:db_connections:used_ratio > 0.9", "the pool is nearly full", "5m", "ticket"),
-        ("PoolTimeouts", _any("db.client.connection.timeouts"), "no connection was free in time", "1m", "page"),
-        (
-            "ConnectionsLeaked",
-            _any("tailrace.db.connection.findings", kind='="leaked"'),
-            "connections are not given back",
-            "0m",
-            "ticket",
-        ),
-        (
-            "CacheHitsLow",
-            f"job_cache:cache_hits:ratio_rate5m < {objectives.hits:g}",
-            "{{ $labels.cache }} answers {{ $value | humanizePercentage }}",
-            "15m",
-            "ticket",
-        ),
-        ("StoreDown", f"{select('tailrace.store.connected')} == 0", "{{ $labels.store }} is cut off", "1m", "page"),
-        ("RelayBehind", f"{horizon} > {objectives.fresh:g}", "news of writes comes {{ $value }} s late", "1m", "page"),
-        ("OutboxDeep", f"{select('tailrace.freshness.outbox.depth')} > 10000", "the relay is slow", "5m", "ticket"),
-        (
-            "QueryCacheWrong",
-            _any("tailrace.query_cache.audits", outcome='="different"'),
-            "a result of the query cache was not the database's",
-            "0m",
-            "page",
-        ),
-        (
-            "SemanticAnswersWrong",
-            _any("tailrace.semantic.comparisons", **wrong),
-            "answers were served to questions of another meaning",
-            "0m",
-            "ticket",
-        ),
-        (
-            "ReplicaLeftOut",
-            f"{select('tailrace.replica.usable')} == 0",
-            "{{ $labels.replica }} is not read",
-            "5m",
-            "ticket",
-        ),
-        (
-            "CircuitOpen",
-            f"sum by (job, dependency) ({breakers}) > 0",
-            "{{ $labels.dependency }} is not called, as it fails",
-            "1m",
-            "ticket",
-        ),
-        ("RequestsShed", _any("tailrace.shedding.refusals"), "requests are refused unserved", "2m", "ticket"),
-        ("EventLoopLate", f"{lag} > 0.1", "the event loop wakes {{ $value }} s late", "5m", "ticket"),
-    ):
+    for name, query, summary, lasting, severity in (*_of_process(), *_of_data(), *_of_caches(objectives)):
         yield Rule(f"Tailrace{name}", query, "{{ $labels.job }}: " + summary, lasting, severity)
+
+
+def _of_process() -> tuple[Alert, ...]:
+    breakers = select("tailrace.upstream.circuit.state", state='="open"')
+    opened = f"sum by (job, dependency) ({breakers}) > 0"
+    late = quantile(0.99, select("tailrace.event_loop.lag", "_bucket"), "5m", ["job"]) + " > 0.1"
+    shed = _any("tailrace.shedding.refusals")
+    return (
+        ("Down", "up == 0", "{{ $labels.instance }} cannot be asked", "1m", "page"),
+        ("CircuitOpen", opened, "{{ $labels.dependency }} is not called, as it fails", "1m", "ticket"),
+        ("RequestsShed", shed, "requests are refused unserved", "2m", "ticket"),
+        ("EventLoopLate", late, "the event loop wakes {{ $value }} s late", "5m", "ticket"),
+    )
+
+
+def _of_data() -> tuple[Alert, ...]:
+    full = "job_instance_pool:db_connections:used_ratio > 0.9"
+    in_vain = _any("db.client.connection.timeouts")
+    leaked = _any("tailrace.db.connection.findings", kind='="leaked"')
+    deep = select("tailrace.freshness.outbox.depth") + " > 10000"
+    left_out = select("tailrace.replica.usable") + " == 0"
+    return (
+        ("PoolFull", full, "the pool is nearly full", "5m", "ticket"),
+        ("PoolTimeouts", in_vain, "no connection was free in time", "1m", "page"),
+        ("ConnectionsLeaked", leaked, "connections are not given back", "0m", "ticket"),
+        ("OutboxDeep", deep, "the relay does not keep up", "5m", "ticket"),
+        ("ReplicaLeftOut", left_out, "{{ $labels.replica }} is not read", "5m", "ticket"),
+    )
+
+
+def _of_caches(objectives: Objectives) -> tuple[Alert, ...]:
+    few = f"job_cache:cache_hits:ratio_rate5m < {objectives.hits:g}"
+    cut_off = select("tailrace.store.connected") + " == 0"
+    behind = select("tailrace.freshness.horizon.age") + f" > {objectives.fresh:g}"
+    differs = _any("tailrace.query_cache.audits", outcome='="different"')
+    misled = _any("tailrace.semantic.comparisons", how='="audited"', outcome='="wrong"')
+    return (
+        ("CacheHitsLow", few, "{{ $labels.cache }} answers {{ $value | humanizePercentage }}", "15m", "ticket"),
+        ("StoreDown", cut_off, "{{ $labels.store }} is cut off", "1m", "page"),
+        ("RelayBehind", behind, "news of writes comes {{ $value }} s late", "1m", "page"),
+        ("QueryCacheWrong", differs, "a result of the query cache was not the database's", "0m", "page"),
+        ("SemanticAnswersWrong", misled, "questions got answers to others", "0m", "ticket"),
+    )
 
 
 def _any(name: str, **matchers: str) -> str:
