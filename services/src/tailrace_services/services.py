@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from tailrace.jobs import Jobs
     from tailrace_services.data.service import ServiceData
     from tailrace_services.prove.subject import Subject
 
@@ -21,10 +22,12 @@ class Service:
     Args:
         name: in addresses and commands, as in ``voice-dashboard``; its package is called so, too.
         title: for people.
+        works: whether it has jobs, in its module ``jobs``.
     """
 
     name: str
     title: str
+    works: bool = False
 
     @property
     def package(self) -> str:
@@ -43,6 +46,10 @@ class Service:
         """What is proved of it."""
         return cast("Subject", self._own("proof", "SUBJECT"))
 
+    def jobs(self) -> Jobs | None:
+        """What is done for it in the background; None if nothing is."""
+        return cast("Jobs", self._own("jobs", "JOBS")) if self.works else None
+
     def examples(self) -> Callable[[str, int], list[str]]:
         """Makes commands to try: from its address and the seed of its generated rows."""
         return cast("Callable[[str, int], list[str]]", self._own("examples", "examples"))
@@ -52,8 +59,8 @@ class Service:
 
 
 SERVICES = (
-    Service("voice-dashboard", "Voice Dashboard"),
+    Service("voice-dashboard", "Voice Dashboard", works=True),
     Service("call-coach", "Call Coach"),
-    Service("research-hub", "Research Hub"),
+    Service("research-hub", "Research Hub", works=True),
     Service("trading-desk", "Trading Desk"),
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -230,30 +230,14 @@ async def _work(reference: str) -> None:
 
 def _worker(reference: str) -> AbstractAsyncContextManager[Any]:
     """The application, which serves nobody and works; or a worker without one."""
-    from tailrace.jobs import Jobs
+    from tailrace.jobs import Jobs, working
     from tailrace.loading import load_attribute
+    from tailrace.settings import load_settings
 
     declared = _find(reference)
     found = load_attribute(reference)
-    return _alone(declared) if isinstance(found, Jobs) else _tailrace_of(found).working()
+    return working(declared, load_settings()) if isinstance(found, Jobs) else _tailrace_of(found).working()
 
 
 def _tailrace_of(app: Any) -> Any:
     return getattr(getattr(app, "state", None), "tailrace", None)
-
-
-@asynccontextmanager
-async def _alone(declared: Jobs) -> AsyncIterator[None]:
-    from tailrace.db import Database
-    from tailrace.jobs import Worker
-    from tailrace.settings import load_settings
-
-    settings = load_settings()
-    database = Database(database_address(None), settings=settings.database)
-    worker = Worker(declared, database, settings=settings.jobs)
-    await worker.start()
-    try:
-        yield
-    finally:
-        await worker.stop()
-        await database.aclose()

@@ -208,6 +208,12 @@ class Database:
     def _repetition(self) -> Repetition:
         return Repetition(POOL, self.settings.retry_time, self._clock, self._observer)
 
+    @property
+    def direct(self) -> str:
+        """The server's own address, for work that needs a session of its own: past PgBouncer where the settings say."""
+        address = self.settings.direct_url
+        return self.url if address is None else address.get_secret_value()
+
     async def ping(self) -> None:
         """Return if the database answers.
 

@@ -2,7 +2,7 @@
 
 - `Jobs`: what there is to do: ``@jobs.job("refresh", schedule="*/5 * * * *")``. `Job.enqueue` in your transaction.
 - `Retries`: how often and after which pauses. `JobContext`: what a running job knows of itself.
-- `Worker`: does them, as a part of ``Tailrace(app, jobs=jobs)`` or of ``tailrace jobs work``.
+- `Worker`: does them, as a part of ``Tailrace(app, jobs=jobs)``; `working`, in a process of its own.
 - `plan_tables`, `install_tables`: the queue's tables. `list_jobs`, `dead_jobs`, `requeue`: what is in them.
 
 Names are imported when first used.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tailrace.jobs.inspection import requeue as requeue
     from tailrace.jobs.installation import install_tables as install_tables
     from tailrace.jobs.installation import plan_tables as plan_tables
+    from tailrace.jobs.process import working as working
     from tailrace.jobs.retries import Retries as Retries
     from tailrace.jobs.worker import Worker as Worker
 
@@ -40,6 +41,7 @@ _HOME = {
     "list_jobs": "inspection",
     "plan_tables": "installation",
     "requeue": "inspection",
+    "working": "process",
 }
 
 __all__ = list(_HOME)

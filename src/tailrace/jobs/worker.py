@@ -91,10 +91,9 @@ class Worker:
         """
         self._jobs = _of_queues(list(self._declared), self._settings.queues)
         settings = self._database.settings
-        direct = settings.direct_url
-        if direct is not None:
+        if settings.direct_url is not None:
             settings = settings.model_copy(update={"pgbouncer": False})
-        url = self._database.url if direct is None else direct.get_secret_value()
+        url = self._database.direct
         few = settings.model_copy(update={"pool_size": 2, "max_overflow": 1})
         self._engine = make_engine(url, few, self._observer, pool=POOL)
         self._listening = _listening(url, settings)

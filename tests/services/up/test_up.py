@@ -198,7 +198,7 @@ def test_what_a_kill_leaves_is_taken_over_and_an_interrupt_leaves_nothing(up: Up
         assert after.get("/readyz")[0] == 200
         running = processes_of(up.home)
         assert not before & set(running)
-        for part in ("up.serve", "postgres -D", "valkey-server", "simulator"):
+        for part in ("up.serve", "up.jobs", "postgres -D", "valkey-server", "simulator"):
             assert len([pid for pid in running if part in process.command_line(pid)]) == 1, part
         after.process.send_signal(signal.SIGINT)
         assert after.process.wait(60) == 0

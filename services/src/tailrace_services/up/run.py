@@ -129,6 +129,9 @@ class _Up:
             let_serve = self._load_workers(stack, listener, environment)
             prepared = asyncio.run(self._prepare(self._ground))
         self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
+        self._keep(
+            stack, "the jobs", PythonProcess("tailrace_services.up.jobs", [], self._mark, environment, patience=DRAIN)
+        )
         listener.listen(2048)
         let_serve()
         self._await_ready(port)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tailrace.jobs import install_tables
 from tailrace.schema import Progress, apply
 from tailrace_services.data.connection import open_connection
 from tailrace_services.data.generation import DatasetConflictError, GeneratedDataset
@@ -134,9 +135,10 @@ class _Place:
         self._report("copy for the baseline", 1, 1)
 
     async def apply_objects(self) -> None:
-        """Watches, rollups and indexes: what makes the optimised service what it is."""
+        """Watches, rollups, indexes and the queue of jobs: what makes the optimised service what it is."""
 
         def tell(progress: Progress) -> None:
             self._report(f"{progress.phase} {progress.name}", progress.done, progress.total)
 
         await apply(self.url, self._data.objects(), progress=tell)
+        await install_tables(self.url)

@@ -1,0 +1,36 @@
+"""What ``up`` keeps beside its workers for the services' background jobs. Touches: signals, and what jobs touch.
+
+It is what ``tailrace jobs work`` runs, for all services, in a process that a later ``up`` recognises when this one was
+killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+from tailrace.jobs import working
+from tailrace_services.services import SERVICES
+from tailrace_services.settings import service_settings
+
+__all__ = ["main"]
+
+
+async def main() -> None:
+    """Do jobs until SIGTERM.
+
+    Raises:
+        SettingsError: one line for every setting that is missing or wrong.
+    """
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    async with AsyncExitStack() as stack:
+        for service in SERVICES:
+            if (jobs := service.jobs()) is not None:
+                await stack.enter_async_context(working(jobs, service_settings(service.name)))
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
