@@ -5,6 +5,8 @@ others wait for. What is older than the series keeps or further in the future th
 counted, since no partition may be made for a moment that is a mistake.
 """
 
+# ruff: noqa: S608 - statements are made here; every name in them went through sql_text.identifier
+
 from __future__ import annotations
 
 from collections import Counter
@@ -23,10 +25,13 @@ from tailrace.db import Database
 from tailrace.db.errors import from_sqlstate, translated
 from tailrace.errors import DatabaseError, DatabaseUnavailableError, SchemaError, SettingsError
 from tailrace.events import Observer, RowsIngested
+from tailrace.schema import Patience
+from tailrace.schema.sql_text import identifier, type_name
 from tailrace.timeseries.catalogue import partitions_of
 from tailrace.timeseries.partitions import Span, gaps, span_of
-from tailrace.timeseries.plain import make_partitions
+from tailrace.timeseries.plain import PlainEngine, make_partitions
 from tailrace.timeseries.series import TimeSeries
+from tailrace.timeseries.timescale import TimescaleEngine
 
 __all__ = ["BATCH", "Ingested", "ingest"]
 
@@ -57,6 +62,7 @@ async def ingest(
     *,
     columns: Sequence[str] | None = None,
     batch: int = BATCH,
+    copy: bool = True,
     clock: Clock | None = None,
     observer: Observer | None = None,
     progress: Callable[[int], None] | None = None,
@@ -69,6 +75,7 @@ async def ingest(
         rows: tuples in the order of ``columns``; any number, since one batch is held at a time.
         columns: by default all of the table's.
         batch: rows of one transaction.
+        copy: False: by INSERT of arrays, for a server or proxy that does not speak COPY.
         clock: time, for what is too old or too new.
         observer: told when it is done.
         progress: told after each batch how many rows are in.
@@ -85,10 +92,20 @@ async def ingest(
     began = clock.monotonic()
     names = tuple(columns) if columns is not None else tuple(series.source.c.keys())
     writer = _Writer(database, series, names, clock)
+    writer.copying = copy
+    async with database.engine.connect() as connection:
+        with _translating():
+            engine, _ = await series.find(await _driver(connection))
+    writer.partitioned = isinstance(engine, PlainEngine)
     async for piece in _batches(rows, batch):
         await writer.write(piece)
         if progress is not None:
             progress(writer.rows)
+    if isinstance(engine, TimescaleEngine) and writer.oldest is not None:
+        async with database.engine.connect() as connection:
+            with _translating():
+                driver = await _driver(connection)
+                await engine.refresh(driver, Patience(clock=clock), clock.now(), writer.oldest)
     if observer is not None:
         refused = sum(writer.refused.values())
         observer(RowsIngested(series.name, writer.rows, refused, clock.monotonic() - began))
@@ -122,6 +139,9 @@ class _Writer:
     rows: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     known: set[Span] = field(default_factory=set)
+    partitioned: bool = True
+    copying: bool = True
+    oldest: datetime | None = None
 
     async def write(self, piece: list[Row]) -> None:
         accepted, spans = self._sort_out(piece)
@@ -135,6 +155,8 @@ class _Writer:
             accepted, spans = self._sort_out(accepted)
             await self._copy(accepted, spans)
         self.rows += len(accepted)
+        first = min(span.start for span in spans)
+        self.oldest = first if self.oldest is None else min(self.oldest, first)
 
     def _sort_out(self, piece: list[Row]) -> tuple[list[Row], set[Span]]:
         """The rows that may be in, and the spans of partitions that they need."""
@@ -172,12 +194,21 @@ class _Writer:
             driver = await _driver(connection)
             schema, table = self.series.sql.schema, self.series.source.name
             with _translating():
-                await driver.copy_records_to_table(table, records=rows, columns=self.columns, schema_name=schema)
+                if self.copying:
+                    await driver.copy_records_to_table(table, records=rows, columns=self.columns, schema_name=schema)
+                else:
+                    await driver.execute(self._insertion(), *map(list, zip(*rows, strict=True)))
             await session.commit()
         self.known |= spans
 
+    def _insertion(self) -> str:
+        columns = [self.series.source.c[name] for name in self.columns]
+        names = ", ".join(identifier(column.name) for column in columns)
+        arrays = ", ".join(f"${n}::{type_name(column)}[]" for n, column in enumerate(columns, 1))
+        return f"INSERT INTO {self.series.sql.sql_name} ({names}) SELECT * FROM unnest({arrays})"
+
     async def _make_room(self, spans: set[Span]) -> None:
-        if not spans:
+        if not (spans and self.partitioned):
             return
         async with self.database.engine.connect() as connection:
             driver = await _driver(connection)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tailrace.clock import Clock, SystemClock
+from tailrace.errors import SchemaError
 from tailrace.events import Observer, SeriesMaintained
 from tailrace.schema import Patience
 from tailrace.schema.connection import Database, connect, exclusive
+from tailrace.timeseries.plain import PlainEngine
 from tailrace.timeseries.series import TimeSeries
 from tailrace.timeseries.upkeep import PlainUpkeep
 
@@ -46,6 +48,8 @@ async def maintain(
 ) -> Maintained:
     """Make partitions ahead, drop those that are too old, shrink those that are old enough.
 
+    On TimescaleDB also bring its aggregates up to date with what was written late.
+
     Args:
         database: the server's own address (not a transaction pooler's), or an engine that has it.
         series: applied to the database.
@@ -63,10 +67,19 @@ async def maintain(
     began = clock.monotonic()
     now = datetime.fromtimestamp(clock.now(), UTC)
     async with connect(database, lock_timeout=patience.lock_timeout) as connection, exclusive(connection):
-        upkeep = PlainUpkeep(connection, series.plain, patience)
-        made = await series.plain.make_ahead(connection, now)
-        dropped = await upkeep.drop_expired(now, series.keep)
-        shrunken, saved = await upkeep.shrink(now, series.compress_after)
+        engine, exists = await series.find(connection)
+        if not exists:
+            raise SchemaError(f"{series.tables[0]} does not exist: run apply first")
+        if isinstance(engine, PlainEngine):
+            upkeep = PlainUpkeep(connection, engine, patience)
+            made = await engine.make_ahead(connection, now)
+            dropped = await upkeep.drop_expired(now, series.keep)
+            shrunken, saved = await upkeep.shrink(now, series.compress_after)
+        else:
+            made = 0  # TimescaleDB makes them for the rows that come
+            await engine.refresh(connection, patience, clock.now())
+            dropped = await engine.drop_expired(connection, now)
+            shrunken, saved = await engine.compress(connection, now, series.compress_after)
     done = Maintained(made, shrunken, dropped, saved)
     if observer is not None:
         duration = clock.monotonic() - began

@@ -5,8 +5,6 @@ when rows go: they lock a day's keys and count afresh, so the filling may stop a
 write.
 """
 
-# ruff: noqa: S608 - statements are made here; every name in them went through sql_text.identifier
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -14,24 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tailrace.errors import SchemaError
 from tailrace.schema import Drift, Patience, Progress
 from tailrace.schema.backfill import Report
 from tailrace.schema.connection import Connection, with_patience
 from tailrace.schema.objects import record
 from tailrace.schema.planner import Action, Step
 from tailrace.schema.reconciliation import SHOWN
-from tailrace.schema.sql_text import identifier
 from tailrace.timeseries.catalogue import Partition, lock_series, partitions_of
-from tailrace.timeseries.declarations import DAY
 from tailrace.timeseries.partitions import Span, due, gaps
 from tailrace.timeseries.plain_sql import PlainSql
 from tailrace.timeseries.summary_sql import SummarySql
+from tailrace.timeseries.summary_state import compare, what_to_do
 
 __all__ = ["PlainEngine", "days_of", "make_partitions"]
 
 ONE_DAY = timedelta(days=1)
-_RECORDED = "SELECT definition_hash, state FROM tailrace.objects WHERE kind = 'summary' AND name = $1"
 _BODIES = """
 SELECT proname, prosrc FROM pg_proc
 WHERE pronamespace = to_regnamespace('tailrace') AND proname = ANY($1::text[])
@@ -92,7 +87,11 @@ class PlainEngine:
 
     async def steps(self, connection: Connection, *, exists: bool) -> list[Step]:
         """What has to be done, given whether the table is there."""
-        summaries = [step for summary in self.sql.summaries for step in await self._summary_steps(connection, summary)]
+        summaries = [
+            step
+            for summary in self.sql.summaries
+            for step in await self._summary_steps(connection, summary, exists=exists)
+        ]
         remade = [summary for step in summaries if step.action != "resume" for summary in self._called(step.name)]
         texts = [*(summary.create() for summary in remade), *self.sql.function_statements()]
         texts += self.sql.trigger_statements(self.sql.sql_name)
@@ -109,33 +108,10 @@ class PlainEngine:
     def _called(self, name: str) -> list[SummarySql]:
         return [summary for summary in self.sql.summaries if summary.name == name]
 
-    async def _summary_steps(self, connection: Connection, summary: SummarySql) -> list[Step]:
-        known = await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL")
-        recorded = await connection.fetchrow(_RECORDED, summary.name) if known else None
-        exists = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", summary.sql_name)
-        if recorded is None and exists:
-            raise SchemaError(f"{summary.name} exists already and is not Tailrace's: choose another name or drop it")
-        if recorded is None:
-            return [self._step("summary", summary.name, "create", "new")]
-        if not exists:
-            return [self._step("summary", summary.name, "rebuild", "it is gone")]
-        if recorded["definition_hash"] != summary.definition_hash:
-            await self._refuse_loss(connection, summary)
-            return [self._step("summary", summary.name, "rebuild", "its definition changed")]
-        if recorded["state"] != "ready":
-            return [self._step("summary", summary.name, "resume", "its filling was interrupted")]
-        return []
-
-    async def _refuse_loss(self, connection: Connection, summary: SummarySql) -> None:
-        oldest = [p.span.start for p in await partitions_of(connection, self.sql.sql_name)][:1]
-        if await connection.fetchval(
-            f"SELECT EXISTS (SELECT FROM {summary.sql_name} WHERE {DAY} < coalesce($1, 'infinity'::timestamptz))",
-            oldest[0] if oldest else None,
-        ):
-            raise SchemaError(
-                f"summary {summary.name} holds days whose rows are gone, and its definition changed: give the new one "
-                "another name"
-            )
+    async def _summary_steps(self, connection: Connection, summary: SummarySql, *, exists: bool) -> list[Step]:
+        partitions = await partitions_of(connection, self.sql.sql_name) if exists else []
+        found = await what_to_do(connection, summary, partitions[0].span.start if partitions else None)
+        return [] if found is None else [self._step("summary", summary.name, *found)]
 
     async def _triggers_are_whole(self, connection: Connection, partitions: list[Partition]) -> bool:
         wanted = {function.name: function.body for function in self.sql.functions}
@@ -165,7 +141,7 @@ class PlainEngine:
             else:
                 await connection.execute(f"LOCK TABLE {self.sql.sql_name} IN SHARE ROW EXCLUSIVE MODE")
             for summary in self.sql.summaries:
-                if any(s.action != "resume" for s in await self._summary_steps(connection, summary)):
+                if any(s.action != "resume" for s in await self._summary_steps(connection, summary, exists=True)):
                     await connection.execute(f"DROP TABLE IF EXISTS {summary.sql_name}")
                     await connection.execute(summary.create())
                     await record(connection, "summary", summary.name, summary.definition_hash, "building")
@@ -203,20 +179,13 @@ class PlainEngine:
         return [await self._check(connection, summary, repair=repair) for summary in self.sql.summaries]
 
     async def _check(self, connection: Connection, summary: SummarySql, *, repair: bool) -> Drift:
-        keys = ", ".join(identifier(name) for name in summary.summary.key)
-        columns = [identifier(stored.column) for stored in summary.stored]
-        both = " OR ".join(f"k.{c} IS DISTINCT FROM l.{c}" for c in columns)
-        row = ", ".join(f"k.{c} AS {identifier('kept ' + c.strip(chr(34)))}, l.{c}" for c in columns)
         total = 0
         examples: list[dict[str, Any]] = []
         for partition in await partitions_of(connection, self.sql.sql_name):
-            live, kept = self.sql.both_sides(summary, partition.span)
-            found = await connection.fetch(
-                f"SELECT {keys}, {row} FROM ({live}) l FULL JOIN ({kept}) k USING ({keys}) WHERE {both} ORDER BY {keys}"
-            )
-            total += len(found)
-            examples += [dict(drifting) for drifting in found[: SHOWN - len(examples)]]
-            if found and repair:
+            drifting, first = await compare(connection, self.sql, summary, partition.span)
+            total += drifting
+            examples += first[: SHOWN - len(examples)]
+            if drifting and repair:
                 for day in days_of(partition.span):
                     await self.recompute(connection, summary, self.sql.keys_within(summary, day))
         return Drift(summary.name, total, examples, repair and total > 0)

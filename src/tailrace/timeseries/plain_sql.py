@@ -62,12 +62,19 @@ class PlainSql:
 
     def create(self) -> list[str]:
         """The partitioned table, with one sparse index over time."""
-        text = str(CreateTable(self.table).compile(dialect=postgresql.dialect())).strip()  # type: ignore[no-untyped-call]
         return [
-            f"{text} PARTITION BY RANGE ({identifier(self.time)})",
+            f"{self.plain_table()} PARTITION BY RANGE ({identifier(self.time)})",
             f"CREATE INDEX {identifier(short_name(f'{self.table.name}_{self.time}_brin'))} ON {self.sql_name} "
             f"USING brin ({identifier(self.time)}) WITH (pages_per_range = {SPARSE_PAGES})",
         ]
+
+    def plain_table(self) -> str:
+        """The table as it is declared."""
+        return str(CreateTable(self.table).compile(dialect=postgresql.dialect())).strip()  # type: ignore[no-untyped-call]
+
+    def index_statements(self, name: str) -> list[str]:
+        """The B-trees of the table ``name`` (quoted)."""
+        return [f"CREATE INDEX ON {name} ({self._list(columns)})" for columns in self.indexes]
 
     # --- partitions ------------------------------------------------------------------------------
 
@@ -81,7 +88,7 @@ class PlainSql:
         name = qualified(self.schema, self.partition_name(span))
         return [
             *self.bare_partition(name),
-            *(f"CREATE INDEX ON {name} ({self._list(columns)})" for columns in self.indexes),
+            *self.index_statements(name),
             *self.trigger_statements(name, span),
             self.attach(name, span),
         ]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import DateTime, Table
 
@@ -29,9 +29,13 @@ from tailrace.timeseries.declarations import DailySummary
 from tailrace.timeseries.plain import PlainEngine
 from tailrace.timeseries.plain_sql import PlainSql
 from tailrace.timeseries.summary_sql import SummarySql, summary_table
+from tailrace.timeseries.timescale import TimescaleEngine
 
 __all__ = ["TimeSeries"]
 
+_HYPERTABLE = """
+SELECT EXISTS (SELECT FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2)
+"""
 _KIND = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)"
 
 
@@ -50,6 +54,7 @@ class TimeSeries(Managed):
         summaries: figures by day.
         indexes: columns of each B-tree that partitions have while they are new; by default one, over ``segment_by``
             and time.
+        engine: what keeps a series that is not there yet; ``auto``: TimescaleDB where the database has the extension.
 
     Raises:
         SchemaError: a column is missing or may be NULL, or a time makes no sense.
@@ -64,6 +69,7 @@ class TimeSeries(Managed):
     ahead: timedelta = timedelta(days=7)
     summaries: Sequence[DailySummary] = ()
     indexes: Sequence[Sequence[str]] | None = None
+    engine: Literal["auto", "postgresql", "timescaledb"] = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segment_by", tuple(self.segment_by))
@@ -139,23 +145,49 @@ class TimeSeries(Managed):
         )
 
     @cached_property
+    def timescale(self) -> TimescaleEngine:
+        """What keeps it on TimescaleDB."""
+        return TimescaleEngine(self, self.sql, self.partition, self.keep)
+
+    async def find(self, connection: Connection) -> tuple[PlainEngine | TimescaleEngine, bool]:
+        """What keeps it in this database, or would; and whether it is there. Cost: 2 round trips.
+
+        Raises:
+            SchemaError: its table is something else, or is kept by the other engine than it declares.
+        """
+        schema, table = schema_of(self.source), self.source.name
+        kind = await connection.fetchval(_KIND, self.sql.sql_name)
+        extended = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')")
+        hyper = extended and kind is not None and await connection.fetchval(_HYPERTABLE, schema, table)
+        chosen: str
+        if kind is None:
+            chosen = "timescaledb" if self.engine == "auto" and extended else self.engine
+        else:
+            chosen = "timescaledb" if hyper else "postgresql" if kind == "p" else "none"
+        if chosen == "none":
+            raise SchemaError(f"{schema}.{table} exists already and is no time series: choose another name")
+        if self.engine not in ("auto", chosen) and kind is not None:
+            raise SchemaError(f"{schema}.{table} is kept by {chosen}, and declared to be by {self.engine}")
+        return (self.timescale if chosen == "timescaledb" else self.plain), kind is not None
+
+    @cached_property
     def plain(self) -> PlainEngine:
         """What keeps it on plain PostgreSQL."""
         return PlainEngine(self, self.sql, self.partition, self.ahead)
 
     async def steps(self, connection: Connection) -> list[Step]:
         """What has to be done so that the database holds it. Cost: a few round trips."""
-        kind = await connection.fetchval(_KIND, self.sql.sql_name)
-        if kind not in (None, "p"):
-            raise SchemaError(f"{self.tables[0]} exists already and is not partitioned: choose another name")
-        return await self.plain.steps(connection, exists=kind is not None)
+        engine, exists = await self.find(connection)
+        return await engine.steps(connection, exists=exists)
 
     async def carry_out(
         self, connection: Connection, step: Step, patience: Patience, report: Report | None = None
     ) -> None:
         """Do one of its steps."""
-        await self.plain.carry_out(connection, step, patience, report)
+        engine, _ = await self.find(connection)
+        await engine.carry_out(connection, step, patience, report)
 
     async def check(self, connection: Connection, *, repair: bool) -> list[Drift]:
         """Compare its summaries with its rows."""
-        return await self.plain.check(connection, repair=repair)
+        engine, _ = await self.find(connection)
+        return await engine.check(connection, repair=repair)

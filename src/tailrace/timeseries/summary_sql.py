@@ -133,10 +133,11 @@ class SummarySql:
         body = ",\n    ".join(lines)
         return f"CREATE TABLE {self.sql_name} (\n    {body}\n) WITH (fillfactor = {FILLFACTOR})"
 
-    def aggregate(self, rows: str, condition: str = "") -> str:
-        """SELECT key and figures of ``rows``, which are named ``s``."""
+    def aggregate(self, rows: str, condition: str = "", *, day: str | None = None) -> str:
+        """SELECT key and figures of ``rows``, which are named ``s``; ``day`` is another way to say a row's day."""
         figures = ", ".join(f"{stored.aggregate} AS {identifier(stored.column)}" for stored in self.stored)
-        keys = ", ".join(f"{e} AS {identifier(n)}" for n, e in zip(self.summary.key, self._key_of_row(), strict=True))
+        values = self._key_of_row() if day is None else (*self._key_of_row()[:-1], day)
+        keys = ", ".join(f"{e} AS {identifier(n)}" for n, e in zip(self.summary.key, values, strict=True))
         where = f"\nWHERE {condition}" if condition else ""
         positions = ", ".join(str(n) for n in range(1, len(self.summary.key) + 1))
         return f"SELECT {keys}, {figures}\nFROM {rows}{where}\nGROUP BY {positions}"
