@@ -38,7 +38,7 @@ WRITES = st.one_of(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(WRITES, min_size=2, max_size=8))
 def test_summaries_equal_their_rows(database_url: str, writes: list[tuple[str, Any]]) -> None:
     """Inserts, late ones, deletions, updates, shrinking and retention, in any order."""
