@@ -40,7 +40,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql import ColumnElement, Executable, Join, operators, visitors
+from sqlalchemy.sql import ColumnElement, Executable, Join, operators
 
 from tailrace.core.cursor import CursorValue, Position
 
@@ -283,8 +283,21 @@ def _table(term: Term) -> FromClause | None:
 
 def _optional(statement: Statement) -> Iterator[FromClause]:
     """Tables of which an outer join may leave a row's columns NULL."""
-    for source in statement.get_final_froms():
-        for join in visitors.iterate(source):
-            if isinstance(join, Join) and (join.isouter or join.full):
-                for side in (join.right, join.left) if join.full else (join.right,):
-                    yield from (part for part in visitors.iterate(side) if isinstance(part, FromClause))
+    joined = list(statement.get_final_froms())
+    while joined:
+        join = joined.pop()
+        # What is joined within a subquery is not looked at: outside of it its columns are the subquery's own.
+        if isinstance(join, Join):
+            joined += (join.left, join.right)
+            if join.isouter or join.full:
+                yield from _parts(join.right)
+            if join.full:
+                yield from _parts(join.left)
+
+
+def _parts(side: FromClause) -> Iterator[FromClause]:
+    """A side of a join, and what it is made of if it is a join itself."""
+    yield side
+    if isinstance(side, Join):
+        yield from _parts(side.left)
+        yield from _parts(side.right)

@@ -83,8 +83,8 @@ def mixed_searches(seed: int, reps: Sequence[str], until: datetime) -> Iterator[
 
 
 def _looked_for(kind: str, random: Random, reps: Sequence[str], until: datetime) -> dict[str, Any]:
-    product = {"product": PRODUCTS[int(random.random() ** 2 * len(PRODUCTS))]}
-    rep = {"reps": tuple({reps[int(random.random() ** 2 * len(reps))] for _ in range(random.choice((1, 1, 1, 3)))})}
+    product = {"product": _often(PRODUCTS, random)}
+    rep = {"reps": tuple(dict.fromkeys(_often(reps, random) for _ in range(random.choice((1, 1, 1, 3)))))}
     begin = until - timedelta(days=random.randrange(30, 360))
     month = {"scheduled_from": begin, "scheduled_until": begin + timedelta(days=30)}
     lowest = random.choice((0, 40, 55, 65, 80))
@@ -110,6 +110,11 @@ def _looked_for(kind: str, random: Random, reps: Sequence[str], until: datetime)
         "relevance": words | {"sort": "relevance"},
     }
     return made[kind]
+
+
+def _often(among: Sequence[str], random: Random) -> str:
+    """One of them, the first ones more often."""
+    return among[int(random.random() ** 2 * len(among))]
 
 
 def _page(kind: str, random: Random) -> dict[str, Any]:
