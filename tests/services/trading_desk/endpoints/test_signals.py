@@ -28,7 +28,7 @@ BUY = {
     "signal_type": "buy",
     "channel": "gold room",
     "price": "990.50",
-    "stop_loss": "980",
+    "stop_loss": "0.00000001",
     "take_profit": "1010.00000001",
     "raw_message": 'BUY\tPLATINUM\n@ 990.50, "now" \\N',
 }

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import FailFast, Field, model_validator
+from pydantic import FailFast, Field, PlainSerializer, model_validator
 from sqlalchemy import Date, column
 
 from tailrace.db import Order, Pages
@@ -79,6 +79,8 @@ _MEAN_STEP = Decimal("0.00000001")
 Asset = Annotated[str, Field(min_length=1, max_length=32), Printable]
 Channel = Annotated[str, Field(min_length=1, max_length=64), Printable]
 Message = Annotated[str, Field(max_length=4_000), Printable]
+Shown = Annotated[Decimal, PlainSerializer(lambda price: f"{price:f}", str, when_used="json")]
+"""A price in an answer: all its digits, never an exponent."""
 Price = Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=8)]
 
 
@@ -90,11 +92,11 @@ class SignalView(Body):
     asset: str
     signal_type: SignalType
     channel: str
-    price: Annotated[Decimal, Field(description="Of a quote the middle of `bid` and `ask`.")]
-    bid: Decimal | None
-    ask: Decimal | None
-    stop_loss: Decimal | None
-    take_profit: Decimal | None
+    price: Annotated[Shown, Field(description="Of a quote the middle of `bid` and `ask`.")]
+    bid: Shown | None
+    ask: Shown | None
+    stop_loss: Shown | None
+    take_profit: Shown | None
     raw_message: str | None
 
 
@@ -103,11 +105,11 @@ class DayView(Body):
 
     day: date
     signals: int
-    open: Annotated[Decimal, Field(description="The first; of several at one moment the lowest.")]
-    high: Decimal
-    low: Decimal
-    close: Annotated[Decimal, Field(description="The last; of several at one moment the highest.")]
-    mean: Annotated[Decimal, Field(description="To eight digits after the point.")]
+    open: Annotated[Shown, Field(description="The first; of several at one moment the lowest.")]
+    high: Shown
+    low: Shown
+    close: Annotated[Shown, Field(description="The last; of several at one moment the highest.")]
+    mean: Annotated[Shown, Field(description="To eight digits after the point.")]
 
 
 class NewSignal(RequestBody):
