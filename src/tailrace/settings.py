@@ -60,6 +60,9 @@ class DatabaseSettings(Room):
     """Seconds to wait for a new connection."""
     statement_timeout: Seconds = 30.0
     """Seconds after which the server cancels a statement."""
+    comments: bool = False
+    """Whether each statement ends with a comment that has the request's id and its trace, for the database's own log
+    and ``pg_stat_activity``. It is then another statement for each request: prepared anew, a round trip more."""
     pgbouncer: bool = False
     """True behind PgBouncer in transaction mode: no session settings, no named prepared statements."""
     direct_url: SecretStr | None = None

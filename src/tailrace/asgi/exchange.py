@@ -6,18 +6,19 @@ makes its own. So headers are read once, and the caller, the route and the timin
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from os import urandom
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.trace import TraceContext, begin_trace
 from tailrace.asgi.types import Header, Message, Scope, Send
+from tailrace.context import current_request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextvars import ContextVar
 
     from tailrace.asgi.rate_limit import Admission
     from tailrace.asgi.route_policy import RoutePolicy
@@ -202,8 +203,8 @@ class Exchange:
         return self._trace
 
 
-current_exchange: ContextVar[Exchange | None] = ContextVar("tailrace_exchange", default=None)
-"""The request being served, for logs, statement comments and calls to other services."""
+current_exchange = cast("ContextVar[Exchange | None]", current_request)
+"""The request being served; what rooms below the front door know of it as ``current_request``."""
 
 
 def quoted_path(path: str) -> bytes:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tailrace.db.comments import comment_on_request
 from tailrace.db.holding import Holdings
 from tailrace.db.liveness import check_on_checkout
 from tailrace.db.pool import POOL, DeadlinePool, measured_pool, observe_pool
@@ -78,6 +79,8 @@ def make_engine(
     )
     if settings.pre_ping:
         check_on_checkout(engine.sync_engine)
+    if settings.comments:
+        event.listen(engine.sync_engine, "before_cursor_execute", comment_on_request, retval=True)
     if settings.pgbouncer:
         event.listen(engine.sync_engine, "begin", _limit_statements(settings.statement_timeout))
     if observer is not None:

@@ -15,7 +15,6 @@ from typing import Any, Concatenate, Generic, ParamSpec
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from tailrace.asgi.exchange import current_exchange
 from tailrace.errors import SettingsError
 from tailrace.events import JobEnqueued, Observer
 from tailrace.jobs.arguments import encode
@@ -24,7 +23,7 @@ from tailrace.jobs.drivers import ConnectionDriver
 from tailrace.jobs.execution import JobContext
 from tailrace.jobs.queue import make_queries
 from tailrace.jobs.retries import Retries
-from tailrace.upstream.propagation import headers_to_pass_on
+from tailrace.upstream.propagation import passed_on
 
 __all__ = ["Job", "Jobs"]
 
@@ -99,7 +98,7 @@ class Job(Generic[P]):
         if args:
             raise TypeError("a job's arguments are named")
         inspect.signature(self.handler).bind(None, **arguments)
-        return await self.put(within, encode(arguments), _carried())
+        return await self.put(within, encode(arguments), passed_on())
 
     async def put(self, within: AsyncSession | AsyncConnection, payload: bytes, headers: dict[str, str]) -> int | None:
         """Put it into the queue with arguments that are encoded already, as ``enqueue`` does."""
@@ -194,15 +193,6 @@ class Jobs:
         if found is None:
             raise SettingsError(f"no job is named {name}; there are: {', '.join(self._jobs) or 'none'}")
         return found
-
-
-def _carried() -> dict[str, str]:
-    """What of the request being answered goes along: its id, and its trace where that is passed on."""
-    found = {name.decode(): value.decode() for name, value in headers_to_pass_on()}
-    exchange = current_exchange.get()
-    if exchange is not None and exchange.request_id:
-        found.setdefault("x-request-id", exchange.request_id)
-    return found
 
 
 def _require_no_arguments(name: str, handler: Callable[..., Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextvars import Token
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -146,7 +145,7 @@ class Execution(AbstractEntrypointExecutor):
             await _end(work)
 
     async def _handle(self, context: JobContext, arguments: dict[str, Any], headers: Mapping[str, str]) -> None:
-        token: Token[Mapping[str, str]] = propagated_headers.set(headers)
+        token = propagated_headers.set(headers)
         try:
             await self._job.handler(context, **arguments)
         finally:

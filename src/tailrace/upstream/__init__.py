@@ -9,7 +9,7 @@ from tailrace.upstream.client import UpstreamClient
 from tailrace.upstream.fetcher import FetchedDocument, OutboundFetcher
 from tailrace.upstream.guard import OutboundGuard
 from tailrace.upstream.message import OutgoingRequest, UpstreamResponse
-from tailrace.upstream.propagation import propagated_headers
+from tailrace.upstream.propagation import passed_on, propagated_headers
 from tailrace.upstream.transport import HttpTransport, Transport
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "Transport",
     "UpstreamClient",
     "UpstreamResponse",
+    "passed_on",
     "propagated_headers",
 ]

@@ -28,7 +28,7 @@ from tailrace.errors import (
 )
 from tailrace.events import CircuitChanged, Event, FallbackUsed, Observer
 from tailrace.resilience.timeout import with_timeout
-from tailrace.upstream import Transport, UpstreamClient, propagated_headers
+from tailrace.upstream import Transport, UpstreamClient, passed_on, propagated_headers
 from tailrace_services.voice_dashboard.provider.last_known import Archive, Configuration, LastKnown, Parsed, parse
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
@@ -353,7 +353,7 @@ def _own_context() -> contextvars.Context:
     What identifies the request goes along, so that the first who asked can be found in the provider's logs.
     """
     context = contextvars.Context()
-    context.run(propagated_headers.set, propagated_headers.get())
+    context.run(propagated_headers.set, passed_on())
     return context
 
 
