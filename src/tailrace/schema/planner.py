@@ -80,6 +80,7 @@ def make_plan(catalogue: Catalogue, declared: Iterable[Declaration], managed: Se
     """
     items = list(declared)
     _refuse_repeats(items)
+    _refuse_watched_parts(items)
     rollups = sorted((i for i in items if isinstance(i, Rollup)), key=table_name)
     watched = [i for i in items if isinstance(i, Watch)]
     indexes = [i for i in items if isinstance(i, Index)]
@@ -145,6 +146,14 @@ def _refuse_repeats(items: Sequence[Declaration]) -> None:
         if key in seen and seen[key] is not item:
             raise SchemaError(f"{'.'.join(key)} is declared twice")
         seen[key] = item
+
+
+def _refuse_watched_parts(items: Sequence[Declaration]) -> None:
+    """Refuse triggers on what another room keeps in parts: it has its own there, which know of the parts."""
+    kept = {f"{schema_of(item.source)}.{item.name}" for item in items if isinstance(item, Managed)}
+    for item in items:
+        if isinstance(item, Watch | Rollup) and (name := f"{schema_of(item.source)}.{item.source.name}") in kept:
+            raise SchemaError(f"{name} is kept in parts: watch one of its summaries in its place")
 
 
 def _check_join(catalogue: Catalogue, rollup: Rollup) -> list[str]:

@@ -11,7 +11,7 @@ from tests.integration.timeseries.world import TODAY, compare, insert, make_seri
 
 from tailrace.db import Database
 from tailrace.errors import ConstraintError, SchemaError
-from tailrace.schema import apply, plan, reconcile, status
+from tailrace.schema import Patience, Watch, apply, plan, reconcile, status
 from tailrace.testing.clock import FakeClock
 from tailrace.timeseries import TimeSeries, ingest, maintain
 
@@ -268,4 +268,22 @@ async def test_drift_is_found_and_repaired(url: str, series: TimeSeries, connect
     ]
     assert [drift.repaired for drift in await reconcile(url, [series], repair=True)] == [True, True]
     assert [drift.keys for drift in await reconcile(url, [series])] == [0, 0]
+    await compare(connection, series)
+
+
+async def test_summaries_are_watched_and_rows_are_not(
+    database_url: str, series: TimeSeries, clock: FakeClock, connection: asyncpg.Connection
+) -> None:
+    """What is written is told by the summary that changes; triggers on the rows would take the place of its own."""
+    with pytest.raises(SchemaError, match="watch one of its summaries"):
+        await plan(database_url, [series, Watch(series.source, key="asset")])
+    watch = Watch(series.summary("signals_daily"), key="asset")
+    await apply(database_url, [series, watch], patience=Patience(clock=clock))
+    assert not await plan(database_url, [series, watch])
+    await connection.execute("DELETE FROM tailrace.outbox")
+    text, columns = insert([row(TODAY), row(TODAY, asset="oil")])
+    await connection.execute(text, *columns)
+    told = " ".join(str(dict(noted)) for noted in await connection.fetch("SELECT * FROM tailrace.outbox"))
+    assert "asset=gold" in told
+    assert "asset=oil" in told
     await compare(connection, series)
