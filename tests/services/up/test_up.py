@@ -121,7 +121,7 @@ def up(home: Path) -> Iterator[Up]:
 def test_printed_commands_work(up: Up) -> None:
     """What is printed can be copied, and answers."""
     commands = [line.strip() for line in up.said.splitlines() if line.startswith("  curl ")]
-    assert len(commands) == 13
+    assert len(commands) == 15
     for command in commands:
         *options, url = shlex.split(command)[1:]
         given = list(zip(options[::2], options[1::2], strict=True))
