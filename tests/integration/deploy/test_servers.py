@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,13 +20,28 @@ from tailrace.settings import DatabaseSettings
 
 CLIENTS = 1000
 SERVER_CONNECTIONS = 20
+FILES = 4096
 LARGE = 70
 """Values of 4 MB that are more than fits."""
 PATIENT = DatabaseSettings(pgbouncer=True, pool_size=10, max_overflow=0, connect_timeout=60, pool_timeout=60)
 
 
 @pytest.fixture
-def pgbouncer(postgres: PostgresServer, database_url: str, server_folder: Path) -> Iterator[str]:
+def many_files() -> Iterator[None]:
+    """Room for a socket of each client, in this process and in those that it starts."""
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        hard = max(hard, FILES)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
+    except ValueError:
+        pytest.skip(f"no process here may have more than {before[1]} open files; {FILES} are needed")
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def pgbouncer(many_files: None, postgres: PostgresServer, database_url: str, server_folder: Path) -> Iterator[str]:
     """The deployed PgBouncer before the test's database."""
     address, port = urlsplit(database_url), free_port()
     folder = server_folder / f"deployed-pgbouncer-{port}"
