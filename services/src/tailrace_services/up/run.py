@@ -129,12 +129,13 @@ class _Up:
             let_serve = self._load_workers(stack, listener, environment)
             prepared = asyncio.run(self._prepare(self._ground))
         self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
-        self._keep(
-            stack, "the jobs", PythonProcess("tailrace_services.up.jobs", [], self._mark, environment, patience=DRAIN)
-        )
         listener.listen(2048)
         let_serve()
         self._await_ready(port)
+        # Nobody waits for these: they come when the workers need the processor no more.
+        self._keep(
+            stack, "the jobs", PythonProcess("tailrace_services.up.jobs", [], self._mark, environment, patience=DRAIN)
+        )
         self._state = Run(
             os.getpid(), "serving", port, self._ground.database_url, self._ground.valkey_url, provider_url
         )

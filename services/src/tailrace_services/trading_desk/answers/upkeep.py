@@ -24,6 +24,9 @@ __all__ = ["keeping_default_documents", "load_default_documents"]
 _OTHERS = text("SELECT EXISTS (SELECT FROM docs.documents WHERE corpus <> :corpus)")
 _LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('trading desk documents', 0))")
 
+LATER = 3.0
+"""Seconds after its start at which a process looks whether there are any: until then it has enough to do."""
+
 _log = logging.getLogger("tailrace_services")
 
 
@@ -33,7 +36,7 @@ async def load_default_documents(url: str, embedder: Embedder) -> None:
     Raises:
         DatabaseError: one of its kinds.
 
-    Cost: half a minute of a thread, once.
+    Cost: one vector for each of some 1,500 passages, in a thread, once.
     """
     database = Database(url)
     try:
@@ -63,6 +66,7 @@ async def keeping_default_documents(url: str, embedder: Embedder, *, wanted: boo
 
 
 async def _load(url: str, embedder: Embedder) -> None:
+    await asyncio.sleep(LATER)
     try:
         await load_default_documents(url, embedder)
     except TailraceError as error:  # nobody's request: what there is goes on being found
