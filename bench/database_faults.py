@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -161,6 +162,8 @@ def _application(name: str, url: str) -> FastAPI:
 
 
 def _serve(pipe: Connection, name: str, url: str) -> None:
+    logging.getLogger("tailrace").setLevel(logging.CRITICAL)  # that the line breaks is no news here
+
     async def run() -> None:
         await SERVERS["uvicorn"](pipe, _application(name, url))
 

@@ -151,7 +151,7 @@ GROUPS = {
         "what clients notice of a shared store that fails (80 s)", partial(_module_in, "store_faults"), compares=False
     ),
     "database_faults": Group(
-        "what clients notice of a line to the database that breaks (5 minutes)",
+        "what clients notice of a line to the database that breaks (6 minutes)",
         partial(_module_in, "database_faults"),
         compares=False,
     ),
