@@ -113,12 +113,16 @@ def document(runs: dict[str, Run]) -> dict[str, Any]:
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """``old`` with the runs of ``new`` in place of its own of those names, and the others as they were."""
+    """``old`` with the runs of ``new`` in place of its own of those names, and the others as they were.
+
+    Versions are the newest that are known of each package: those of packages that were not there this time stay.
+    """
     runs = {**old["runs"], **new["runs"]}
     replaced = {group for name in new["runs"] for group in old["runs"].get(name, {}).get("groups", ())}
     order = [group for run in runs.values() for group in run["groups"]]
     rows = [*(row for row in old["rows"] if row["group"] not in replaced), *new["rows"]]
-    return {**new, "runs": runs, "rows": sorted(rows, key=lambda row: order.index(row["group"]))}
+    versions = {**old["versions"], **new["versions"]}
+    return {**new, "versions": versions, "runs": runs, "rows": sorted(rows, key=lambda row: order.index(row["group"]))}
 
 
 def text(found: dict[str, Any]) -> str:

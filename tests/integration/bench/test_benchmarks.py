@@ -26,6 +26,7 @@ from bench.fronts import FRONTS
 from bench.hits import TABLE, seats
 from bench.loopback import SERVERS
 from bench.processes import clocks, spent
+from bench.report import merged
 from bench.service import KEPT, bytes_ready, service
 from bench.tables import TABLES
 
@@ -156,3 +157,18 @@ async def test_a_cache_that_forgets_while_it_is_measured_gets_no_figure() -> Non
         forgetting = True
         with pytest.raises(NotWorkingError, match="computed 5 times"):
             await spend(5)
+
+
+def test_a_run_takes_the_place_of_its_own_figures_only() -> None:
+    """Other groups' rows stay, and the versions of packages that are not there this time."""
+
+    def found(versions: dict[str, str], **values: float) -> dict[str, Any]:
+        return {
+            "versions": versions,
+            "runs": {name: {"groups": [f"the {name}"]} for name in values},
+            "rows": [{"group": f"the {name}", "value": value} for name, value in values.items()],
+        }
+
+    both = merged(found({"ours": "1", "theirs": "3"}, layers=1.0, limits=2.0), found({"ours": "2"}, limits=4.0))
+    assert both["versions"] == {"ours": "2", "theirs": "3"}
+    assert [(row["group"], row["value"]) for row in both["rows"]] == [("the layers", 1.0), ("the limits", 4.0)]
