@@ -14,6 +14,7 @@ import asyncio
 import json
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
@@ -53,30 +54,12 @@ async def run(connection: AsyncConnection, query: str, arguments: tuple[object, 
     ]
 
 
-class ConnectionDriver:
-    """On one connection, in whatever transaction it is; it hears nothing.
+class _Driver(ABC):
+    """What the library asks of every driver."""
 
-    Args:
-        connection: the caller's; neither committed nor closed here.
-    """
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._shutdown = asyncio.Event()
         self._tm = TaskManager()
-
-    async def fetch(self, query: str, *args: object) -> Rows:
-        return await run(self._connection, query, args)
-
-    async def execute(self, query: str, *args: object) -> str:
-        await run(self._connection, query, args)
-        return ""
-
-    async def notify(self, channel: str, payload: str) -> None:
-        await self.execute("SELECT pg_notify($1, $2)", channel, payload)
-
-    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
-        raise NotImplementedError("a connection that somebody else uses cannot wait for notifications")
 
     @property
     def shutdown(self) -> asyncio.Event:
@@ -86,14 +69,44 @@ class ConnectionDriver:
     def tm(self) -> TaskManager:
         return self._tm
 
+    @abstractmethod
+    async def fetch(self, query: str, *args: object) -> Rows:
+        """The rows of one statement."""
+
+    async def execute(self, query: str, *args: object) -> str:
+        """The same without its rows."""
+        await self.fetch(query, *args)
+        return ""
+
     async def __aenter__(self) -> Self:
         return self
+
+
+class ConnectionDriver(_Driver):
+    """On one connection, in whatever transaction it is; it hears nothing.
+
+    Args:
+        connection: the caller's; neither committed nor closed here.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    async def fetch(self, query: str, *args: object) -> Rows:
+        return await run(self._connection, query, args)
+
+    async def notify(self, channel: str, payload: str) -> None:
+        await self.execute("SELECT pg_notify($1, $2)", channel, payload)
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        raise RuntimeError("a connection that somebody else uses cannot wait for notifications")
 
     async def __aexit__(self, *_: object) -> None:
         return None
 
 
-class WorkerDriver:
+class WorkerDriver(_Driver):
     """On an engine, each statement in a transaction of its own; hears of new jobs on a connection kept for that.
 
     Args:
@@ -104,13 +117,12 @@ class WorkerDriver:
     """
 
     def __init__(self, engine: AsyncEngine, listening: AsyncEngine | None, random: Callable[[], float]) -> None:
+        super().__init__()
         self._engine = engine
         self._listening = listening
         self._random = random
         self._callbacks: list[tuple[str, NotifyCallback]] = []
         self._listener: asyncio.Task[None] | None = None
-        self._shutdown = asyncio.Event()
-        self._tm = TaskManager()
         self.stopping = asyncio.Event()
         """Once set, a statement that fails is not sent again: whoever stops cannot wait for the database."""
 
@@ -123,10 +135,6 @@ class WorkerDriver:
             except FOREIGN as error:
                 await self._pause_or_raise(error, failed)
                 failed += 1
-
-    async def execute(self, query: str, *args: object) -> str:
-        await self.fetch(query, *args)
-        return ""
 
     async def _pause_or_raise(self, error: Exception, failed: int) -> None:
         """Wait before the next attempt.
@@ -178,17 +186,6 @@ class WorkerDriver:
                     raise
             await asyncio.sleep(PAUSES.delay(failed, self._random()))
             failed += 1
-
-    @property
-    def shutdown(self) -> asyncio.Event:
-        return self._shutdown
-
-    @property
-    def tm(self) -> TaskManager:
-        return self._tm
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         listener, self._listener = self._listener, None
