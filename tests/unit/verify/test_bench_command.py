@@ -63,19 +63,26 @@ def test_every_group_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_run_replaces_its_own_rows_only() -> None:
-    """What another run found stays, with the time at which it was found."""
+    """What another run found stays, with the time at which it was found and the versions that it found."""
 
     def run_of(taken: str, *groups: str) -> dict[str, Any]:
         return {"taken": taken, "groups": list(groups)}
 
     old = {
         "machine": "old",
+        "versions": {"python": "3.12", "gone": "1"},
         "runs": {"a": run_of("then", "a, 1", "a, 2"), "b": run_of("then", "b")},
         "rows": [{"group": "a, 1", "value": 1}, {"group": "a, 2", "value": 1}, {"group": "b", "value": 1}],
     }
-    new = {"machine": "new", "runs": {"a": run_of("now", "a, 1")}, "rows": [{"group": "a, 1", "value": 2}]}
+    new = {
+        "machine": "new",
+        "versions": {"python": "3.13"},
+        "runs": {"a": run_of("now", "a, 1")},
+        "rows": [{"group": "a, 1", "value": 2}],
+    }
     assert merged(old, new) == {
         "machine": "new",
+        "versions": {"python": "3.13", "gone": "1"},
         "runs": {"a": run_of("now", "a, 1"), "b": run_of("then", "b")},
         "rows": [{"group": "a, 1", "value": 2}, {"group": "b", "value": 1}],
     }
