@@ -15,6 +15,7 @@ from typing import Any
 from tailrace_services.prove import conditions, goals
 from tailrace_services.prove.comparison import Verdicts, compare_at_rest, compare_under_writes
 from tailrace_services.prove.load import WRITE_SHARE, MixResult, mix, throughput
+from tailrace_services.prove.machine import ProcessorTime, processor_time
 from tailrace_services.prove.reference import reference_indexes
 from tailrace_services.prove.report import Goal, Proof, row_of
 from tailrace_services.prove.stage import Stage
@@ -25,6 +26,9 @@ __all__ = ["COMMON", "Effort", "Proving", "Told"]
 
 Told = Callable[[str, float], None]
 """Called with a phase and its share done (0..1)."""
+
+WORTH_TELLING = 0.01
+"""Share of the processor time from which 95th percentiles show that it was stolen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Proving:
 
     async def timing(self) -> None:
         """Baseline, cold and warm, with what is called as slow as in life."""
-        simulation = self.stage.simulation
+        simulation, before = self.stage.simulation, processor_time()
         async with simulation.as_in_life() if simulation else nullcontext():
             for number, endpoint in enumerate(self.subject.endpoints):
                 timing = await time_endpoint(
@@ -92,6 +96,15 @@ class Proving:
                 )
                 self.timings[endpoint.name] = timing
                 self.goals += goals.timing_goals(endpoint, timing)
+        self._note_stolen(before, processor_time())
+
+    def _note_stolen(self, before: ProcessorTime | None, after: ProcessorTime | None) -> None:
+        stolen = after.stolen_since(before) if before and after else 0.0
+        if stolen >= WORTH_TELLING:
+            self.notes.append(
+                f"while times were measured, {stolen:.0%} of the processor time this machine wanted was "
+                "given to others by its host: the slowest requests are slower for it"
+            )
 
     async def throughput(self) -> None:
         """50 users at once, caches warm."""
