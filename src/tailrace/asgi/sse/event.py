@@ -47,8 +47,8 @@ class ServerSentEvent:
             raise ValueError("an event's name is one line")
         if self.id is not None and not (LINE_ENDS | {"\0"}).isdisjoint(self.id):
             raise ValueError("an event's id is one line without NUL")
-        if self.retry is not None and not (math.isfinite(self.retry) and self.retry >= 0):
-            raise ValueError(f"a client waits for a number of seconds, not {self.retry}")
+        if self.retry is not None:
+            retry_field(self.retry)
 
     @classmethod
     def json(cls, value: Any, *, event: str | None = None) -> ServerSentEvent:
@@ -84,7 +84,13 @@ class ServerSentEvent:
 
 
 def retry_field(seconds: float) -> bytes:
-    """The field that says how long to wait before reconnecting; of the event that follows."""
+    """The field that says how long to wait before reconnecting; of the event that follows.
+
+    Raises:
+        ValueError: that is no duration.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"a client waits for a number of seconds, not {seconds}")
     return b"retry: %d\n" % round(seconds * 1000)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -24,12 +25,16 @@ from tailrace.events import Observer, StreamEnded, StreamOpened, StreamOutcome
 
 __all__ = ["EventStream"]
 
+MEDIA_TYPE = b"text/event-stream"
 FIELDS: tuple[Header, ...] = (
-    (b"content-type", b"text/event-stream"),
+    (b"content-type", MEDIA_TYPE),
     (b"cache-control", b"no-store, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
 """No cache keeps it, nobody on the way compresses it, and nginx passes on what it gets."""
+
+PIECE = 64 * 1024
+"""Bytes that the server is given at once: a client may take longer for an event than for what it must take in time."""
 
 
 class EventStream:
@@ -40,14 +45,15 @@ class EventStream:
             when the response ends, however it does.
         retry: seconds that a client waits before it reconnects; None leaves that to it.
         keep_alive: seconds without an event after which a comment is sent.
-        send_timeout: seconds in which a client must take an event; then it is given up.
-        headers: added to the response's.
+        send_timeout: seconds in which a client must take an event, or 64 KB of a longer one; then it is given up.
+        headers: added to the response's, or in place of its own fields of those names.
         observer: receives ``StreamOpened`` and ``StreamEnded``.
         clock: monotonic time.
 
     Raises:
         Exception: what ``events`` raises, after an event ``error`` that tells what a client may know, and the
             response's end.
+        ValueError: a duration is none, or ``headers`` name a media type at which clients give up.
 
     Cost: three tasks a stream, its request's own among them.
     """
@@ -63,13 +69,13 @@ class EventStream:
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if keep_alive <= 0 or send_timeout <= 0:
+        if not all(math.isfinite(seconds) and seconds > 0 for seconds in (keep_alive, send_timeout)):
             raise ValueError("keep_alive and send_timeout are durations above 0")
         self.events = events
         self.opening = b"" if retry is None else retry_field(retry)
         self.keep_alive = keep_alive
         self.send_timeout = send_timeout
-        self.headers = [*FIELDS, *headers]
+        self.headers = _with_own(headers)
         self.observer = observer
         self.clock = clock or SystemClock()
 
@@ -83,6 +89,16 @@ class EventStream:
                 await send({"type": "http.response.body", "body": b""})
                 return
             await _Serving(self, exchange_of(scope).request_id, receive, send).run()
+
+
+def _with_own(headers: Iterable[Header]) -> list[Header]:
+    """``FIELDS``, and ``headers`` in place of those that they name."""
+    given = [(name.lower(), value) for name, value in headers]
+    for name, value in given:
+        if name == b"content-type" and value.partition(b";")[0].strip().lower() != MEDIA_TYPE:
+            raise ValueError(f"an event stream is {MEDIA_TYPE.decode()}, not {value.decode('latin-1')}")
+    named = {name for name, _ in given}
+    return [*(field for field in FIELDS if field[0] not in named), *given]
 
 
 class _ClientLeft(Exception):
@@ -199,12 +215,14 @@ class _Serving:
 
     async def _write(self, frame: bytes, *, more: bool = True) -> None:
         async with self._turn:
-            if self._over:
-                raise _ClientLeft
-            self._sending = self._now()
-            try:
-                await self._send({"type": "http.response.body", "body": frame, "more_body": more})
-            except OSError as error:
-                raise _ClientLeft from error
-            finally:
-                self._sending, self._last = None, self._now()
+            for start in range(0, len(frame) or 1, PIECE):
+                if self._over:
+                    raise _ClientLeft
+                self._sending = self._now()
+                piece = frame[start : start + PIECE]
+                try:
+                    await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+                except OSError as error:
+                    raise _ClientLeft from error
+                finally:
+                    self._sending, self._last = None, self._now()

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 from tests.services.implementations import Implementation, client_of, copies, originals
+from tests.services.trading_desk.endpoints.documents import load
 
 from tailrace.core.cursor import Cursors
 from tailrace.embedded import PostgresServer
@@ -70,6 +71,14 @@ def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterato
     """Makes copies of the generated database for an implementation, dropped afterwards."""
     with copies(postgres, "desk_endpoints", generated) as make:
         yield make
+
+
+@pytest.fixture
+async def loaded(new_database: Callable[[str], str]) -> str:
+    """A database of the fast service's with documents."""
+    url = new_database("optimised")
+    await load(url)
+    return url
 
 
 StartService = Callable[..., AbstractAsyncContextManager[Service]]

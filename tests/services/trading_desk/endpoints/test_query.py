@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from httpx_sse import ServerSentEvent, aconnect_sse
 from pydantic import SecretStr
-from tests.integration.fastapi.serving import served
-from tests.services.implementations import client_of, run_sql
+from tests.services.implementations import client_of
 from tests.services.trading_desk.endpoints.conftest import NOW, Service, StartService
+from tests.services.trading_desk.endpoints.documents import QUESTIONS, TEXTS, load
 from tests.waiting import wait_until
 
-from tailrace.db import Database
-from tailrace.semantic import Embedder
-from tailrace.semantic.documents import Source, load_documents
 from tailrace.settings import HttpSettings, Settings
 from tailrace_services.clock import FrozenClock
 from tailrace_services.trading_desk.answers import upkeep
@@ -27,42 +21,6 @@ from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.keys import api_key
 from tailrace_services.trading_desk.optimised.application import create_app
-
-TEXTS = {
-    "margin": "# Margin\n\nA margin call is answered within one hour. Raise it with the risk desk.\n",
-    "rolling": "# Rolling\n\nRoll a position two days before expiry.\n\n## Gold\n\nGold is rolled in the London fix.\n",
-    "limits": "# Limits\n\nThe limit of a trader is checked before each order. An order above it is rejected.\n",
-    "fees": "# Fees\n\nFees are charged at settlement. Brokers send an invoice each month.\n",
-}
-QUESTIONS = (
-    "How soon must a margin call be answered?",
-    "when do I roll a position",
-    "Who is told about an order above the limit?",
-    "what do brokers send",
-    "zzz",
-)
-
-
-WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%words AS MATERIALIZED%'"
-"""Searches that wait for a lock."""
-
-
-async def load(url: str, texts: dict[str, str] = TEXTS, corpus: str = "documents") -> None:
-    database, embedder = Database(url), Embedder()
-    try:
-        sources = [Source(path, "markdown", text.encode) for path, text in texts.items()]
-        await load_documents(database, corpus, sources, embedder)
-    finally:
-        await embedder.aclose()
-        await database.aclose()
-
-
-@pytest.fixture
-async def loaded(new_database: Callable[[str], str]) -> str:
-    """A database of the fast service's with documents."""
-    url = new_database("optimised")
-    await load(url)
-    return url
 
 
 async def ask(service: Service, question: str, **more: Any) -> httpx.Response:
@@ -196,64 +154,6 @@ async def test_a_question_that_is_none_is_refused(service: Service, asked: dict[
     assert (await service.ask("POST", "/query", trader=None, body=asked)).status_code == 422
     assert (await service.ask("POST", "/query/stream", trader=None, body=asked)).status_code == 422
     assert (await service.ask("GET", "/query/stream", trader=None, **asked)).status_code == 422
-
-
-def app_at(url: str) -> FastAPI:
-    """The fast service, to be served."""
-    return create_app(Settings(database_url=SecretStr(url)), clock=FrozenClock(NOW))
-
-
-async def stream(port: int, question: str, **headers: str) -> AsyncIterator[ServerSentEvent]:
-    async with (
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60.0) as client,
-        aconnect_sse(client, "GET", "/query/stream", params={"q": question}, headers=headers) as source,
-    ):
-        assert source.response.status_code == 200
-        async for event in source.aiter_sse():
-            yield event
-
-
-async def test_a_stream_is_taken_up_where_it_was(loaded: str) -> None:
-    """Who was cut off gets what is missing under the ids that it had; who had everything gets 204."""
-    async with served(app_at(loaded)) as port:
-        got = [event async for event in stream(port, QUESTIONS[0])]
-        assert got[0].retry == 2000
-        assert len({event.id for event in got}) == len(got)
-        cut = got[3].id
-        rest = [event async for event in stream(port, QUESTIONS[0], **{"last-event-id": cut})]
-        assert [(event.id, event.event, event.data) for event in rest] == [
-            (event.id, event.event, event.data) for event in got[4:]
-        ]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            done = await client.get("/query/stream", params={"q": QUESTIONS[0]}, headers={"last-event-id": got[-1].id})
-            assert done.status_code == 204
-            anothers = [event async for event in stream(port, QUESTIONS[1], **{"last-event-id": cut})]
-            assert anothers[0].event == "start"
-
-
-async def test_who_leaves_ends_the_work(loaded: str) -> None:
-    """The search that was under way is cancelled in the database, and nothing of the answer is kept."""
-    async with served(app_at(loaded)) as port:
-        blocker = Database(loaded)
-        async with blocker.session() as session, aclosing(stream(port, QUESTIONS[2])) as events:
-            connection = await session.connection()
-            await connection.exec_driver_sql("LOCK TABLE docs.chunks IN ACCESS EXCLUSIVE MODE")
-            async for event in events:
-                if event.event == "status":
-                    break
-
-            async def searching() -> bool:
-                return bool(await run_sql(loaded, WAITING))
-
-            async def over() -> bool:
-                return not await searching()
-
-            await wait_until(searching)
-            await events.aclose()
-            await wait_until(over)
-        await blocker.aclose()
-        again = [event async for event in stream(port, QUESTIONS[2])]
-        assert json.loads(again[1].data)["outcome"] == "miss"
 
 
 @pytest.mark.parametrize("name", ["baseline", "optimised"])

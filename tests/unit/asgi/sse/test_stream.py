@@ -296,7 +296,52 @@ async def test_head_begins_no_work() -> None:
     assert (reply.body, source.taken) == (b"", 0)
 
 
-@pytest.mark.parametrize("wrong", [{"keep_alive": 0.0}, {"send_timeout": -1.0}])
+async def test_fields_that_are_given_stand_in_place_of_its_own() -> None:
+    """Two fields of one name would contradict each other; a case of letters makes no other name."""
+    source = Source()
+    source.give(None)
+    given = [(b"Cache-Control", b"no-cache"), (b"content-type", b"text/event-stream; charset=utf-8")]
+    reply = await ask(EventStream(source.events(), headers=given))
+    assert sorted(reply.messages[0]["headers"]) == [
+        (b"cache-control", b"no-cache"),
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"x-accel-buffering", b"no"),
+    ]
+
+
+def test_no_other_media_type_is_named() -> None:
+    """At any other, clients give up."""
+    with pytest.raises(ValueError, match="text/plain"):
+        EventStream(Source().events(), headers=[(b"Content-Type", b"text/plain")])
+
+
+async def test_a_large_event_goes_out_in_pieces() -> None:
+    """Each has the send timeout for itself, or a slow line could never take a large event; no comment comes between."""
+    source, client = Source(), Client()
+    task = client.ask(EventStream(source.events(), keep_alive=0.001, retry=None))
+    await wait_until(lambda: b":\n" in client.reply.body)
+    client.reads.clear()
+    source.give(ServerSentEvent("x" * 300_000), None)
+    await wait_until(lambda: source.taken == 1)
+    client.reads.set()
+    await task
+    sent = [message["body"] for message in client.reply.messages[1:] if message["body"] != b":\n"]
+    assert b"".join(sent) == b"data: " + b"x" * 300_000 + b"\n\n"
+    assert max(len(piece) for piece in sent) == 65_536
+    assert b"x:" not in client.reply.body
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"keep_alive": 0.0},
+        {"keep_alive": float("nan")},
+        {"send_timeout": -1.0},
+        {"send_timeout": float("inf")},
+        {"retry": -1.0},
+        {"retry": float("inf")},
+    ],
+)
 def test_durations_are_checked(wrong: dict[str, float]) -> None:
     """A pause of nothing would send comments without end."""
     with pytest.raises(ValueError):
