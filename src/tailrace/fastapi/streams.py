@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from tailrace.asgi.exchange import exchange_of
 from tailrace.asgi.sse import EventStream, MemoryReplayLog, ReplayLog, ResumableStreams, ServerSentEvent
 from tailrace.asgi.sse.resumption import Produce
-from tailrace.fastapi.dependencies import tailrace_of
+from tailrace.fastapi.dependencies import SCOPE_KEY, tailrace_of
 
 if TYPE_CHECKING:
     from tailrace.fastapi.integration import Tailrace
@@ -23,12 +23,12 @@ __all__ = ["EventStreamResponse", "StreamingDependency", "Streams", "make_stream
 
 
 class EventStreamResponse(Response):
-    """A response of server-sent events, which stops its work when the client leaves.
+    """A response of server-sent events, ended when the client leaves. The application's Tailrace counts it.
 
     Args:
         events: what is sent.
         status_code: 200; named because FastAPI documents a response by it.
-        headers: added to the response's.
+        headers: added to the response's, or in place of its own of those names.
         background: run when the stream has ended.
         options: the other arguments of ``EventStream``.
 
@@ -57,7 +57,10 @@ class EventStreamResponse(Response):
         self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await EventStream(self._events, headers=self.raw_headers, **self._options)(scope, receive, send)
+        tailrace = scope.get(SCOPE_KEY)
+        usual = {} if tailrace is None else {"observer": tailrace.observer, "clock": tailrace.clock}
+        stream = EventStream(self._events, headers=self.raw_headers, **(usual | self._options))
+        await stream(scope, receive, send)
         if self.background is not None:
             await self.background()
 
@@ -82,7 +85,7 @@ class Streams:
         events = await tailrace.streams.open(produce, scope=asked, last_event_id=exchange.header("last-event-id"))
         if events is None:
             return Response(status_code=204, headers={"cache-control": "no-store"})
-        return EventStreamResponse(events, **{"observer": tailrace.observer, "clock": tailrace.clock, **options})
+        return EventStreamResponse(events, **options)
 
 
 StreamingDependency = Annotated[Streams, Depends(Streams)]

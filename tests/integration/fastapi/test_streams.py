@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from pydantic import SecretStr
 from tests.integration.fastapi.nginx import nginx
-from tests.integration.fastapi.serving import served
+from tests.integration.fastapi.serving import served, talk
 from tests.waiting import wait_until
 
 from tailrace import Tailrace
@@ -24,6 +24,9 @@ from tailrace.fastapi import EventStreamResponse, StreamingDependency
 from tailrace.settings import HttpSettings, Settings, SheddingSettings, ValkeySettings
 
 NARROW = SheddingSettings(initial=1, minimum=1, maximum=1, max_waiting=0)
+FLOOD = 256 * 1024 * 1024
+"""Bytes that no buffers on the way hold."""
+PIECE = 1024 * 1024
 EVERYTHING = {"accept-encoding": "gzip, br, zstd, deflate"}
 
 
@@ -51,6 +54,9 @@ class Service:
         self.app.post("/words", response_class=EventStreamResponse)(self.answer)
         self.app.get("/plain")(self.plain)
         self.app.get("/failing")(self.failing)
+        self.app.get("/silent")(self.silent)
+        self.app.get("/flood")(self.flood)
+        self.flooded = 0
 
     async def answer(self, request: Request, streaming: StreamingDependency) -> Response:
         return await streaming(self.say, scope=request.headers.get("x-user", ""), retry=0.5)
@@ -64,6 +70,17 @@ class Service:
             raise ZeroDivisionError
 
         return EventStreamResponse(fail())
+
+    async def silent(self) -> Response:
+        return EventStreamResponse(self.say(), keep_alive=0.02, headers={"Cache-Control": "no-cache"})
+
+    async def flood(self) -> Response:
+        async def pour() -> AsyncIterator[tailrace_fastapi.ServerSentEvent]:
+            while self.flooded < FLOOD:
+                yield tailrace_fastapi.ServerSentEvent("x" * PIECE)
+                self.flooded += PIECE
+
+        return EventStreamResponse(pour(), send_timeout=0.2)
 
     async def say(self) -> AsyncIterator[tailrace_fastapi.ServerSentEvent]:
         self.working += 1
@@ -186,6 +203,43 @@ async def test_goes_on_where_the_client_was(service: tuple[Service, int]) -> Non
         assert word(await anext(events)) == "one"
     async with listening(port, "/words?of=another", **{"last-event-id": first.id}) as (_, events):
         assert word(await anext(events)) == "one"
+
+
+async def test_silence_is_filled_with_comments(service: tuple[Service, int]) -> None:
+    """They arrive while no event is there, and a field that the application gave is there once, as it gave it."""
+    made, port = service
+    async with (
+        httpx.AsyncClient(timeout=60.0, headers=EVERYTHING) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/silent") as response,
+    ):
+        assert response.headers.get_list("cache-control") == ["no-cache"]
+        lines = response.aiter_lines()
+        while await anext(lines) != ":":
+            pass
+        assert [await anext(lines) for _ in range(2)] == [":", ":"]
+        assert made.working == 1
+
+
+async def test_who_does_not_read_makes_nothing_pile_up(service: tuple[Service, int]) -> None:
+    """The work waits for the client, and ends when that takes nothing any more."""
+    made, port = service
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET /flood HTTP/1.1\r\nHost: slow\r\n\r\n")
+    await wait_until(lambda: ("too_slow",) in made.tailrace.metrics["tailrace.stream.duration"].series, timeout=60.0)
+    assert made.flooded < FLOOD / 4
+    writer.close()
+    assert await reader.read(12) == b"HTTP/1.1 200"
+
+
+async def test_a_client_of_the_past_is_served() -> None:
+    """HTTP/1.0 gets all events; what ends its connection is the stream's end."""
+    made = Service()
+    async with served(made.app) as port:
+        made.let(3)
+        head, _, body = (await talk(port, b"GET /words HTTP/1.0\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head.lower()
+    assert body.count(b"\nevent: chunk\ndata: ") == 3
+    assert made.working == 0
 
 
 async def test_another_process_goes_on(valkey_url: str) -> None:
