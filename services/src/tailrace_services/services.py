@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from tailrace.jobs import Jobs
     from tailrace_services.data.service import ServiceData
+    from tailrace_services.hunt.quarry import Quarry
     from tailrace_services.prove.subject import Subject
 
 __all__ = ["SERVICES", "Service"]
@@ -23,11 +24,13 @@ class Service:
         name: in addresses and commands, as in ``voice-dashboard``; its package is called so, too.
         title: for people.
         works: whether it has jobs, in its module ``jobs``.
+        hunted: whether stale answers are looked for, with what its module ``proof.quarry`` has.
     """
 
     name: str
     title: str
     works: bool = False
+    hunted: bool = False
 
     @property
     def package(self) -> str:
@@ -46,6 +49,10 @@ class Service:
         """What is proved of it."""
         return cast("Subject", self._own("proof", "SUBJECT"))
 
+    def quarry(self) -> Quarry:
+        """What is hunted of it."""
+        return cast("Quarry", self._own("proof.quarry", "QUARRY"))
+
     def jobs(self) -> Jobs | None:
         """What is done for it in the background; None if nothing is."""
         return cast("Jobs", self._own("jobs", "JOBS")) if self.works else None
@@ -59,8 +66,8 @@ class Service:
 
 
 SERVICES = (
-    Service("voice-dashboard", "Voice Dashboard", works=True),
+    Service("voice-dashboard", "Voice Dashboard", works=True, hunted=True),
     Service("call-coach", "Call Coach"),
     Service("research-hub", "Research Hub", works=True),
-    Service("trading-desk", "Trading Desk"),
+    Service("trading-desk", "Trading Desk", works=True, hunted=True),
 )

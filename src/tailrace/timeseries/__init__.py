@@ -3,7 +3,7 @@
 - `TimeSeries`: a table of moments: partitions, retention, shrinking, summaries; one of the objects of
   `tailrace.schema`'s ``plan`` and ``apply``, and of ``tailrace schema``.
 - `DailySummary`: figures by day: ``count`` and ``sum_`` of `tailrace.schema`, `minimum`, `maximum`, `first`, `last`.
-- `ingest`: rows by COPY, into partitions that are made for them.
+- `ingest`: rows by COPY, into partitions that are made for them. `make_room`: those partitions, for other loads.
 - `maintain`: what has to be done now and then: partitions ahead, shrinking, retention, summaries.
 
 Names are imported when first used.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tailrace.timeseries.ingestion import ingest as ingest
     from tailrace.timeseries.maintenance import Maintained as Maintained
     from tailrace.timeseries.maintenance import maintain as maintain
+    from tailrace.timeseries.maintenance import make_room as make_room
     from tailrace.timeseries.series import TimeSeries as TimeSeries
     from tailrace.timeseries.summary_sql import summary_table as summary_table
 
@@ -38,6 +39,7 @@ _HOME = {
     "ingest": "ingestion",
     "last": "declarations",
     "maintain": "maintenance",
+    "make_room": "maintenance",
     "maximum": "declarations",
     "minimum": "declarations",
     "summary_table": "summary_sql",

@@ -18,7 +18,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tailrace.clock import Clock, SystemClock
 from tailrace.db import Database
@@ -26,9 +26,9 @@ from tailrace.db.errors import from_sqlstate, translated
 from tailrace.errors import DatabaseError, DatabaseUnavailableError, SchemaError, SettingsError
 from tailrace.events import Observer, RowsIngested
 from tailrace.schema import Patience
-from tailrace.schema.sql_text import identifier, type_name
-from tailrace.timeseries.catalogue import partitions_of
-from tailrace.timeseries.partitions import Span, gaps, span_of
+from tailrace.schema.sql_text import identifier, qualified, type_name
+from tailrace.timeseries.catalogue import are_partitions
+from tailrace.timeseries.partitions import Span, span_of
 from tailrace.timeseries.plain import PlainEngine, make_partitions
 from tailrace.timeseries.series import TimeSeries
 from tailrace.timeseries.timescale import TimescaleEngine
@@ -95,7 +95,9 @@ async def ingest(
     writer.copying = copy
     async with database.engine.connect() as connection:
         with _translating():
-            engine, _ = await series.find(await _driver(connection))
+            engine, standing = await series.find(await _driver(connection))
+    if standing != "series":
+        raise SchemaError(f"{series.tables[0]} is no time series yet: run apply first")
     writer.partitioned = isinstance(engine, PlainEngine)
     async for piece in _batches(rows, batch):
         await writer.write(piece)
@@ -148,12 +150,14 @@ class _Writer:
         if not accepted:
             return
         try:
-            await self._copy(accepted, spans)
+            await self._make_room(spans - self.known)
+            await self._copy(accepted)
         except asyncpg.CheckViolationError:
             # A partition that was there is gone: dropped by age, perhaps, since the batch was looked at.
-            self.known.clear()
             accepted, spans = self._sort_out(accepted)
-            await self._copy(accepted, spans)
+            await self._make_room(spans, by_name=False)
+            await self._copy(accepted)
+        self.known |= spans
         self.rows += len(accepted)
         first = min(span.start for span in spans)
         self.oldest = first if self.oldest is None else min(self.oldest, first)
@@ -184,13 +188,13 @@ class _Writer:
                     spans.add(span)
         return accepted, spans
 
-    async def _copy(self, rows: list[Row], spans: set[Span]) -> None:
-        """One transaction of a session, so that whoever is told that it is done reads it."""
-        await self._make_room(spans - self.known)
-        async with self.database.session() as session:
+    async def _copy(self, rows: list[Row]) -> None:
+        """One transaction, again after a passing failure; whoever is told that it is done reads it."""
+
+        async def work(session: AsyncSession) -> None:
             connection = await session.connection()
             # The lock that COPY takes: a statement that begins the transaction, and says that it writes.
-            await connection.execute(text(f"LOCK TABLE {self.series.sql.sql_name} IN ROW EXCLUSIVE MODE"))
+            await connection.execute(text(f"LOCK TABLE ONLY {self.series.sql.sql_name} IN ROW EXCLUSIVE MODE"))
             driver = await _driver(connection)
             schema, table = self.series.sql.schema, self.series.source.name
             with _translating():
@@ -198,8 +202,8 @@ class _Writer:
                     await driver.copy_records_to_table(table, records=rows, columns=self.columns, schema_name=schema)
                 else:
                     await driver.execute(self._insertion(), *map(list, zip(*rows, strict=True)))
-            await session.commit()
-        self.known |= spans
+
+        await self.database.run(work)
 
     def _insertion(self) -> str:
         columns = [self.series.source.c[name] for name in self.columns]
@@ -207,15 +211,17 @@ class _Writer:
         arrays = ", ".join(f"${n}::{type_name(column)}[]" for n, column in enumerate(columns, 1))
         return f"INSERT INTO {self.series.sql.sql_name} ({names}) SELECT * FROM unnest({arrays})"
 
-    async def _make_room(self, spans: set[Span]) -> None:
+    async def _make_room(self, spans: set[Span], *, by_name: bool = True) -> None:
+        """Make the partitions that are not there; ``by_name``: one of a span's name will do."""
         if not (spans and self.partitioned):
             return
+        sql = self.series.sql
         async with self.database.engine.connect() as connection:
             driver = await _driver(connection)
             with _translating():
-                existing = [partition.span for partition in await partitions_of(driver, self.series.sql.sql_name)]
-                if gaps(spans, existing):
-                    await make_partitions(driver, self.series.sql, spans)
+                names = [qualified(sql.schema, sql.partition_name(span)) for span in spans]
+                if not (by_name and await are_partitions(driver, sql.sql_name, names)):
+                    await make_partitions(driver, sql, spans)
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:

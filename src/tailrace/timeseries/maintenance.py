@@ -13,12 +13,13 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.errors import SchemaError
 from tailrace.events import Observer, SeriesMaintained
 from tailrace.schema import Patience
-from tailrace.schema.connection import Database, connect, exclusive
-from tailrace.timeseries.plain import PlainEngine
+from tailrace.schema.connection import Connection, Database, connect, exclusive
+from tailrace.timeseries.partitions import due
+from tailrace.timeseries.plain import PlainEngine, make_partitions
 from tailrace.timeseries.series import TimeSeries
 from tailrace.timeseries.upkeep import PlainUpkeep
 
-__all__ = ["Maintained", "maintain"]
+__all__ = ["Maintained", "maintain", "make_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ async def maintain(
     began = clock.monotonic()
     now = datetime.fromtimestamp(clock.now(), UTC)
     async with connect(database, lock_timeout=patience.lock_timeout) as connection, exclusive(connection):
-        engine, exists = await series.find(connection)
-        if not exists:
-            raise SchemaError(f"{series.tables[0]} does not exist: run apply first")
+        engine, standing = await series.find(connection)
+        if standing != "series":
+            raise SchemaError(f"{series.tables[0]} is no time series yet: run apply first")
         if isinstance(engine, PlainEngine):
             upkeep = PlainUpkeep(connection, engine, patience)
             made = await engine.make_ahead(connection, now)
@@ -85,3 +86,22 @@ async def maintain(
         duration = clock.monotonic() - began
         observer(SeriesMaintained(series.name, made, shrunken, dropped, saved, duration))
     return done
+
+
+async def make_room(connection: Connection, series: TimeSeries, since: datetime, until: datetime) -> int:
+    """Make the partitions for rows from ``since`` to ``until``, which come by other ways than `ingest`.
+
+    Args:
+        connection: of asyncpg's; in its transaction, if there is one, they are made.
+        series: where it is no series yet, or TimescaleDB keeps it, there is nothing to do.
+        since, until: the first and the last moment, aware.
+
+    Returns:
+        How many were made.
+
+    Cost: 3 round trips, and for each partition that is made some ten.
+    """
+    engine, standing = await series.find(connection)
+    if standing != "series" or not isinstance(engine, PlainEngine):
+        return 0
+    return await make_partitions(connection, series.sql, due(since, until - since, series.partition))

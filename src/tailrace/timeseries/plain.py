@@ -18,7 +18,9 @@ from tailrace.schema.connection import Connection, with_patience
 from tailrace.schema.objects import record
 from tailrace.schema.planner import Action, Step
 from tailrace.schema.reconciliation import SHOWN
-from tailrace.timeseries.catalogue import Partition, lock_series, partitions_of
+from tailrace.schema.sql_text import identifier, qualified
+from tailrace.timeseries.adoption import move_in, put_aside
+from tailrace.timeseries.catalogue import Partition, Standing, lock_series, partitions_of
 from tailrace.timeseries.partitions import Span, due, gaps
 from tailrace.timeseries.plain_sql import PlainSql
 from tailrace.timeseries.summary_sql import SummarySql
@@ -85,8 +87,9 @@ class PlainEngine:
 
     # --- what has to be done ---------------------------------------------------------------------
 
-    async def steps(self, connection: Connection, *, exists: bool) -> list[Step]:
-        """What has to be done, given whether the table is there."""
+    async def steps(self, connection: Connection, standing: Standing) -> list[Step]:
+        """What has to be done, given what there is."""
+        exists = standing == "series"
         summaries = [
             step
             for summary in self.sql.summaries
@@ -96,7 +99,8 @@ class PlainEngine:
         texts = [*(summary.create() for summary in remade), *self.sql.function_statements()]
         texts += self.sql.trigger_statements(self.sql.sql_name)
         if not exists:
-            return [self._step("series", self.name, "create", "new", [*self.sql.create(), *texts]), *summaries]
+            reason = "new" if standing == "absent" else "its rows move into partitions"
+            return [self._step("series", self.name, "create", reason, [*self.sql.create(), *texts]), *summaries]
         partitions = await partitions_of(connection, self.sql.sql_name)
         if not remade and await self._triggers_are_whole(connection, partitions):
             return summaries
@@ -135,7 +139,10 @@ class PlainEngine:
 
     async def _make(self, connection: Connection, step: Step) -> None:
         async with connection.transaction():
+            aside: str | None = None
             if step.action == "create":
+                if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", self.sql.sql_name):
+                    aside = await put_aside(connection, self.sql)
                 for statement in self.sql.create():
                     await connection.execute(statement)
             else:
@@ -145,12 +152,30 @@ class PlainEngine:
                     await connection.execute(f"DROP TABLE IF EXISTS {summary.sql_name}")
                     await connection.execute(summary.create())
                     await record(connection, "summary", summary.name, summary.definition_hash, "building")
+            if aside is not None:
+                await self._adopt(connection, aside)
             for statement in (*self.sql.function_statements(), *self.sql.trigger_statements(self.sql.sql_name)):
                 await connection.execute(statement)
             for partition in await partitions_of(connection, self.sql.sql_name):
                 for statement in self.sql.trigger_statements(partition.sql_name, partition.span):
                     await connection.execute(statement)
             await record(connection, "series", self.name, step.definition_hash, "ready")
+
+    async def _adopt(self, connection: Connection, aside: str) -> None:
+        """Move the rows of the table ``aside`` (quoted) into partitions, which are indexed when they are full."""
+        moment = identifier(self.sql.time)
+        first = await connection.fetchval(f"SELECT min({moment}) FROM {aside}")  # noqa: S608 - our names
+        last = await connection.fetchval(f"SELECT max({moment}) FROM {aside}")  # noqa: S608 - our names
+        spans = [] if first is None else due(first, last - first, self.width)
+        names = [qualified(self.sql.schema, self.sql.partition_name(span)) for span in spans]
+        for span, name in zip(spans, names, strict=True):
+            for statement in (*self.sql.bare_partition(name), self.sql.attach(name, span)):
+                await connection.execute(statement)
+        await move_in(connection, self.sql, aside)
+        for name in names:
+            for statement in self.sql.index_statements(name):
+                await connection.execute(statement)
+        await connection.execute(f"ANALYZE {self.sql.sql_name}")
 
     async def _fill(self, connection: Connection, summary: SummarySql, report: Report | None) -> None:
         partitions = await partitions_of(connection, self.sql.sql_name)

@@ -22,7 +22,7 @@ from tailrace.schema.plpgsql import EVENT_ROWS, REFERENCING, Function, block, br
 from tailrace.schema.rollup_sql import SOURCE
 from tailrace.schema.sql_text import definition_hash, identifier, literal, qualified, short_name
 from tailrace.timeseries.partitions import Span
-from tailrace.timeseries.summary_sql import SummarySql
+from tailrace.timeseries.summary_sql import SummarySql, day_of
 
 __all__ = ["SPARSE_PAGES", "PlainSql"]
 
@@ -114,6 +114,16 @@ class PlainSql:
 
     def _list(self, columns: Sequence[str]) -> str:
         return ", ".join(identifier(name) for name in columns)
+
+    def touch_summaries(self, name: str) -> list[str]:
+        """Write what is kept of the days of the table ``name`` (quoted) as it is, so that watches of it tell."""
+        moment = identifier(self.time)
+        return [
+            f"UPDATE {summary.sql_name} SET {count} = {count} WHERE day >= "
+            f"(SELECT {day_of(f'min({moment})')} FROM {name}) AND day <= (SELECT max({moment}) FROM {name})"
+            for summary in self.summaries
+            for count in [identifier(summary.summary.row_count)]
+        ]
 
     # --- shrinking -------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ from tailrace.schema.connection import Connection
 from tailrace.schema.declarations import as_table, schema_of
 from tailrace.schema.managed import Managed
 from tailrace.schema.planner import Step
+from tailrace.timeseries.adoption import check_fit
+from tailrace.timeseries.catalogue import Standing
 from tailrace.timeseries.declarations import DailySummary
 from tailrace.timeseries.plain import PlainEngine
 from tailrace.timeseries.plain_sql import PlainSql
@@ -36,7 +38,10 @@ __all__ = ["TimeSeries"]
 _HYPERTABLE = """
 SELECT EXISTS (SELECT FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2)
 """
-_KIND = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)"
+_FOUND = """
+SELECT (SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)) AS kind,
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS extended
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,8 @@ class TimeSeries(Managed):
     """A table of moments. ``apply`` makes it; nothing ever drops it but you.
 
     Args:
-        table: a ``Table`` or mapped class. It is not made by migrations; later columns are.
+        table: a ``Table`` or mapped class. If it is not there it is made; if it is an ordinary table its rows move into
+            the series, and until they have, whoever reads or writes it waits. Later columns are for migrations.
         time: its column that says when: with a time zone, never NULL.
         partition: how long a partition is: whole days, counted in UTC.
         segment_by: columns by which rows belong together; they are asked for and compressed by them.
@@ -149,26 +155,26 @@ class TimeSeries(Managed):
         """What keeps it on TimescaleDB."""
         return TimescaleEngine(self, self.sql, self.partition, self.keep)
 
-    async def find(self, connection: Connection) -> tuple[PlainEngine | TimescaleEngine, bool]:
-        """What keeps it in this database, or would; and whether it is there. Cost: 2 round trips.
+    async def find(self, connection: Connection) -> tuple[PlainEngine | TimescaleEngine, Standing]:
+        """What keeps it in this database, or would; and what is there. Cost: 1 round trip, 2 on TimescaleDB.
 
         Raises:
             SchemaError: its table is something else, or is kept by the other engine than it declares.
         """
         schema, table = schema_of(self.source), self.source.name
-        kind = await connection.fetchval(_KIND, self.sql.sql_name)
-        extended = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')")
+        found = await connection.fetchrow(_FOUND, self.sql.sql_name)
+        assert found is not None
+        kind, extended = found
         hyper = extended and kind is not None and await connection.fetchval(_HYPERTABLE, schema, table)
-        chosen: str
-        if kind is None:
+        if kind not in (None, "r", "p"):
+            raise SchemaError(f"{schema}.{table} exists already and is no table: choose another name")
+        if kind != "p" and not hyper:
             chosen = "timescaledb" if self.engine == "auto" and extended else self.engine
-        else:
-            chosen = "timescaledb" if hyper else "postgresql" if kind == "p" else "none"
-        if chosen == "none":
-            raise SchemaError(f"{schema}.{table} exists already and is no time series: choose another name")
-        if self.engine not in ("auto", chosen) and kind is not None:
+            return (self.timescale if chosen == "timescaledb" else self.plain), "absent" if kind is None else "ordinary"
+        chosen = "timescaledb" if hyper else "postgresql"
+        if self.engine not in ("auto", chosen):
             raise SchemaError(f"{schema}.{table} is kept by {chosen}, and declared to be by {self.engine}")
-        return (self.timescale if chosen == "timescaledb" else self.plain), kind is not None
+        return (self.timescale if hyper else self.plain), "series"
 
     @cached_property
     def plain(self) -> PlainEngine:
@@ -177,8 +183,10 @@ class TimeSeries(Managed):
 
     async def steps(self, connection: Connection) -> list[Step]:
         """What has to be done so that the database holds it. Cost: a few round trips."""
-        engine, exists = await self.find(connection)
-        return await engine.steps(connection, exists=exists)
+        engine, standing = await self.find(connection)
+        if standing == "ordinary":
+            await check_fit(connection, self.sql)
+        return await engine.steps(connection, standing)
 
     async def carry_out(
         self, connection: Connection, step: Step, patience: Patience, report: Report | None = None

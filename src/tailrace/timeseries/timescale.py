@@ -23,6 +23,8 @@ from tailrace.schema.planner import Action, Step
 from tailrace.schema.reconciliation import SHOWN
 from tailrace.schema.rollup_sql import SOURCE
 from tailrace.schema.sql_text import identifier, literal
+from tailrace.timeseries.adoption import move_in, put_aside
+from tailrace.timeseries.catalogue import Standing
 from tailrace.timeseries.partitions import Span
 from tailrace.timeseries.plain_sql import PlainSql
 from tailrace.timeseries.summary_sql import SummarySql
@@ -60,10 +62,12 @@ class TimescaleEngine:
 
     # --- what has to be done ---------------------------------------------------------------------
 
-    async def steps(self, connection: Connection, *, exists: bool) -> list[Step]:
-        """What has to be done, given whether the table is there."""
+    async def steps(self, connection: Connection, standing: Standing) -> list[Step]:
+        """What has to be done, given what there is."""
+        exists = standing == "series"
         spans = await self.spans(connection) if exists else []
-        steps = [] if exists else [self._step("series", self.owner.tables[0], "create", "new", self._creation())]
+        reason = "new" if standing == "absent" else "its rows move into chunks"
+        steps = [] if exists else [self._step("series", self.owner.tables[0], "create", reason, self._creation())]
         for summary in self.sql.summaries:
             found = await what_to_do(connection, summary, spans[0].start if spans else None)
             if found is not None:
@@ -109,8 +113,13 @@ class TimescaleEngine:
             for statement in step.sql[:1]:  # an extension that others use must not go if the rest fails
                 await connection.execute(statement)
             async with connection.transaction():
+                aside: str | None = None
+                if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", self.sql.sql_name):
+                    aside = await put_aside(connection, self.sql)
                 for statement in step.sql[1:]:
                     await connection.execute(statement)
+                if aside is not None:
+                    await move_in(connection, self.sql, aside)
                 await record(connection, "series", step.name, step.definition_hash, "ready")
             return
         for summary in self.sql.summaries:

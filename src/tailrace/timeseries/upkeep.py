@@ -1,7 +1,8 @@
 """Dropping and shrinking partitions on plain PostgreSQL. Touches: PostgreSQL, on a direct connection.
 
 *Dropping.* A partition is marked, taken out CONCURRENTLY, so that nobody who reads or writes others waits, and dropped.
-The mark tells whoever comes after a crash what is still to be dropped from what somebody took out to keep.
+The mark tells whoever comes after a crash what is still to be dropped from what somebody took out to keep. With the
+drop the summaries of its days are written as they are: what is kept of their rows depends on watches of them.
 
 *Shrinking* writes a partition anew: its rows in order of segment and time, so that a sparse index (BRIN) over both
 finds them; without its B-trees; whole pages; long values compressed. Readers go on with the old one meanwhile, writers
@@ -43,15 +44,27 @@ class PlainUpkeep:
         for partition in partitions:
             if partition.state == "detaching":
                 await self._run(sql.finish_detaching(partition.sql_name))
+        dropped = await self._drop_abandoned()
         gone = set(expired((p.span for p in partitions if p.state != "detaching"), now, keep))
         for partition in partitions:
             if partition.span in gone:
                 await self._run(f"COMMENT ON TABLE {partition.sql_name} IS {literal(EXPIRED)}")
                 await self._run(sql.detach(partition.sql_name, concurrently=True))
+                dropped += await self._drop_abandoned()
+        return dropped
+
+    async def _drop_abandoned(self) -> int:
+        """Drop what was taken out, and let whoever watches a summary know that its rows are no longer there."""
+        sql = self.engine.sql
         names = await abandoned_partitions(self.connection, sql.schema, sql.table.name)
         for name in names:
-            await self._run(f"DROP TABLE {name}")
+            await with_patience(self.patience, lambda chosen=name: self._drop(chosen))  # type: ignore[misc]
         return len(names)
+
+    async def _drop(self, name: str) -> None:
+        async with self.connection.transaction():
+            for statement in (*self.engine.sql.touch_summaries(name), f"DROP TABLE {name}"):
+                await self.connection.execute(statement)
 
     async def shrink(self, now: datetime, age: timedelta | None) -> tuple[int, int]:
         """Shrink the partitions that ended ``age`` ago; returns how many, and how many bytes that freed."""

@@ -1,20 +1,13 @@
-"""One declaration on plain PostgreSQL and on TimescaleDB: the same answers, and those of the rows.
-
-TimescaleDB's own code runs, compiled for Node: one connection at a time, and no COPY.
-"""
+"""One declaration on plain PostgreSQL and on TimescaleDB: the same answers, and those of the rows."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
+from tests.integration.timeseries.timescaledb_server import connected, running_timescaledb
 from tests.integration.timeseries.world import TODAY, compare, make_series, row, some_rows
 
 from tailrace.db import Database
@@ -23,7 +16,6 @@ from tailrace.schema import Patience, apply, plan, reconcile
 from tailrace.testing.clock import FakeClock
 from tailrace.timeseries import TimeSeries, ingest, maintain
 
-FOLDER = Path(__file__).with_name("timescaledb")
 DAY = timedelta(days=1)
 MIDNIGHT = TODAY.replace(hour=0)
 Answers = list[list[tuple[Any, ...]]]
@@ -39,28 +31,8 @@ READ = (
 @pytest.fixture(scope="module")
 def timescaledb_url() -> Iterator[str]:
     """A started TimescaleDB, in memory."""
-    node = shutil.which("node")
-    if node is None or not (FOLDER / "node_modules").exists():
-        pytest.skip(f"TimescaleDB for tests needs node, and `npm ci` in {FOLDER.name}")
-    with subprocess.Popen(
-        [node, "server.mjs"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        port = server.stdout.readline().strip()
-        assert port.isdecimal(), "the server did not start"
-        yield f"postgresql://postgres:postgres@127.0.0.1:{port}/postgres"
-        server.stdin.close()
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of its own, closed at the end so that another may come."""
-    connection = await asyncpg.connect(url, statement_cache_size=0)
-    try:
-        yield connection
-    finally:
-        await connection.close()
+    with running_timescaledb() as url:
+        yield url
 
 
 class Story:

@@ -13,7 +13,7 @@ from tailrace.db import Database
 from tailrace.errors import ConstraintError, SchemaError
 from tailrace.schema import Patience, Watch, apply, plan, reconcile, status
 from tailrace.testing.clock import FakeClock
-from tailrace.timeseries import TimeSeries, ingest, maintain
+from tailrace.timeseries import TimeSeries, ingest, maintain, make_room
 
 DAY = timedelta(days=1)
 MIDNIGHT = TODAY.replace(hour=0)
@@ -287,3 +287,31 @@ async def test_summaries_are_watched_and_rows_are_not(
     assert "asset=gold" in told
     assert "asset=oil" in told
     await compare(connection, series)
+
+
+async def test_what_is_kept_of_dropped_rows_ends(
+    url: str, series: TimeSeries, clock: FakeClock, database: Database, connection: asyncpg.Connection
+) -> None:
+    """Retention tells whoever watches a summary, while its figures stay as they are."""
+    watched = [series, Watch(series.summary("signals_daily"), key="asset")]
+    await apply(url, watched, patience=Patience(clock=clock))
+    await ingest(database, series, some_rows(MIDNIGHT - 3 * DAY, 100), clock=clock)
+    figures = await connection.fetch("SELECT * FROM signals_daily ORDER BY asset, day")
+    await connection.execute("DELETE FROM tailrace.outbox")
+    keeping = make_series(keep=DAY)
+    assert (await maintain(url, keeping, clock=clock)).dropped == 1
+    assert await connection.fetchval("SELECT count(*) FROM signals") == 0
+    assert await connection.fetch("SELECT * FROM signals_daily ORDER BY asset, day") == figures
+    tags = {record["tag"] for record in await connection.fetch("SELECT tag FROM tailrace.outbox")}
+    assert tags == {f"signals_daily:asset={asset}" for asset in ("gold", "silver", "oil")}
+
+
+async def test_room_is_made_for_other_loads(url: str, series: TimeSeries, connection: asyncpg.Connection) -> None:
+    """From the first moment's day to the last one's, in the transaction that loads; once is enough."""
+    first, last = TODAY - 400 * DAY, TODAY - 398 * DAY
+    async with connection.transaction():
+        assert await make_room(connection, series, first, last) == 3
+        text, columns = insert([row(first), row(last)])
+        await connection.execute(text, *columns)
+    assert await make_room(connection, series, first, last) == 0
+    assert await compare(connection, series) == 4

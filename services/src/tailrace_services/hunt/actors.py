@@ -7,7 +7,6 @@ caches. Each asks the world before it writes and tells it how that ended.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from tailrace.verify.client import Connections, ExchangeFailedError, Request
 from tailrace.verify.cookies import Cookies
 from tailrace.verify.http1 import Response
 from tailrace_services.hunt.model import Read
-from tailrace_services.hunt.observation import ENDPOINTS, observe, target
+from tailrace_services.hunt.quarry import Quarry
 from tailrace_services.hunt.world import Trace, User, World
 from tailrace_services.prove.answers import cache_outcome
 
@@ -35,6 +34,7 @@ REQUEST_TIMEOUT = 30.0
 class Field:
     """What all actors share. ``calm`` says whether no fault is under way; ``over`` ends them."""
 
+    quarry: Quarry
     world: World
     servers: Sequence[tuple[str, Connections]]
     random: Random
@@ -85,7 +85,7 @@ class Browser:
         Raises:
             ExchangeFailedError: no whole response.
         """
-        headers = {"X-API-Key": self.user.key, **self._cookies.headers(), **request.headers}
+        headers = {**self.user.headers, **self._cookies.headers(), **request.headers}
         _, connections = self._field.servers[server]
         whole = Request(request.name, request.target, request.method, headers, request.body)
         response = await connections.send(whole, timeout=REQUEST_TIMEOUT)
@@ -94,9 +94,10 @@ class Browser:
 
     async def read(self, endpoint: str, server: int, agent: int) -> Response | None:
         """Ask, and have the answer judged; None if there was none."""
+        asked = self._field.quarry.endpoints[endpoint]
         started = self._field.now()
         try:
-            response = await self.send(server, Request(endpoint, target(endpoint, agent)))
+            response = await self.send(server, Request(endpoint, asked.asked(self.user.id, agent)))
         except ExchangeFailedError as error:
             self._field.failed(f"read {error.kind}")
             return None
@@ -107,7 +108,7 @@ class Browser:
             return None
         self._field.outcomes[cache_outcome(response) or "none"] += 1
         trace = Trace(self._field.servers[server][0], endpoint, response.header("cache-status") or "-")
-        seen = observe(endpoint, response.json())
+        seen = asked.observe(agent, response.json())
         self._field.world.check(self.user, seen, Read(self.session, started, ended), trace)
         return response
 
@@ -123,12 +124,11 @@ class Browser:
         self._field.failed(f"write {_error(response)}")
         return "refused" if response.status < 500 else "lost"
 
-    async def record_call(self, server: int, agent: int) -> Outcome:
+    async def record_call(self, server: int, agent: int, moment: str) -> Outcome:
         """Record a call of ``agent`` as this session's own write."""
         world, by = self._field.world, f"{self.session} at {self._field.servers[server][0]}"
         write = world.begin_call(self.user, agent, self.session, self._field.now(), by)
-        body = {"agentId": agent, "status": "completed", "durationMinutes": 1.5, "creditsUsed": 0.25}
-        outcome = await self.write(server, _json("POST", "/api/calls", body))
+        outcome = await self.write(server, self._field.quarry.record(self.user.id, agent, moment))
         world.end_call(self.user, agent, write, outcome, self._field.now(), by)
         return outcome
 
@@ -136,7 +136,7 @@ class Browser:
         """Rename ``agent`` as this session's own write."""
         world, by = self._field.world, f"{self.session} at {self._field.servers[server][0]}"
         write = world.begin_rename(self.user, agent, self.session, self._field.now(), by)
-        outcome = await self.write(server, _json("PATCH", f"/api/agents/{agent}", {"name": write.value}))
+        outcome = await self.write(server, self._field.quarry.rename(agent, write.value))
         world.end_rename(self.user, agent, write, outcome, self._field.now(), by)
         return outcome
 
@@ -146,7 +146,8 @@ async def reader(field: Field, number: int, think: float) -> None:
     users = list(field.world.users.values())
     browser = Browser(field, users[number % len(users)], f"reader {number}")
     agents = list(browser.user.names)
-    names, weights = list(ENDPOINTS), [6, 3, 2, 1]
+    endpoints = field.quarry.endpoints
+    names, weights = list(endpoints), [endpoint.weight for endpoint in endpoints.values()]
     while not field.over.is_set():
         endpoint = field.random.choices(names, weights)[0]
         server = field.random.randrange(len(field.servers))
@@ -154,7 +155,7 @@ async def reader(field: Field, number: int, think: float) -> None:
         await asyncio.sleep(think * (0.5 + field.random.random()) if answer else 0.1)
 
 
-async def api_writer(field: Field, number: int, think: float) -> None:
+async def api_writer(field: Field, number: int, moment: str, think: float) -> None:
     """Write through any server, then look at once through another."""
     browsers: dict[int, Browser] = {}
     while not field.over.is_set():
@@ -168,11 +169,11 @@ async def api_writer(field: Field, number: int, think: float) -> None:
         if field.random.random() < 0.3 and agent not in user.renaming:
             outcome = await browser.rename(server, agent)
         else:
-            outcome = await browser.record_call(server, agent)
+            outcome = await browser.record_call(server, agent, moment)
         field.writes[f"api {outcome}"] += 1
         if outcome == "acknowledged":
             other = (server + 1 + field.random.randrange(len(field.servers) - 1)) % len(field.servers)
-            for endpoint in field.random.sample(list(ENDPOINTS), k=2):
+            for endpoint in field.random.sample(list(field.quarry.endpoints), k=2):
                 await browser.read(endpoint, other, agent)
 
 
@@ -202,12 +203,12 @@ async def sql_writer(field: Field, client: SqlClient, moment: str, think: float)
             await _roll_back(field, client, user, agent, moment)
         elif kind < 0.40 and agent not in user.renaming:
             write = field.world.begin_rename(user, agent, None, field.now(), client.name)
-            outcome = await client.run(_rename(agent, write.value))
+            outcome = await client.run(field.quarry.update(agent, write.value))
             field.world.end_rename(user, agent, write, outcome, field.now(), client.name)
             field.writes[f"sql {outcome}"] += 1
         else:
             call = field.world.begin_call(user, agent, None, field.now(), client.name)
-            outcome = await client.run(_insert(user.id, agent, moment))
+            outcome = await client.run(field.quarry.insert(user.id, agent, moment))
             field.world.end_call(user, agent, call, outcome, field.now(), client.name)
             field.writes[f"sql {outcome}"] += 1
 
@@ -218,9 +219,8 @@ async def _roll_back(field: Field, client: SqlClient, user: User, agent: int, mo
     write = field.world.begin_rename(user, agent, None, field.now(), client.name)
     # Known before it is tried: even if the connection is lost in the middle, it is never committed.
     field.world.end_call(user, agent, call, "refused", field.now(), client.name)
-    await client.run(
-        f"BEGIN; {_insert(user.id, agent, moment)}; {_rename(agent, write.value)}; SELECT pg_sleep(0.02); ROLLBACK"
-    )
+    both = f"{field.quarry.insert(user.id, agent, moment)}; {field.quarry.update(agent, write.value)}"
+    await client.run(f"BEGIN; {both}; SELECT pg_sleep(0.02); ROLLBACK")
     field.world.end_rename(user, agent, write, "refused", field.now(), client.name)
     field.writes["sql rolled back"] += 1
 
@@ -231,18 +231,3 @@ def _error(response: Response) -> str:
         return f"{response.status} {response.json()['error']['code']}"
     except (ValueError, KeyError, TypeError):
         return str(response.status)
-
-
-def _insert(user: int, agent: int, moment: str) -> str:
-    return (
-        "INSERT INTO calls (user_id, agent_id, status, duration_minutes, credits_used, created_at) "  # noqa: S608
-        f"VALUES ({int(user)}, {int(agent)}, 'completed', 2.5, 0.75, '{moment}')"
-    )
-
-
-def _rename(agent: int, name: str) -> str:
-    return f"UPDATE agents SET name = '{name}' WHERE id = {int(agent)}"  # noqa: S608 - names of our own making
-
-
-def _json(method: str, path: str, body: object) -> Request:
-    return Request("write", path, method, {"Content-Type": "application/json"}, json.dumps(body).encode())

@@ -23,11 +23,13 @@ from tailrace_services.hunt.faults import LONG, SHORT
 from tailrace_services.hunt.report import HuntReport, print_report
 from tailrace_services.hunt.run import Plan, Told, hunt
 from tailrace_services.prove.processes import clean_up_on_sigterm
+from tailrace_services.services import SERVICES
 
 __all__ = ["app", "own_servers", "plan_of"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+HUNTED = {service.name: service for service in SERVICES if service.hunted}
 SHORT_SECONDS = 16.0
 WITHOUT_FRESHNESS = {"TAILRACE_FRESHNESS__ENABLED": "false"}
 """Breaks the protocol on purpose: answers live by their time to live alone."""
@@ -41,15 +43,20 @@ def command(
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Switch freshness off: the hunt must find violations.")
     ] = False,
+    service: Annotated[
+        str, typer.Option(help=f"What is hunted: {', '.join(name for name in HUNTED)}.", metavar="NAME")
+    ] = "voice-dashboard",
     seed: Annotated[int, typer.Option(help="What the actors' choices are made from.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.", metavar="FILE")] = None,
 ) -> None:
     """Hunt for stale answers: 3 servers, 16 writers, 64 readers, while parts are killed, paused and restarted."""
+    if service not in HUNTED:
+        raise typer.BadParameter(f"{service} is not hunted; {', '.join(HUNTED)} are", param_hint="--service")
     console = Console()
     clean_up_on_sigterm()
     plan = plan_of(SHORT_SECONDS if short else seconds, short=short, calm=calm, self_check=self_check, seed=seed)
     with own_servers() as (postgres, valkey), _progress(console) as told:
-        report = uvloop.run(hunt(postgres, valkey, plan, told))
+        report = uvloop.run(hunt(postgres, valkey, HUNTED[service].quarry(), plan, told))
     print_report(console, report)
     if json_file is not None:
         json_file.write_text(json.dumps(report.figures(), indent=2) + "\n", encoding="utf-8")

@@ -38,7 +38,7 @@ async def probe(field: Field, user: User, client: SqlClient | None, pause: float
             outcome: Outcome = await writer.rename(server, agent)
         else:
             write = field.world.begin_rename(user, agent, None, field.now(), client.name)
-            outcome = await client.run(f"UPDATE agents SET name = '{write.value}' WHERE id = {int(agent)}")  # noqa: S608
+            outcome = await client.run(field.quarry.update(agent, write.value))
             field.world.end_rename(user, agent, write, outcome, field.now(), client.name)
         if outcome != "acknowledged":
             continue
@@ -62,7 +62,7 @@ async def _until_shown(
         response = await watcher.read("agent", server, agent)
         if response is None:
             return None
-        if response.json()["name"] == name:
+        if field.quarry.endpoints["agent"].observe(agent, response.json()).names[agent] == name:
             return field.now() - began, last_old
         last_old = asked - began
     return None

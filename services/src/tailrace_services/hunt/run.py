@@ -16,11 +16,10 @@ from typing import Any
 from tailrace.embedded import PostgresServer, ValkeyServer
 from tailrace.settings import FreshnessSettings
 from tailrace.verify.client import Connections, Request
-from tailrace_services.data.connection import open_connection
 from tailrace_services.hunt.actors import Browser, Field, SqlClient, api_writer, reader, sql_writer
 from tailrace_services.hunt.faults import Faults, Victims, timetable
-from tailrace_services.hunt.observation import ENDPOINTS, observe, target
 from tailrace_services.hunt.probe import probe
+from tailrace_services.hunt.quarry import Quarry
 from tailrace_services.hunt.report import HuntReport
 from tailrace_services.hunt.settling import Settler
 from tailrace_services.hunt.sql_clients import DirectClient, PsqlClient
@@ -29,9 +28,6 @@ from tailrace_services.prove.processes import ServerProcess
 from tailrace_services.prove.simulation import simulation
 from tailrace_services.prove.stage import environment
 from tailrace_services.up.service_databases import ServiceDatabases, prepare
-from tailrace_services.voice_dashboard.data import DATA
-from tailrace_services.voice_dashboard.proof import SUBJECT
-from tailrace_services.voice_dashboard.proof.customers import load_customers
 
 __all__ = ["Plan", "hunt"]
 
@@ -62,24 +58,28 @@ Told = Callable[[str, float], None]
 
 
 async def hunt(
-    postgres: PostgresServer, valkey: ValkeyServer, plan: Plan, told: Told = lambda what, share: None
+    postgres: PostgresServer,
+    valkey: ValkeyServer,
+    quarry: Quarry,
+    plan: Plan,
+    told: Told = lambda what, share: None,
 ) -> HuntReport:
-    """Hunt on servers that may be broken, which must be this hunt's own.
+    """Hunt a service on servers that may be broken, which must be this hunt's own.
 
     Raises:
         ServerFailedError: a server does not start.
     """
     told("data", 0.0)
-    data = await prepare(DATA, postgres.url("tailrace_hunt"), scale="small")
+    data = await prepare(quarry.data, postgres.url(f"tailrace_hunt_{quarry.data.service}"), scale="small")
+    world, last_call = await _world(quarry, data.url, plan)
     told("data", 1.0)
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(_servers(postgres, valkey, data, plan))
+        servers = await stack.enter_async_context(_servers(quarry, valkey, data, plan))
         connections = [
             (server.name, await stack.enter_async_context(Connections(server.url, timeout=30.0))) for server in servers
         ]
-        world, last_call = await _world(data.url, plan)
         faults = Faults(Victims(postgres, valkey, servers, data.url), time.monotonic)
-        field_ = Field(world, connections, Random(plan.seed), faults.calm)  # noqa: S311 - no secrets
+        field_ = Field(quarry, world, connections, Random(plan.seed), faults.calm)  # noqa: S311 - no secrets
         await _calibrate(field_)
         told("hunt", 0.0)
         settler = Settler(field_, data.url, last_call)
@@ -89,16 +89,18 @@ async def hunt(
 
 @asynccontextmanager
 async def _servers(
-    postgres: PostgresServer, valkey: ValkeyServer, data: ServiceDatabases, plan: Plan
+    quarry: Quarry, valkey: ValkeyServer, data: ServiceDatabases, plan: Plan
 ) -> AsyncIterator[list[ServerProcess]]:
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-hunt-")))
-        assert SUBJECT.simulator is not None
-        provider = await stack.enter_async_context(simulation(SUBJECT.simulator, logs))
-        variables = environment(postgres.url("tailrace_hunt"), valkey.url, _moment(data), "hunt")
-        variables |= {SUBJECT.simulator.variable: provider.url, **plan.variables}
+        variables = environment(data.url, valkey.url, _moment(data), "hunt") | dict(quarry.variables)
+        if quarry.simulator is not None:
+            provider = await stack.enter_async_context(simulation(quarry.simulator, logs))
+            variables[quarry.simulator.variable] = provider.url
+        variables |= plan.variables
+        package = f"tailrace_services.{quarry.data.service}"
         servers = [
-            ServerProcess(f"server {number}", f"{SUBJECT.package}:app", variables, logs, ready=SUBJECT.ready)
+            ServerProcess(f"server {number}", f"{package}:app", variables, logs, ready=quarry.ready)
             for number in range(plan.servers)
         ]
         for server in servers:
@@ -112,17 +114,10 @@ def _moment(data: ServiceDatabases) -> str:
     return data.dataset.anchor.isoformat()
 
 
-async def _world(url: str, plan: Plan) -> tuple[World, int]:
-    """Users with two or more agents, and few enough calls that reads are about caches rather than rows."""
-    people = [person for person in await load_customers(url) if len(person.agents) >= 2]
-    chosen = sorted(people, key=lambda person: person.weight)[: plan.users + plan.probes]
-    async with open_connection(url) as connection:
-        rows = await connection.fetch("SELECT id, name FROM agents WHERE is_active")
-        last_call = await connection.fetchval("SELECT max(id) FROM calls")
-    names: dict[int, str] = {row["id"]: row["name"] for row in rows}
-    agents = {person.id: {agent: names[agent] for agent in person.agents} for person in chosen}
+async def _world(quarry: Quarry, url: str, plan: Plan) -> tuple[World, int]:
+    cast = await quarry.load(url, plan.users + plan.probes)
     bound = FreshnessSettings().bound + SLACK
-    return World(agents, {person.id: person.key for person in chosen}, bound, secrets.token_hex(4)), last_call
+    return World(cast.agents, cast.headers, bound, secrets.token_hex(4)), cast.last_call
 
 
 async def _calibrate(field_: Field) -> None:
@@ -130,12 +125,12 @@ async def _calibrate(field_: Field) -> None:
     for user in field_.world.users.values():
         browser = Browser(field_, user, "calibration")
         agents = sorted(user.names)
-        for endpoint in ENDPOINTS:
-            for agent in agents if endpoint == "agent" else agents[:1]:
-                response = await browser.send(0, Request(endpoint, target(endpoint, agent)))
+        for name, endpoint in field_.quarry.endpoints.items():
+            for agent in agents if "{agent}" in endpoint.target else agents[:1]:
+                response = await browser.send(0, Request(name, endpoint.asked(user.id, agent)))
                 if response.status != 200:
-                    raise RuntimeError(f"{endpoint} of user {user.id}: {response.status} {response.body[:300]!r}")
-                field_.world.calibrate(user, observe(endpoint, response.json()))
+                    raise RuntimeError(f"{name} of user {user.id}: {response.status} {response.body[:300]!r}")
+                field_.world.calibrate(user, endpoint.observe(agent, response.json()))
 
 
 async def _run(
@@ -159,7 +154,7 @@ async def _run(
         user.closed = True  # to everybody but the probe
     works: list[Coroutine[Any, Any, None]] = [settler.run()]
     works += [reader(field_, number, plan.read_think) for number in range(plan.readers)]
-    works += [api_writer(field_, number, plan.write_think) for number in range(plan.api_writers)]
+    works += [api_writer(field_, number, moment, plan.write_think) for number in range(plan.api_writers)]
     works += [sql_writer(field_, client, moment, plan.write_think) for client in clients]
     works += [
         probe(field_, user, direct[plan.sql_writers + number] if number % 2 else None)

@@ -20,9 +20,6 @@ UNAVAILABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalCl
 GRACE = 0.5
 """Seconds in which what a killed process had sent reaches the database and begins."""
 
-_CALLS = "SELECT agent_id, count(*) AS calls FROM calls WHERE user_id = $1 AND id > $2 GROUP BY agent_id"
-_NAMES = "SELECT id, name FROM agents WHERE user_id = $1 AND is_active"
-
 
 class Settler:
     """Settles users one after another.
@@ -68,9 +65,9 @@ class Settler:
         try:
             await self._outlive_transactions(connection)
             calls = dict.fromkeys(user.names, 0)
-            for row in await connection.fetch(_CALLS, user.id, self._last_call):
+            for row in await connection.fetch(self._field.quarry.calls, user.id, self._last_call):
                 calls[row["agent_id"]] = row["calls"]
-            names = {row["id"]: row["name"] for row in await connection.fetch(_NAMES, user.id)}
+            names = {row["id"]: row["name"] for row in await connection.fetch(self._field.quarry.names, user.id)}
         finally:
             connection.terminate()
         self._field.world.settle(user, calls, names, self._field.now())

@@ -60,7 +60,7 @@ class User:
     """A watched user. ``closed``: nobody may begin a write; ``writing``: writes under way."""
 
     id: int
-    key: str
+    headers: Mapping[str, str]
     calls: Counter
     agent_calls: dict[int, Counter]
     names: dict[int, Register]
@@ -82,7 +82,7 @@ class World:
 
     Args:
         agents: for each user id, the name of each of the user's agents.
-        keys: the users' API keys.
+        headers: what shows who a user is.
         bound: seconds within which others' writes must be visible.
         run: part of every name that is given, so that it is none that an earlier hunt left in the database.
     """
@@ -90,7 +90,7 @@ class World:
     def __init__(
         self,
         agents: Mapping[int, Mapping[int, str]],
-        keys: Mapping[int, str],
+        headers: Mapping[int, Mapping[str, str]],
         bound: float,
         run: str,
     ) -> None:
@@ -99,7 +99,7 @@ class World:
         self.users = {
             user: User(
                 user,
-                keys[user],
+                headers[user],
                 Counter(f"calls of user {user}", bound),
                 {agent: Counter(f"calls of agent {agent}", bound) for agent in names},
                 {agent: Register(f"name of agent {agent}", bound, name) for agent, name in names.items()},

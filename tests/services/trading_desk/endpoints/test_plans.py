@@ -1,10 +1,10 @@
-"""Five indexes serve every way to ask for items: each is what the planner takes, on a table of some size."""
+"""Few indexes serve every way to ask for items and signals: each is what the planner takes, on tables of some size."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -20,18 +20,24 @@ from tailrace.schema import apply
 from tailrace_services.data.connection import driver_url
 from tailrace_services.trading_desk.api.filters import AUDIT as AUDIT_PAGES
 from tailrace_services.trading_desk.api.filters import ITEMS, ItemFilter
+from tailrace_services.trading_desk.api.signals import DAYS, DayFilter, SignalFilter
+from tailrace_services.trading_desk.api.signals import SIGNALS as SIGNAL_PAGES
 from tailrace_services.trading_desk.generator import Scale, generate
 from tailrace_services.trading_desk.migrations import migrate
 from tailrace_services.trading_desk.model import AuditEntry
 from tailrace_services.trading_desk.optimised import objects
+from tailrace_services.trading_desk.optimised.days import DayQuery
 from tailrace_services.trading_desk.optimised.desk import AUDIT
 from tailrace_services.trading_desk.optimised.items import ItemQuery
 from tailrace_services.trading_desk.optimised.objects import INDEXES
+from tailrace_services.trading_desk.optimised.signals import SignalQuery
+from tailrace_services.trading_desk.signal_series import SIGNALS
 
 ANCHOR = datetime(2026, 3, 31, 12, tzinfo=UTC)
 CURSORS = Cursors([b"a secret of this test's own"])
 ACTIVE, URGENT = ("open", "in_progress"), (3, 4)
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 # what is asked for: the filter, the order, and the index
 QUERIES: dict[str, tuple[ItemFilter, str, str]] = {
@@ -87,7 +93,7 @@ def sizable_desk(postgres: PostgresServer) -> Iterator[str]:
         await apply(url, objects())
         connection = await asyncpg.connect(url)
         await connection.execute("UPDATE items SET tags = tags || ARRAY['rare', 'scarce'] WHERE id % 3000 = 0")
-        await connection.execute("VACUUM ANALYZE items, audit_log")
+        await connection.execute("VACUUM ANALYZE items, audit_log, signals, signals_daily")
         await connection.close()
 
     asyncio.run(load())
@@ -155,7 +161,51 @@ async def test_the_log_of_an_item(sizable_desk: str) -> None:
     assert "audit_log_item" in {node.get("Index Name") for node in plan}
 
 
+# the index is that of a day's partition, without the partition's name
+SIGNAL_QUERIES: dict[str, tuple[SignalFilter, str, str]] = {
+    "all signals, the newest first": (SignalFilter(), "-time", "time_id_idx"),
+    "all signals, the oldest first": (SignalFilter(), "time", "time_id_idx"),
+    "a channel's signals": (SignalFilter(channel="oanda"), "-time", "time_id_idx"),
+    "signals of a time": (SignalFilter(since=ANCHOR - 3 * DAY, before=ANCHOR - DAY), "time", "time_id_idx"),
+    "an asset's signals": (SignalFilter(asset="COCOA"), "-time", "asset_time_id_idx"),
+    "an asset's signals of a type": (SignalFilter(asset="COCOA", signal_type="buy"), "time", "asset_time_id_idx"),
+}
+
+
+@pytest.mark.parametrize("name", SIGNAL_QUERIES)
+async def test_signals_are_read_in_order(sizable_desk: str, name: str) -> None:
+    """A page ends with the day that completes it: nothing is sorted, and days that are not asked for are left out."""
+    wanted, sort, index = SIGNAL_QUERIES[name]
+    asked = asked_of(SIGNAL_PAGES, sort)
+    query = SignalQuery.of(wanted, asked, ANCHOR)
+    plan = await plan_of(sizable_desk, query.pages[-1], {**asked.parameters, **query.parameters})
+    assert {node["Node Type"] for node in plan} <= {"Limit", "Append", "Index Scan"}
+    days = [node["Relation Name"] for node in plan if "Relation Name" in node]
+    assert {node["Index Name"] for node in plan if "Index Name" in node} == {f"{day}_{index}" for day in days}
+    if wanted.since is not None:
+        assert sorted(days) == ["signals_20260328", "signals_20260329", "signals_20260330"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (DayFilter("XAUUSD"), "signals_daily_asset_day"),
+        (DayFilter("XAUUSD", since=MARCH.date()), "signals_daily_asset_day"),
+        (DayFilter("XAUUSD", channel="oanda"), "signals_daily_pkey"),
+    ],
+)
+async def test_days_are_read_from_what_is_kept(sizable_desk: str, wanted: DayFilter, index: str) -> None:
+    """By an index, an asset's in order; no signal is read."""
+    asked = asked_of(DAYS, "-day")
+    query = DayQuery.of(wanted, asked)
+    plan = await plan_of(sizable_desk, query.page, {**asked.parameters, **query.parameters})
+    assert {node["Index Name"] for node in plan if "Index Name" in node} == {index}
+    assert {node["Relation Name"] for node in plan if "Relation Name" in node} == {"signals_daily"}
+
+
 def test_every_declared_index_is_asked_for() -> None:
-    """No index of items and their log is kept that no query here needs."""
-    kept = {index.name for index in INDEXES if not index.name.startswith("signals_")}
-    assert kept == {*[index for _, _, index in QUERIES.values()], "audit_log_item"}
+    """No index is kept that no query here needs."""
+    kept = {index.name for index in INDEXES}
+    assert kept == {*[index for _, _, index in QUERIES.values()], "audit_log_item", "signals_daily_asset_day"}
+    columns = {f"{'_'.join(columns)}_idx" for columns in SIGNALS.indexes or ()}
+    assert columns == {index for _, _, index in SIGNAL_QUERIES.values()}

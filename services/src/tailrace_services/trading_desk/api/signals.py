@@ -227,15 +227,17 @@ def day_view(
 ) -> DayView:
     """What is shown of a day: its number of signals, their prices, and the sum of those.
 
+    Of prices that are equal, ``1.5`` and ``1.50``, it does not matter which one was kept.
+
     >>> day_view(date(2026, 3, 1), 3, Decimal(3), Decimal(5), Decimal(2), Decimal(2), Decimal(10)).mean
     Decimal('3.33333333')
     """
     return DayView.model_construct(
         day=day,
         signals=count,
-        open=first,
-        high=high,
-        low=low,
-        close=last,
+        open=first.normalize(),
+        high=high.normalize(),
+        low=low.normalize(),
+        close=last.normalize(),
         mean=(total / count).quantize(_MEAN_STEP),
     )

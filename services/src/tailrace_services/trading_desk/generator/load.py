@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from tailrace.timeseries import make_room
 from tailrace_services.data.generation import GeneratedDataset, Generation
 from tailrace_services.data.loading import Connection, Progress, copy_rows, hand_over
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.trading_desk.generator.items import AUDIT_COLUMNS, ITEM_COLUMNS, YEAR_S, Making, item_lines
 from tailrace_services.trading_desk.generator.scale import SCALES, Scale
-from tailrace_services.trading_desk.generator.signals import SIGNAL_COLUMNS, make_market, signal_lines
+from tailrace_services.trading_desk.generator.signals import SIGNAL_COLUMNS, SIGNAL_DAYS, make_market, signal_lines
 from tailrace_services.trading_desk.generator.vocabulary import Vocabulary, load_vocabulary, make_texts
 from tailrace_services.trading_desk.keys import api_key
 from tailrace_services.trading_desk.model import Base
+from tailrace_services.trading_desk.signal_series import SIGNALS
 
 __all__ = ["GENERATION", "TradingDeskDataset"]
 
@@ -105,6 +107,10 @@ async def _copy_items(connection: Connection, making: Making, progress: Progress
 
 async def _copy_signals(connection: Connection, making: Making, progress: Progress) -> None:
     market, total = make_market(making.vocabulary, making.seed, making.anchor), making.scale.signals
+    # A table that is a series by now has partitions, which cannot be frozen.
+    ordinary = await connection.fetchval("SELECT to_regnamespace('tailrace') IS NULL")
+    end = datetime.fromtimestamp(making.anchor, UTC)
+    await make_room(connection, SIGNALS, end - timedelta(days=SIGNAL_DAYS), end)
     progress("signals", 0, total)
 
     def chunks() -> Iterator[tuple[int, bytes]]:
@@ -114,7 +120,7 @@ async def _copy_signals(connection: Connection, making: Making, progress: Progre
 
     async def take(chunk: tuple[int, bytes]) -> None:
         done, lines = chunk
-        await copy_rows(connection, "signals", SIGNAL_COLUMNS, lines, form="text")
+        await copy_rows(connection, "signals", SIGNAL_COLUMNS, lines, form="text", freeze=ordinary)
         progress("signals", done, total)
 
     await hand_over(chunks(), take)

@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tailrace.errors import RequestError
+from tailrace.timeseries import make_room
 from tailrace_services.data.connection import open_connection
 from tailrace_services.data.csv_file import LISTED_REJECTIONS, Rejection, RowError
 from tailrace_services.data.importing import RowsRejectedError, continue_numbers, import_transactions, mirroring
@@ -24,6 +25,7 @@ from tailrace_services.data.loading import Connection, Progress, copy_rows, hand
 from tailrace_services.trading_desk.api.signals import AHEAD, KEEP
 from tailrace_services.trading_desk.importer.statements import FIND_IMPORT, INSERT_IMPORT
 from tailrace_services.trading_desk.importer.ticks import Day, TickFileError, parse_line, read_days
+from tailrace_services.trading_desk.signal_series import SIGNALS
 
 __all__ = ["TickReport", "TicksAlreadyImportedError", "import_ticks"]
 
@@ -112,7 +114,7 @@ async def import_ticks(
         for each in databases:
             await _check_new(each, survey)
         moved = _moved_by(survey.starts, await databases[0].fetchval("SELECT now()"))
-        counts = _Counts(await _reserve(url, survey.lines))
+        counts = _Counts(await _reserve(url, survey, moved))
         with mirroring():
             await _copy(databases, paths, survey.lines, moved, counts, progress)
         if strict and counts.rejected:
@@ -173,17 +175,20 @@ def _moved_by(starts: Sequence[datetime], now: datetime) -> timedelta:
     return moved
 
 
-async def _reserve(url: str, count: int) -> int:
-    """The first of ``count`` numbers in a row, which nobody else gets.
+async def _reserve(url: str, survey: _Survey, moved: timedelta) -> int:
+    """Make room for the ticks, and return the first of as many numbers in a row, which nobody else gets.
 
-    Whoever writes meanwhile waits, for as long as it takes to count on; a transaction of its own, so not for longer.
+    Whoever writes meanwhile waits, for as long as it takes to count on; transactions of its own, so not for longer.
     """
-    async with open_connection(url) as connection, connection.transaction():
-        await connection.execute("LOCK TABLE signals IN SHARE ROW EXCLUSIVE MODE")
-        sequence = "pg_get_serial_sequence('signals', 'id')"
-        first: int = await connection.fetchval(f"SELECT nextval({sequence})")
-        await connection.execute(f"SELECT setval({sequence}, $1)", first + count)
-        return first
+    first_day, last_day = min(survey.starts) + moved, max(survey.starts) + moved
+    async with open_connection(url) as connection:
+        await make_room(connection, SIGNALS, first_day, last_day)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE signals IN SHARE ROW EXCLUSIVE MODE")
+            sequence = "pg_get_serial_sequence('signals', 'id')"
+            first: int = await connection.fetchval(f"SELECT nextval({sequence})")
+            await connection.execute(f"SELECT setval({sequence}, $1)", first + survey.lines)
+            return first
 
 
 async def _copy(

@@ -58,7 +58,7 @@ def create_app(
 
     app = new_application("Trading Desk", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer, caller=caller)
-    desk, answerer = OptimisedDesk(tailrace), OptimisedAnswerer(tailrace, answers or AnswerOptions())
+    desk, answerer = OptimisedDesk(tailrace, clock), OptimisedAnswerer(tailrace, answers or AnswerOptions())
     callers = Callers(desk.accounts, clock)
     kept = policies(callers)
 

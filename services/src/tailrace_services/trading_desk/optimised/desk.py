@@ -5,25 +5,35 @@ Answers are made here and kept by the response cache in front of the routes.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select
 
+from tailrace.clock import Clock
 from tailrace.db import Database
 from tailrace.fastapi import Listing, RequestedPage, Tailrace
+from tailrace.timeseries import ingest
 from tailrace_services.identity.accounts import CachedAccounts
 from tailrace_services.trading_desk.api.audit import item_not_found
 from tailrace_services.trading_desk.api.callers import find_trader
 from tailrace_services.trading_desk.api.filters import ItemFilter
 from tailrace_services.trading_desk.api.schemas import AuditView, ItemChange, ItemView, NewItem, TraderName
-from tailrace_services.trading_desk.api.signals import DayFilter, NewSignals, SignalFilter, day_view, records
-from tailrace_services.trading_desk.baseline.signals import days_of
+from tailrace_services.trading_desk.api.signals import (
+    MOST_SIGNALS,
+    SIGNAL_FIELDS,
+    DayFilter,
+    NewSignals,
+    SignalFilter,
+    records,
+)
 from tailrace_services.trading_desk.model import AuditEntry, Trader
+from tailrace_services.trading_desk.optimised.days import DayQuery
 from tailrace_services.trading_desk.optimised.items import ONE, ItemQuery, item_view
 from tailrace_services.trading_desk.optimised.objects import trader_tags
-from tailrace_services.trading_desk.optimised.signals import SignalQuery, signal_view, store
+from tailrace_services.trading_desk.optimised.signals import SignalQuery
 from tailrace_services.trading_desk.optimised.writes import change_item, create_item, delete_item
+from tailrace_services.trading_desk.signal_series import SIGNALS
 
 __all__ = ["AUDIT", "OptimisedDesk"]
 
@@ -38,13 +48,15 @@ class OptimisedDesk:
 
     Args:
         tailrace: its database has the objects that ``objects()`` declares.
+        clock: the service's time.
 
     Attributes:
         accounts: of the traders.
     """
 
-    def __init__(self, tailrace: Tailrace) -> None:
+    def __init__(self, tailrace: Tailrace, clock: Clock) -> None:
         self._tailrace = tailrace
+        self._clock = clock
         self.accounts = CachedAccounts(tailrace, "trading-desk", find_trader, trader_tags)
 
     @property
@@ -87,24 +99,22 @@ class OptimisedDesk:
         return await self._database.read(lambda connection: page.fetch(connection, statement, _audit_view))
 
     async def signals(self, page: RequestedPage, wanted: SignalFilter) -> Listing[Any]:
-        """One statement; another one for a total."""
-        query = SignalQuery.of(wanted, page.request)
-        return await self._database.read(
-            lambda connection: page.fetch(
-                connection, query.rows, signal_view, prepared=query.page, parameters=query.parameters
-            )
-        )
+        """One statement if the last days have enough of them, else some more; another one for a total."""
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        query = SignalQuery.of(wanted, page.request, now)
+        return await self._database.read(lambda connection: query.fetch(connection, page))
 
     async def days(self, page: RequestedPage, wanted: DayFilter) -> Listing[Any]:
         """One statement."""
-        return await self._database.read(
-            lambda connection: page.fetch(connection, days_of(wanted), lambda row: day_view(*row))
-        )
+        query = DayQuery.of(wanted, page.request)
+        return await self._database.read(lambda connection: query.fetch(connection, page))
 
     async def take_in(self, new: NewSignals, now: datetime) -> int:
-        """One transaction; ends answers about the assets and channels that have new signals."""
-        rows = list(records(new, now))
-        return await self._database.run(lambda session: store(session, rows))
+        """One COPY in one transaction; ends answers about the assets and channels that have new signals."""
+        done = await ingest(
+            self._database, SIGNALS, records(new, now), columns=SIGNAL_FIELDS, batch=MOST_SIGNALS, clock=self._clock
+        )
+        return done.rows
 
 
 def _audit_view(row: Row[Any]) -> AuditView:

@@ -10,11 +10,13 @@ from tailrace.cache import tag
 from tailrace.schema import Declaration, Index, Watch
 from tailrace.semantic.documents import document_objects
 from tailrace_services.trading_desk.api.filters import WORDS
-from tailrace_services.trading_desk.model import AuditEntry, Item, Signal, Trader
+from tailrace_services.trading_desk.model import AuditEntry, Item, Trader
+from tailrace_services.trading_desk.optimised.days import DATE
+from tailrace_services.trading_desk.signal_series import SIGNAL_DAYS, SIGNALS
 
 __all__ = ["INDEXES", "WATCHES", "item_tags", "list_tags", "objects", "signal_tags", "trader_tags"]
 
-items, audit, signals = Item.__table__.c, AuditEntry.__table__.c, Signal.__table__.c
+items, audit = Item.__table__.c, AuditEntry.__table__.c
 _NEWEST = (items.created_at.desc(), items.id.desc())
 
 INDEXES = (
@@ -24,9 +26,9 @@ INDEXES = (
     Index("items_status_priority_created", Item, [items.status, items.priority.desc(), *_NEWEST]),
     Index("items_contents", Item, [items.tags, items.metadata, WORDS], using="gin"),
     Index("audit_log_item", AuditEntry, [audit.item_id, audit.id.desc()]),
-    Index("signals_asset_time", Signal, [signals.asset, signals.time, signals.id]),
+    Index("signals_daily_asset_day", SIGNAL_DAYS, [SIGNAL_DAYS.c.asset, DATE]),
 )
-WATCHES = (Watch(Trader, key="id"), Watch(Item, key=("id", "category")), Watch(Signal, key=("asset", "channel")))
+WATCHES = (Watch(Trader, key="id"), Watch(Item, key=("id", "category")), Watch(SIGNAL_DAYS, key=("asset", "channel")))
 
 
 def trader_tags(trader_id: int) -> tuple[str, ...]:
@@ -48,13 +50,16 @@ def list_tags(category: str | None) -> tuple[str, ...]:
 
 
 def signal_tags(asset: str | None, channel: str | None) -> tuple[str, ...]:
-    """What answers about signals depend on: those of one asset, or else of one channel, if only they are asked for."""
+    """What answers about signals depend on: those of one asset, or else of one channel, if only they are asked for.
+
+    It is the days that are watched: no signal comes, changes or goes that its day's figures are not written for.
+    """
     for key, value in (("asset", asset), ("channel", channel)):
         if value is not None:
-            return (tag("signals", key, value),)
-    return (tag("signals"),)
+            return (tag(SIGNAL_DAYS.name, key, value),)
+    return (tag(SIGNAL_DAYS.name),)
 
 
 def objects() -> list[Declaration]:
     """Everything that is declared, for ``plan`` and ``apply``."""
-    return [*WATCHES, *INDEXES, *document_objects()]
+    return [SIGNALS, *WATCHES, *INDEXES, *document_objects()]

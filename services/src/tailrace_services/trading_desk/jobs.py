@@ -1,0 +1,35 @@
+"""What is done for the Trading Desk in the background. Touches: its database."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from tailrace.jobs import JobContext, Jobs
+from tailrace.schema import reconcile
+from tailrace.timeseries import maintain
+from tailrace_services.trading_desk.signal_series import SIGNALS
+
+__all__ = ["JOBS", "maintain_signals", "reconcile_signals"]
+
+_log = logging.getLogger("tailrace_services.trading_desk")
+
+JOBS = Jobs()
+
+
+@JOBS.job("maintain-signals", schedule="7 0 * * *", timeout=6 * 3600.0)
+async def maintain_signals(context: JobContext) -> None:
+    """Each night make partitions for the days to come, shrink those that are old, and drop those that are too old."""
+    done = await maintain(context.database.direct, SIGNALS)
+    _log.info("signals: %d days made, %d shrunken, %d dropped; %d bytes less", *dataclasses.astuple(done))
+
+
+@JOBS.job("reconcile-signals", schedule="37 3 * * *", timeout=3600.0)
+async def reconcile_signals(context: JobContext) -> None:
+    """Compare the days of signals with the signals each night, and repair what is not as it should be.
+
+    Triggers keep them exact; whoever switches triggers off for a load of his own does not.
+    """
+    for drift in await reconcile(context.database.direct, [SIGNALS], repair=True):
+        if drift.keys:
+            _log.error("summary %s: %d days had drifted, and were repaired", drift.rollup, drift.keys)
