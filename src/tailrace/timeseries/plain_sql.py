@@ -89,8 +89,8 @@ class PlainSql:
         return [
             *self.bare_partition(name),
             *self.index_statements(name),
-            *self.trigger_statements(name, span),
             self.attach(name, span),
+            *self.trigger_statements(name, span),  # last: until PostgreSQL 18 a table that has them cannot be attached
         ]
 
     def bare_partition(self, name: str) -> list[str]:

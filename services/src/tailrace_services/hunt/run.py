@@ -70,11 +70,11 @@ async def hunt(
         ServerFailedError: a server does not start.
     """
     told("data", 0.0)
-    data = await prepare(quarry.data, postgres.url(f"tailrace_hunt_{quarry.data.service}"), scale="small")
+    data = await prepare(quarry.data, postgres.url("tailrace_hunt"), scale="small")
     world, last_call = await _world(quarry, data.url, plan)
     told("data", 1.0)
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(_servers(quarry, valkey, data, plan))
+        servers = await stack.enter_async_context(_servers(quarry, postgres, valkey, data, plan))
         connections = [
             (server.name, await stack.enter_async_context(Connections(server.url, timeout=30.0))) for server in servers
         ]
@@ -89,11 +89,13 @@ async def hunt(
 
 @asynccontextmanager
 async def _servers(
-    quarry: Quarry, valkey: ValkeyServer, data: ServiceDatabases, plan: Plan
+    quarry: Quarry, postgres: PostgresServer, valkey: ValkeyServer, data: ServiceDatabases, plan: Plan
 ) -> AsyncIterator[list[ServerProcess]]:
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-hunt-")))
-        variables = environment(data.url, valkey.url, _moment(data), "hunt") | dict(quarry.variables)
+        variables = environment(postgres.url("tailrace_hunt"), valkey.url, _moment(data), "hunt") | dict(
+            quarry.variables
+        )
         if quarry.simulator is not None:
             provider = await stack.enter_async_context(simulation(quarry.simulator, logs))
             variables[quarry.simulator.variable] = provider.url

@@ -29,9 +29,9 @@ from tailrace_services.trading_desk.signal_series import SIGNALS
 TICKS = Path(__file__).parents[4].parent / "shared/data/ticks/xauusd_2014_05.tar.gz"
 SECRET = Cursors([b"a secret of this test's own"])
 ANCHOR = datetime(2014, 7, 15, 12, tzinfo=UTC)
-EVERY = 250
-"""One of so many real ticks is taken: some 8,000 of 2 million, of every day."""
-GENERATED = 6_000
+EVERY = 1_000
+"""One of so many real ticks is taken: some 2,000 of 2 million, of every day."""
+GENERATED = 2_000
 Row = tuple[Any, ...]
 
 DAYS_ASKED: list[tuple[DayFilter, str]] = [
@@ -109,7 +109,7 @@ class Desk:
         database = Database(self.url)
         try:
             done = await ingest(
-                database, SIGNALS, rows, columns=SIGNAL_COLUMNS, clock=self.clock, copy=self.copy, batch=5_000
+                database, SIGNALS, rows, columns=SIGNAL_COLUMNS, clock=self.clock, copy=self.copy, batch=200
             )
         finally:
             await database.aclose()
@@ -176,6 +176,8 @@ async def test_both_engines_answer_as_the_signals_do(
     """Days equal what the signals say, on both; and no answer tells which engine gave it."""
     monkeypatch.setenv("PGSSLMODE", "disable")  # the server answers the question for TLS in no way that asyncpg knows
     plain = await story(Desk(database_url, copy=True))
+    async with connected(timescaledb_url) as connection:
+        await connection.execute("CREATE EXTENSION timescaledb")  # which is what decides
     timescale = await story(Desk(timescaledb_url, copy=False))
     assert timescale == plain
     assert plain[1] == plain[2]
