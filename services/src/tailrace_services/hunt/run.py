@@ -93,9 +93,8 @@ async def _servers(
 ) -> AsyncIterator[list[ServerProcess]]:
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-hunt-")))
-        variables = environment(postgres.url("tailrace_hunt"), valkey.url, _moment(data), "hunt") | dict(
-            quarry.variables
-        )
+        variables = environment(postgres.url("tailrace_hunt"), valkey.url, _moment(data), "hunt")
+        variables |= quarry.variables
         if quarry.simulator is not None:
             provider = await stack.enter_async_context(simulation(quarry.simulator, logs))
             variables[quarry.simulator.variable] = provider.url

@@ -181,7 +181,8 @@ async def test_both_engines_answer_as_the_signals_do(
     timescale = await story(Desk(timescaledb_url, copy=False))
     assert timescale == plain
     assert plain[1] == plain[2]
-    assert all(len(answer) > 20 for answer in plain[1] if answer is not plain[1][5])
+    assert len(plain[1][0]) > 30
+    assert sum(map(len, plain[1])) > 800
     async with connected(timescaledb_url) as connection:
         hyper = "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name = 'signals'"
         assert await connection.fetchval(hyper) == 1
