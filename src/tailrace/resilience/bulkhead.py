@@ -69,14 +69,30 @@ class Bulkhead:
         Raises:
             BulkheadFullError: the queue is full, or no slot became free in time.
         """
+        await self.enter(wait=wait)
+        try:
+            return await work()
+        finally:
+            self.leave()
+
+    async def enter(self, *, wait: float | None = None) -> None:
+        """Take a slot, for what is not a single await; ``leave`` gives it back.
+
+        Args and errors: as ``call``.
+        """
         if self._in_use < self._concurrency:
             self._in_use += 1
         else:
             await self._queue_up(wait)
-        try:
-            return await work()
-        finally:
-            self._release()
+
+    def leave(self) -> None:
+        """Give a slot back."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)  # the slot changes hands; the number in use stays
+                return
+        self._in_use -= 1
 
     async def _queue_up(self, wait: float | None) -> None:
         """Return once a slot has been handed over."""
@@ -90,20 +106,12 @@ class Bulkhead:
             await with_timeout(lambda: turn, wait, clock=self._clock, what=self._name)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._release()  # the slot was handed over at the moment the caller left: it goes to the next one
+                self.leave()  # the slot was handed over at the moment the caller left: it goes to the next one
             elif turn in self._waiting:  # else a release has already passed over it
                 self._waiting.remove(turn)
             if isinstance(error, UpstreamTimeoutError):
                 raise self._refused("no call ended in time to make room") from error
             raise
-
-    def _release(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)  # the slot changes hands; the number in use stays
-                return
-        self._in_use -= 1
 
     def _refused(self, why: str) -> BulkheadFullError:
         if self._observer is not None:

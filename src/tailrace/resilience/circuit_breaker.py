@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from tailrace.core.breaker import Breaker, BreakerPolicy, CircuitState, Outcome
 from tailrace.errors import BulkheadFullError, CircuitOpenError, TailraceError
 from tailrace.events import CircuitChanged, Observer
 
-__all__ = ["CircuitBreaker", "is_failure"]
+__all__ = ["Admitted", "CircuitBreaker", "is_failure"]
 
 T = TypeVar("T")
 
@@ -69,8 +68,8 @@ class CircuitBreaker:
         if left is not None:
             raise self._refused(left)
 
-    async def call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await ``work()`` if the circuit lets it pass, and learn from how it ends.
+    def admit(self) -> Admitted:
+        """Let one call pass that is not a single await, such as a stream; whoever makes it says how it ended.
 
         Raises:
             CircuitOpenError: refused; ``retry_after`` says for how long at least.
@@ -80,20 +79,27 @@ class CircuitBreaker:
         self._tell()
         if not admission.allowed:
             raise self._refused(admission.retry_after)
-        outcome: Outcome = "abandoned"
+        return Admitted(self, admission.generation, began)
+
+    async def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await ``work()`` if the circuit lets it pass, and learn from how it ends.
+
+        Raises:
+            CircuitOpenError: refused; ``retry_after`` says for how long at least.
+        """
+        admitted = self.admit()
         try:
             result = await work()
-            outcome = "ok"
-            return result
-        except asyncio.CancelledError:
+        except BaseException as error:
+            admitted.ended(error)
             raise
-        except Exception as error:
-            outcome = _outcome(error, self._failure)
-            raise
-        finally:
-            now = self._clock.monotonic()
-            self._breaker.record(admission.generation, outcome, now - began, now)
-            self._tell()
+        admitted.ended(None)
+        return result
+
+    def _record(self, generation: int, outcome: Outcome, began: float, seconds: float | None) -> None:
+        now = self._clock.monotonic()
+        self._breaker.record(generation, outcome, now - began if seconds is None else seconds, now)
+        self._tell()
 
     def _refused(self, retry_after: float) -> CircuitOpenError:
         return CircuitOpenError(f"{self._name}: not called, it has been failing", retry_after=retry_after)
@@ -106,7 +112,30 @@ class CircuitBreaker:
                 self._observer(CircuitChanged(self._name, state))
 
 
-def _outcome(error: Exception, failure: Callable[[Exception], bool]) -> Outcome:
-    if isinstance(error, BulkheadFullError):
+class Admitted:
+    """One call that the circuit has let pass."""
+
+    __slots__ = ("_began", "_breaker", "_generation")
+
+    def __init__(self, breaker: CircuitBreaker, generation: int, began: float) -> None:
+        self._breaker = breaker
+        self._generation = generation
+        self._began = began
+
+    def ended(self, error: BaseException | None, seconds: float | None = None) -> None:
+        """Say, once, how it ended.
+
+        Args:
+            error: None if it succeeded; no ``Exception``, such as a cancellation: it shows nothing.
+            seconds: how long it took, for what counts as slow; by default until now.
+        """
+        breaker = self._breaker
+        breaker._record(self._generation, _outcome(error, breaker._failure), self._began, seconds)
+
+
+def _outcome(error: BaseException | None, failure: Callable[[Exception], bool]) -> Outcome:
+    if error is None:
+        return "ok"
+    if isinstance(error, BulkheadFullError) or not isinstance(error, Exception):
         return "abandoned"
     return "failed" if failure(error) else "ok"

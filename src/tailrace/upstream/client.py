@@ -9,28 +9,28 @@ between two attempts holds no slot of the bulkhead.
 from __future__ import annotations
 
 import random as _random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from tailrace.clock import Clock, SystemClock
-from tailrace.core.backoff import Backoff
-from tailrace.core.breaker import BreakerPolicy, CircuitState
+from tailrace.core.breaker import CircuitState
 from tailrace.events import Observer, UpstreamCalled
-from tailrace.resilience.budget import Budget
-from tailrace.resilience.bulkhead import Bulkhead
-from tailrace.resilience.circuit_breaker import CircuitBreaker
 from tailrace.resilience.deadline import limit
-from tailrace.resilience.retry import Retry, passing
 from tailrace.resilience.timeout import with_timeout
 from tailrace.settings import UpstreamSettings
-from tailrace.upstream.classify import IDEMPOTENT, classify, error_for, outcome_of, parse_retry_after, repeatable
+from tailrace.upstream.classify import classify, error_for, outcome_of, parse_retry_after
 from tailrace.upstream.coalescing import Coalescing
 from tailrace.upstream.connection import connect
 from tailrace.upstream.guard import OutboundGuard
 from tailrace.upstream.message import OutgoingRequest, UpstreamResponse
+from tailrace.upstream.policies import policies_of
+from tailrace.upstream.pool import Pool
 from tailrace.upstream.propagation import headers_to_pass_on
+from tailrace.upstream.stream_connection import StreamConnection, connect_stream
+from tailrace.upstream.streaming import ResponseStream, StreamCall
 from tailrace.upstream.transport import HttpTransport, Transport
 
 __all__ = ["UpstreamClient"]
@@ -80,23 +80,24 @@ class UpstreamClient:
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._headers = {"accept-encoding": "gzip"} | {k.lower(): v for k, v in (headers or {}).items()}
         self._own_pairs = _pairs(self._headers)
-        self._transport = transport or HttpTransport(
-            name,
-            base_url,
-            keep=settings.concurrency,
-            max_response_bytes=settings.max_response_bytes,
-            connect=connect if guard is None else guard.connect,
-        )
-        self._retry = _retry(name, settings, self._clock, random, observer)
-        self._breaker = CircuitBreaker(name, _breaker_policy(settings), clock=self._clock, observer=observer)
-        self._bulkhead = Bulkhead(
-            name,
-            concurrency=settings.concurrency,
-            queue=settings.queue,
-            queue_timeout=settings.queue_timeout,
-            clock=self._clock,
-            observer=observer,
-        )
+        self._stream_pool: Pool[StreamConnection] | None = None
+        if transport is None:
+            self._stream_pool = Pool(
+                name,
+                base_url,
+                connect_stream if guard is None else guard.connect_stream,
+                keep=settings.concurrency,
+            )
+            transport = HttpTransport(
+                name,
+                base_url,
+                keep=settings.concurrency,
+                max_response_bytes=settings.max_response_bytes,
+                connect=connect if guard is None else guard.connect,
+            )
+        self._transport = transport
+        self._policies = policies = policies_of(name, settings, self._clock, random, observer)
+        self._breaker, self._bulkhead = policies.breaker, policies.bulkhead
         self._coalescing: Coalescing[UpstreamResponse] = Coalescing()
 
     @property
@@ -171,10 +172,50 @@ class UpstreamClient:
             return await shared()  # ``run`` keeps to the time itself
         return await with_timeout(shared, seconds, clock=self._clock, what=self.name)
 
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int | float] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,
+    ) -> AsyncIterator[ResponseStream]:
+        """Make one call whose answer is handed on while it arrives; leaving the block closes it.
+
+        What fails before the first byte of the body is tried again like any call; nothing is after that. The time of an
+        attempt bounds the wait for that byte, and each silence after it. The slot of the bulkhead is held, and the
+        breaker's judgement open, until the last byte; a reader who leaves earlier says nothing of the service's health.
+
+        Args:
+            method, path, params, headers: as ``request``.
+            timeout: seconds to the last byte; the settings' ``total_timeout`` by default.
+
+        Raises:
+            As ``request``, also while it is read; ``UpstreamUnavailableError`` for a body that breaks off.
+            ValueError: the client was given a transport, which carries no streams.
+        """
+        if self._stream_pool is None:
+            raise ValueError("a client with a transport of its own has no streams")
+        seconds = limit(self._settings.total_timeout if timeout is None else timeout, self._clock)
+        assert seconds is not None
+        deadline = self._clock.monotonic() + seconds
+        plain = {"accept-encoding": "identity"} | dict(headers or {})
+        request = self._build(method.upper(), path, urlencode(params or ()), plain, body)
+        call = StreamCall(self._policies, self._stream_pool, lambda: self._outgoing(request, deadline), deadline)
+        try:
+            yield await call.open()
+        finally:
+            call.close()
+
     async def aclose(self) -> None:
         """End what is under way and close the connections. Idempotent."""
         await self._coalescing.aclose()
         await self._transport.aclose()
+        if self._stream_pool is not None:
+            await self._stream_pool.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -204,6 +245,16 @@ class UpstreamClient:
                 all_headers["content-length"] = str(len(body))
             pairs = _pairs(all_headers)
         return OutgoingRequest(method, target.encode("ascii"), pairs, body)
+
+    def _outgoing(self, request: OutgoingRequest, deadline: float) -> OutgoingRequest:
+        """The request with what is said of the caller as it goes out."""
+        extra = headers_to_pass_on() if self._pass_on else []
+        if self._deadline_header is not None:
+            left = max(0, int((deadline - self._clock.monotonic()) * 1000))
+            extra.append((self._deadline_header, b"%d" % left))
+        if not extra:
+            return request
+        return OutgoingRequest(request.method, request.target, (*request.headers, *extra), request.body)
 
 
 class _Call:
@@ -237,15 +288,9 @@ class _Call:
                 client._observer(UpstreamCalled(client.name, outcome_of(failure), duration, self._attempts))
 
     def _with_retries(self) -> Awaitable[UpstreamResponse]:
-        request = self._request
-        safe = request.method in IDEMPOTENT or repeatable(
-            request.method, {name.decode() for name, _ in request.headers}
-        )
-        retryable = self._worth_repeating if safe else _never
-        return self._client._retry.call(self._attempt, retryable=retryable, deadline=self._deadline)
-
-    def _worth_repeating(self, error: Exception) -> bool:
-        return passing(error) and self._client._breaker.state != "open"  # else a pause would be spent for nothing
+        policies = self._client._policies
+        retryable = policies.retryable(self._request)
+        return policies.retry.call(self._attempt, retryable=retryable, deadline=self._deadline)
 
     async def _attempt(self) -> UpstreamResponse:
         client = self._client
@@ -260,14 +305,8 @@ class _Call:
         return await with_timeout(self._send, seconds, clock=client._clock, what=client.name)
 
     async def _send(self) -> UpstreamResponse:
-        client, request = self._client, self._request
-        extra = headers_to_pass_on() if client._pass_on else []
-        if client._deadline_header is not None:
-            left = max(0, int((self._deadline - client._clock.monotonic()) * 1000))
-            extra.append((client._deadline_header, b"%d" % left))
-        if extra:
-            request = OutgoingRequest(request.method, request.target, (*request.headers, *extra), request.body)
-        response = await client._transport.send(request)
+        client = self._client
+        response = await client._transport.send(client._outgoing(self._request, self._deadline))
         if classify(response.status) != "ok":
             retry_after = parse_retry_after(response.headers.get("retry-after"), client._clock.now())
             raise error_for(client.name, response.status, retry_after, response.headers.get("location"))
@@ -276,41 +315,3 @@ class _Call:
 
 def _pairs(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items())
-
-
-def _never(error: Exception) -> bool:
-    return False
-
-
-def _retry(
-    name: str, settings: UpstreamSettings, clock: Clock, random: Callable[[], float], observer: Observer | None
-) -> Retry:
-    budget = Budget(
-        ratio=settings.retry_budget_ratio,
-        minimum_per_second=settings.retry_budget_per_second,
-        reserve=settings.retry_budget_reserve,
-        clock=clock,
-    )
-    backoff = Backoff(settings.backoff, max(settings.backoff, settings.max_backoff))
-    return Retry(
-        name,
-        max_retries=settings.max_retries,
-        backoff=backoff,
-        budget=budget,
-        clock=clock,
-        random=random,
-        observer=observer,
-    )
-
-
-def _breaker_policy(settings: UpstreamSettings) -> BreakerPolicy:
-    return BreakerPolicy(
-        window=settings.breaker_window,
-        minimum_calls=settings.breaker_minimum_calls,
-        failure_rate=settings.breaker_failures,
-        consecutive=settings.breaker_consecutive,
-        slow_call=settings.breaker_slow_call,
-        slow_rate=settings.breaker_slow_calls,
-        open_for=settings.breaker_open,
-        trials=settings.breaker_trials,
-    )

@@ -18,12 +18,14 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
+from typing import TypeVar
 
 from tailrace.errors import SettingsError, UrlRefusedError
 from tailrace.settings import OutboundSettings
 from tailrace.upstream.connection import Connection, connect
 from tailrace.upstream.outbound_url import OutboundUrl, parse_url
 from tailrace.upstream.public_address import Address, parse_networks, why_not_public
+from tailrace.upstream.stream_connection import StreamConnection, connect_stream
 
 __all__ = ["OutboundGuard", "Resolve", "SystemResolver"]
 
@@ -35,6 +37,8 @@ ADDRESS_TIMEOUT = 1.0
 
 RESOLVING_THREADS = 4
 """Look-ups at once; they have threads of their own, so that slow names cannot use up those of the process."""
+
+C = TypeVar("C", Connection, StreamConnection)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Gives the addresses of a host for connections to a port; raises ``OSError`` (``socket.gaierror``) if it cannot."""
@@ -119,14 +123,23 @@ class OutboundGuard:
             UrlRefusedError: as :meth:`addresses`.
             OSError: it cannot be resolved or reached.
         """
+        return await self._connect(connect, host, port, tls)
+
+    async def connect_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> StreamConnection:
+        """The same, for a response that is read while it arrives."""
+        return await self._connect(connect_stream, host, port, tls)
+
+    async def _connect(
+        self, open_to: Callable[..., Awaitable[C]], host: str, port: int, tls: ssl.SSLContext | None
+    ) -> C:
         *others, last = (await self.addresses(host, port))[:MOST_ADDRESSES]
         for address in others:
             try:
                 async with asyncio.timeout(ADDRESS_TIMEOUT):
-                    return await connect(str(address), port, tls, name=host)
+                    return await open_to(str(address), port, tls, name=host)
             except OSError:  # a timeout is one, too: the next address may do
                 continue
-        return await connect(str(last), port, tls, name=host)
+        return await open_to(str(last), port, tls, name=host)
 
     async def _answer(self, host: str, port: int) -> Sequence[str]:
         if _is_address(host):

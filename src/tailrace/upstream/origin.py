@@ -146,6 +146,10 @@ class Origin:
 class PassedResponse:
     """A response under way: an asynchronous iterator over the pieces of its body.
 
+    Args:
+        chunked: how the request's body is sent.
+        timeout: as ``Origin``'s; None: the caller keeps the time.
+
     Attributes:
         status, headers: names of the headers are in lower case; they stand in the order in which they came.
         trailers: the fields behind the body, once that has been read.
@@ -158,7 +162,7 @@ class PassedResponse:
         request: PassedRequest,
         *,
         chunked: bool,
-        timeout: float,
+        timeout: float | None,
     ) -> None:
         self._connection = connection
         self._reader = reader
@@ -273,5 +277,5 @@ class PassedResponse:
         return self._reader.headed
 
     def _progress(self) -> None:
-        if self._timer is not None and not self._timer.expired():
+        if self._timer is not None and self._timeout is not None and not self._timer.expired():
             self._timer.reschedule(asyncio.get_running_loop().time() + self._timeout)

@@ -18,14 +18,16 @@ HIGH_WATER = 256 * 1024
 """Bytes of a body that are held for a client that reads more slowly than the origin sends."""
 
 
-async def connect_stream(host: str, port: int, tls: ssl.SSLContext | None) -> StreamConnection:
-    """Open a connection; with ``tls``, its certificate is checked against ``host``.
+async def connect_stream(
+    host: str, port: int, tls: ssl.SSLContext | None, *, name: str | None = None
+) -> StreamConnection:
+    """Open a connection; with ``tls``, its certificate is checked against ``name``, by default ``host``.
 
     Raises:
         OSError: it cannot be reached; ``ssl.SSLError`` (an ``OSError``): its certificate or protocol is not accepted.
     """
     _, connection = await asyncio.get_running_loop().create_connection(
-        StreamConnection, host, port, ssl=tls, server_hostname=host if tls is not None else None
+        StreamConnection, host, port, ssl=tls, server_hostname=(name or host) if tls is not None else None
     )
     return connection
 
