@@ -63,6 +63,13 @@ class ServicesSettings(BaseSettings):
     """Sent to it as a bearer token; empty for an endpoint that asks for none, as models on one's own machine do."""
     default_documents: bool = True
     """Whether Trading Desk loads Python's own documentation in the background where no other documents were loaded."""
+    answer_chat_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Base address of a Chat Completions endpoint that words Trading Desk's answers, up to and with its version; None:
+    answers are the documents' own sentences."""
+    answer_chat_model: str = ""
+    """The model's name there."""
+    answer_chat_api_key: SecretStr = SecretStr("")
+    """Sent to it as a bearer token; empty for an endpoint that asks for none."""
     answer_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     """Least cosine of two questions that get one answer; None: 0.95, or 0.75 with ``answer_wrong_at_most``."""
     answer_wrong_at_most: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from tailrace.errors import SettingsError
 from tailrace.settings import load_settings
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
 from tailrace_services.call_coach.optimised.application import create_app
+from tailrace_services.chat_endpoint import ChatSettings, chosen_chat
 from tailrace_services.clock import service_clock
 from tailrace_services.settings import (
     ServicesSettings,
@@ -50,8 +49,4 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
 
 
 def _chat(services: ServicesSettings) -> ChatSettings | None:
-    if services.chat_url is None:
-        return None
-    if not services.chat_model:
-        raise SettingsError("TAILRACE_SERVICES_CHAT_MODEL: name the model at TAILRACE_SERVICES_CHAT_URL")
-    return ChatSettings(services.chat_url, services.chat_model, services.chat_api_key)
+    return chosen_chat("TAILRACE_SERVICES_CHAT_URL", services.chat_url, services.chat_model, services.chat_api_key)

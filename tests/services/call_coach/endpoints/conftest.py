@@ -16,13 +16,13 @@ from tests.services.implementations import Implementation, client_of, copies, or
 from tailrace.clock import Clock
 from tailrace.embedded import PostgresServer
 from tailrace.settings import Settings
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
 from tailrace_services.call_coach.generator import Scale, generate
 from tailrace_services.call_coach.keys import api_key
 from tailrace_services.call_coach.migrations import migrate
 from tailrace_services.call_coach.optimised import objects
 from tailrace_services.call_coach.optimised.application import create_app
+from tailrace_services.chat_endpoint import ChatSettings
 from tailrace_services.clock import FrozenClock
 
 ANCHOR = datetime(2026, 3, 31, 12, tzinfo=UTC)

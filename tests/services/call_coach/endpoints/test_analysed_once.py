@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
-from tests.services.call_coach.analyst.chat_server import ChatServer, completion
+from tests.services.chat_server import ChatServer, completion
 from tests.waiting import wait_until
 
 from tailrace.embedded import PostgresServer

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.services.call_coach.analyst.chat_server import ChatServer, completion
 from tests.services.call_coach.endpoints.conftest import NOW, Service, StartService
+from tests.services.chat_server import ChatServer, completion
 from tests.services.implementations import IMPLEMENTATIONS
 
 from tailrace.settings import UpstreamSettings
 from tailrace_services.call_coach.analyst import RUBRIC_VERSION
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.model import DIMENSIONS
+from tailrace_services.chat_endpoint import ChatSettings
 
 SESSIONS = (
     "SELECT dimension, score, strengths, improvements, evidence, rep_id, created_at FROM coaching_sessions "

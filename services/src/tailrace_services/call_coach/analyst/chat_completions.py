@@ -13,23 +13,22 @@ analyst's analysis is given instead, marked ``degraded``.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tailrace.clock import Clock
 from tailrace.errors import TailraceError
 from tailrace.events import FallbackUsed, Observer
-from tailrace.settings import UpstreamSettings
 from tailrace.upstream import Transport, UpstreamClient
 from tailrace_services.call_coach.analyst.analysis import Analysis, Analyst, ConversationMetrics, Dimension, quoted
 from tailrace_services.call_coach.analyst.conversation import Conversation
 from tailrace_services.call_coach.model import DIMENSIONS
+from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_headers, repeatable_by
 
-__all__ = ["NAME", "ChatCompletions", "ChatSettings"]
+__all__ = ["NAME", "ChatCompletions"]
 
 NAME = "chat_completions"
 """The dependency's name in events and metrics."""
@@ -48,25 +47,6 @@ _INSTRUCTIONS = (
 # PostgreSQL stores any character but NUL.
 Remark = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True, pattern=r"^[^\x00]*$")]
 Remarks = Annotated[list[Remark], Field(max_length=3)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ChatSettings:
-    """Where the model is.
-
-    Args:
-        base_url: up to and with the version, like ``https://host/v1``.
-        model: its name there.
-        api_key: sent as a bearer token; empty for an endpoint that asks for none.
-        upstream: time limits, retries, breaker and bulkhead; a model takes seconds, so the limits are wider.
-    """
-
-    base_url: str
-    model: str
-    api_key: SecretStr
-    upstream: UpstreamSettings = dataclasses.field(
-        default_factory=lambda: UpstreamSettings(attempt_timeout=30.0, total_timeout=60.0, max_retries=1, concurrency=8)
-    )
 
 
 class _UnfitError(Exception):
@@ -132,7 +112,7 @@ class ChatCompletions:
             NAME,
             settings.base_url,
             settings=settings.upstream,
-            headers=_headers(settings.api_key.get_secret_value()),
+            headers=chat_headers(settings),
             clock=clock,
             observer=observer,
             transport=transport,
@@ -174,20 +154,13 @@ class ChatCompletions:
             _UnfitError: the transcript is too long to send, or the answer is not what was asked for.
         """
         body = _request(self._settings.model, conversation)
-        # Asking twice does no harm, and with a key the client may.
-        key = {"idempotency-key": hashlib.sha256(body).hexdigest()}
-        response = await self._client.request("POST", "/chat/completions", headers=key, body=body)
+        response = await self._client.request("POST", COMPLETIONS, headers=repeatable_by(body), body=body)
         try:
             completion = _Completion.model_validate_json(response.body)
             judged = _Judgements.model_validate_json(completion.choices[0].message.content)
         except ValidationError as error:
             raise _UnfitError(f"{NAME}: the answer does not fit: {error.error_count()} mistakes") from error
         return _dimensions(conversation, judged)
-
-
-def _headers(api_key: str) -> dict[str, str]:
-    headers = {"content-type": "application/json", "accept": "application/json"}
-    return headers | {"authorization": f"Bearer {api_key}"} if api_key else headers
 
 
 def _request(model: str, conversation: Conversation) -> bytes:

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from tailrace.clock import Clock
 from tailrace.events import Observer
 from tailrace_services.call_coach.analyst.analysis import Analyst, ConversationMetrics
-from tailrace_services.call_coach.analyst.chat_completions import ChatCompletions, ChatSettings
+from tailrace_services.call_coach.analyst.chat_completions import ChatCompletions
+from tailrace_services.chat_endpoint import ChatSettings
 
 __all__ = ["running_analyst"]
 

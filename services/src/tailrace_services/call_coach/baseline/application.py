@@ -10,11 +10,11 @@ from fastapi import FastAPI
 
 from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.api.application import new_application, serve
 from tailrace_services.call_coach.api.callers import Callers
 from tailrace_services.call_coach.api.errors import SHAPE
 from tailrace_services.call_coach.baseline.coach import BaselineCoach
+from tailrace_services.chat_endpoint import ChatSettings
 from tailrace_services.empty_application import add_ids_and_problems
 
 __all__ = ["create_baseline_app"]

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
 from tailrace_services.call_coach.analyst import Analyst
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.api.callers import find_caller
 from tailrace_services.call_coach.baseline.analyze_call import analyze_call
@@ -22,6 +21,7 @@ from tailrace_services.call_coach.tools.learning_insights import GetLearningInsi
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
+from tailrace_services.chat_endpoint import ChatSettings
 from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
 

@@ -11,12 +11,12 @@ from tailrace.clock import Clock
 from tailrace.events import Observer
 from tailrace.fastapi import Exchange, Tailrace
 from tailrace.settings import Settings
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.api.application import VERSIONS, new_application, serve
 from tailrace_services.call_coach.api.callers import Callers, find_caller
 from tailrace_services.call_coach.api.errors import SHAPE
 from tailrace_services.call_coach.optimised.coach import OptimisedCoach
 from tailrace_services.call_coach.optimised.watches import caller_tags
+from tailrace_services.chat_endpoint import ChatSettings
 from tailrace_services.identity.accounts import CachedAccounts
 
 __all__ = ["create_app", "with_defaults"]

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from tailrace.clock import Clock
 from tailrace.db import Database
 from tailrace.fastapi import Tailrace
-from tailrace_services.call_coach.analyst.chat_completions import ChatSettings
 from tailrace_services.call_coach.analyst.chosen import running_analyst
 from tailrace_services.call_coach.optimised.analyze_call import Analyses
 from tailrace_services.call_coach.optimised.learning_insights import get_learning_insights
@@ -21,6 +20,7 @@ from tailrace_services.call_coach.tools.learning_insights import GetLearningInsi
 from tailrace_services.call_coach.tools.opportunity import AnalyzeOpportunity, OpportunityAnalysis
 from tailrace_services.call_coach.tools.rep_insights import GetRepInsights, RepInsights
 from tailrace_services.call_coach.tools.search_calls import FoundCalls, SearchCalls
+from tailrace_services.chat_endpoint import ChatSettings
 
 __all__ = ["OptimisedCoach"]
 

@@ -1,20 +1,21 @@
 """An answer as events, and as a whole. Pure.
 
 ``start`` (what is asked), ``cache`` (how the answer was found), ``status`` (what is being done), ``chunk`` (a piece of
-the answer), ``sources``, ``done``. What the cache keeps is all from ``status`` on: whoever asks again gets the same
-pieces in the same order.
+the answer), ``sources``, ``done``. A status of ``answering`` begins the answer: another one voids the chunks before it.
+What the cache keeps is all from ``status`` on: whoever asks again gets the same pieces in the same order.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from tailrace.fastapi import ServerSentEvent
 from tailrace.semantic import SemanticAnswer
 from tailrace_services.trading_desk.answers.passage import AnswerBody, Outcome, Passage
-from tailrace_services.trading_desk.answers.wording import Wording
+from tailrace_services.trading_desk.answers.wording import Piece, Wording
 
 __all__ = ["Find", "cache_event", "found_event", "is_whole", "made", "same_said", "start_event", "whole"]
 
@@ -42,11 +43,19 @@ async def made(asked: str, find: Find, wording: Wording) -> AsyncIterator[Server
     """The events of an answer while it is made."""
     yield _event("status", {"stage": "retrieving"})
     passages = await find()
-    yield _event("status", {"stage": "answering", "passages": len(passages)})
+    answering = _event("status", {"stage": "answering", "passages": len(passages)})
+    yield answering
     count, worded, degraded = 0, wording.version, False
-    async for piece in wording.word(asked, passages):
-        count, worded, degraded = count + 1, piece.wording, piece.degraded
-        yield _event("chunk", {"text": piece.text})
+    async with aclosing(wording.word(asked, passages)) as steps:
+        async for step in steps:
+            if isinstance(step, Piece):
+                count += 1
+                yield _event("chunk", {"text": step.text})
+                continue
+            worded, degraded = step.wording, step.degraded
+            if count:
+                count = 0
+                yield answering
     yield _event("sources", {"sources": [passage.model_dump() for passage in passages]})
     yield _event("done", {"chunks": count, "wording": worded, "degraded": degraded})
 
@@ -64,8 +73,10 @@ async def whole(events: AsyncIterator[ServerSentEvent]) -> tuple[AnswerBody, Out
         data = json.loads(event.data or "{}")
         if event.event == "chunk":
             said.append(data["text"])
-        else:
-            found |= data
+            continue
+        if data.get("stage") == "answering":
+            said.clear()
+        found |= data
     sources = [Passage.model_construct(**source) for source in found["sources"]]
     answer = AnswerBody.model_construct(
         corpus=found["corpus"],

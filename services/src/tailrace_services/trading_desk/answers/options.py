@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tailrace_services.chat_endpoint import ChatSettings, chosen_chat
 from tailrace_services.settings import ServicesSettings
 
 __all__ = ["AnswerOptions", "options_of"]
@@ -17,13 +18,25 @@ class AnswerOptions:
         load_default: whether Python's own documentation is loaded in the background where nothing else was.
         threshold: least cosine of a question that another's answer is given to; None: the semantic cache's own.
         wrong_at_most: share of such answers that may be wrong; None: the threshold decides.
+        chat: the language model that words answers; None: they are the passages' own sentences.
     """
 
     load_default: bool = False
     threshold: float | None = None
     wrong_at_most: float | None = None
+    chat: ChatSettings | None = None
 
 
 def options_of(settings: ServicesSettings) -> AnswerOptions:
-    """The options that the settings ask for."""
-    return AnswerOptions(settings.default_documents, settings.answer_threshold, settings.answer_wrong_at_most)
+    """The options that the settings ask for.
+
+    Raises:
+        SettingsError: there is an endpoint, and no name of a model.
+    """
+    chat = chosen_chat(
+        "TAILRACE_SERVICES_ANSWER_CHAT_URL",
+        settings.answer_chat_url,
+        settings.answer_chat_model,
+        settings.answer_chat_api_key,
+    )
+    return AnswerOptions(settings.default_documents, settings.answer_threshold, settings.answer_wrong_at_most, chat)

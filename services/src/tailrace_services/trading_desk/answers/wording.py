@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tailrace.semantic import best_sentences
 from tailrace_services.trading_desk.answers.passage import Passage
 
-__all__ = ["Extractive", "Piece", "Wording"]
+__all__ = ["Anew", "Extractive", "Piece", "Wording"]
 
 SENTENCES = 3
 """Of an extractive answer."""
@@ -21,13 +21,22 @@ class Piece:
 
     Attributes:
         text: a number in brackets names the passage that says so.
-        wording: what worded it.
-        degraded: by less than it should have been.
     """
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """The answer begins anew: the pieces before it are void.
+
+    Attributes:
+        wording: what words it from here on.
+        degraded: that is less than should have worded it.
+    """
+
     wording: str
-    degraded: bool = False
+    degraded: bool
 
 
 class Wording(Protocol):
@@ -43,7 +52,7 @@ class Wording(Protocol):
         """Whether the same passages are worded alike each time."""
         ...
 
-    def word(self, asked: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
+    def word(self, asked: str, passages: Sequence[Passage]) -> AsyncGenerator[Piece | Anew, None]:
         """The answer, piece by piece."""
         ...
 
@@ -54,9 +63,9 @@ class Extractive:
     version = "extractive-1"
     repeatable = True
 
-    async def word(self, asked: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
+    async def word(self, asked: str, passages: Sequence[Passage]) -> AsyncGenerator[Piece | Anew, None]:
         """Each sentence that answers best, with its passage's number."""
         between = ""
         for quote in best_sentences(asked, [passage.text for passage in passages], count=SENTENCES):
-            yield Piece(f"{between}{quote.sentence} [{passages[quote.source].citation}]", self.version)
+            yield Piece(f"{between}{quote.sentence} [{passages[quote.source].citation}]")
             between = " "

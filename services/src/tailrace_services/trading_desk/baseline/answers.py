@@ -18,12 +18,13 @@ from tailrace.fastapi import EventStreamResponse, ServerSentEvent
 from tailrace.semantic import Embedder, MiniLm
 from tailrace.semantic.wording import folded
 from tailrace_services.plain_sessions import Sessions
+from tailrace_services.trading_desk.answers.chosen_wording import running_wording
 from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, candidates
 from tailrace_services.trading_desk.answers.events import cache_event, made, start_event
 from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.answers.passage import Passage
 from tailrace_services.trading_desk.answers.upkeep import keeping_default_documents
-from tailrace_services.trading_desk.answers.wording import Extractive, Wording
+from tailrace_services.trading_desk.answers.wording import Wording
 from tailrace_services.trading_desk.api.query import CorpusState, DocumentsState, Produce, Wanted, corpus_not_found
 
 __all__ = ["BaselineAnswerer"]
@@ -53,7 +54,7 @@ class BaselineAnswerer:
         self._url = database_url
         self._options = options
         self._sessions = Sessions(database_url)
-        self._wording: Wording = Extractive()
+        self._wording: Wording
         self._model: MiniLm | None = None
 
     @asynccontextmanager
@@ -61,7 +62,10 @@ class BaselineAnswerer:
         """While the application runs."""
         embedder = Embedder()
         try:
-            async with keeping_default_documents(self._url, embedder, wanted=self._options.load_default):
+            async with (
+                running_wording(self._options.chat) as self._wording,
+                keeping_default_documents(self._url, embedder, wanted=self._options.load_default),
+            ):
                 yield
         finally:
             await embedder.aclose()

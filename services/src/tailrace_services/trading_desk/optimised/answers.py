@@ -16,6 +16,7 @@ from tailrace.fastapi import ServerSentEvent, Tailrace
 from tailrace.fastapi.streams import Streams
 from tailrace.semantic import Embedder, Retriever, Scope, SemanticCache, SemanticExplanation, streamed_answer
 from tailrace.semantic.documents import DOCUMENT_SEARCH, corpus_tag
+from tailrace_services.trading_desk.answers.chosen_wording import running_wording
 from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, candidates
 from tailrace_services.trading_desk.answers.events import (
     cache_event,
@@ -28,7 +29,7 @@ from tailrace_services.trading_desk.answers.events import (
 from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.answers.passage import Passage
 from tailrace_services.trading_desk.answers.upkeep import keeping_default_documents
-from tailrace_services.trading_desk.answers.wording import Extractive, Wording
+from tailrace_services.trading_desk.answers.wording import Wording
 from tailrace_services.trading_desk.api.query import CorpusState, DocumentsState, Produce, Wanted, corpus_not_found
 
 __all__ = ["OptimisedAnswerer"]
@@ -51,7 +52,7 @@ class OptimisedAnswerer:
     def __init__(self, tailrace: Tailrace, options: AnswerOptions) -> None:
         self._tailrace = tailrace
         self._options = options
-        self._wording: Wording = Extractive()
+        self._wording: Wording
         self._retriever: Retriever | None = None
         self._answers: SemanticCache | None = None
 
@@ -59,24 +60,25 @@ class OptimisedAnswerer:
     async def running(self) -> AsyncIterator[None]:
         """Between Tailrace's start and its stop."""
         tailrace, options, embedder = self._tailrace, self._options, Embedder()
-        self._retriever = Retriever(self._database, DOCUMENT_SEARCH, embedder, columns=("path", "heading", "body"))
-        self._answers = SemanticCache(
-            tailrace.cache,
-            embedder,
-            POLICY,
-            threshold=options.threshold,
-            wrong_at_most=options.wrong_at_most,
-            audit=AUDIT if self._wording.repeatable else 0.0,
-            same=same_said,
-            observer=tailrace.observer,
-        )
-        try:
-            async with keeping_default_documents(self._database.url, embedder, wanted=options.load_default):
-                yield
-        finally:
-            await self._answers.aclose()
-            self._retriever = self._answers = None
-            await embedder.aclose()
+        async with running_wording(options.chat, observer=tailrace.observer) as self._wording:
+            self._retriever = Retriever(self._database, DOCUMENT_SEARCH, embedder, columns=("path", "heading", "body"))
+            self._answers = SemanticCache(
+                tailrace.cache,
+                embedder,
+                POLICY,
+                threshold=options.threshold,
+                wrong_at_most=options.wrong_at_most,
+                audit=AUDIT if self._wording.repeatable else 0.0,
+                same=same_said,
+                observer=tailrace.observer,
+            )
+            try:
+                async with keeping_default_documents(self._database.url, embedder, wanted=options.load_default):
+                    yield
+            finally:
+                await self._answers.aclose()
+                self._retriever = self._answers = None
+                await embedder.aclose()
 
     async def corpus(self, named: str | None) -> str:
         """Known here until the corpus is written to."""

@@ -1,0 +1,66 @@
+"""Language models at an endpoint that speaks the Chat Completions protocol: where one is, and how it is asked.
+
+Touches: nothing; who asks goes through ``UpstreamClient``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from tailrace.errors import SettingsError
+from tailrace.settings import UpstreamSettings
+
+__all__ = ["COMPLETIONS", "ChatSettings", "chat_headers", "chosen_chat", "repeatable_by"]
+
+COMPLETIONS = "/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """Where the model is.
+
+    Args:
+        base_url: up to and with the version, like ``https://host/v1``.
+        model: its name there.
+        api_key: sent as a bearer token; empty for an endpoint that asks for none.
+        upstream: time limits, retries, breaker and bulkhead; a model takes seconds, so the limits are wider.
+    """
+
+    base_url: str
+    model: str
+    api_key: SecretStr
+    upstream: UpstreamSettings = field(
+        default_factory=lambda: UpstreamSettings(attempt_timeout=30.0, total_timeout=60.0, max_retries=1, concurrency=8)
+    )
+
+
+def chosen_chat(setting: str, url: str | None, model: str, api_key: SecretStr) -> ChatSettings | None:
+    """The model that the environment names, if it names one.
+
+    Args:
+        setting: the variable of the URL; that of the model ends with MODEL.
+
+    Raises:
+        SettingsError: there is an endpoint, and no name of a model.
+    """
+    if url is None:
+        return None
+    if not model:
+        raise SettingsError(f"{setting.removesuffix('URL')}MODEL: name the model at {setting}")
+    return ChatSettings(url, model, api_key)
+
+
+def chat_headers(settings: ChatSettings) -> dict[str, str]:
+    """Of every request."""
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    key = settings.api_key.get_secret_value()
+    return headers | {"authorization": f"Bearer {key}"} if key else headers
+
+
+def repeatable_by(body: bytes) -> Mapping[str, str]:
+    """Asking twice does no harm, and with a key the client may."""
+    return {"idempotency-key": hashlib.sha256(body).hexdigest()}
