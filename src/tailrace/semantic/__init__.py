@@ -5,6 +5,7 @@
 - `HybridSearch`: search by words and by meaning in a table, declared beside it.
 - `Retriever`: asks it. `embed_texts`: gives vectors to texts that have none.
 - `SemanticCache`: answers kept by what was asked, in a `Scope`, rather than by how it was put.
+- `StoredQuestions`: its memory in PostgreSQL, for all processes together; `prepare_questions` makes the table.
 - `streamed_answer`: the same as a stream of events, kept and replayed.
 - `best_sentences`: an answer made of the sources' own sentences.
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from tailrace.semantic.retriever import Retriever as Retriever
     from tailrace.semantic.retriever import embed_texts as embed_texts
     from tailrace.semantic.scope import Scope as Scope
+    from tailrace.semantic.stored_questions import StoredQuestions as StoredQuestions
+    from tailrace.semantic.stored_questions import prepare_questions as prepare_questions
     from tailrace.semantic.streamed import streamed_answer as streamed_answer
 
 _HOME = {
@@ -49,9 +52,11 @@ _HOME = {
     "SemanticCache": "cache",
     "SemanticExplanation": "outcomes",
     "SemanticStatistics": "outcomes",
+    "StoredQuestions": "stored_questions",
     "Vector": "embedder",
     "best_sentences": "extract",
     "embed_texts": "retriever",
+    "prepare_questions": "stored_questions",
     "streamed_answer": "streamed",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from tailrace.semantic.embedder import Embedder, Vector
 from tailrace.semantic.hybrid import CANDIDATES, HybridSearch
 from tailrace.semantic.wording import folded
 
-__all__ = ["EmbeddingProgress", "Found", "Retriever", "embed_texts"]
+__all__ = ["SCAN", "EmbeddingProgress", "Found", "Retriever", "as_text", "embed_texts"]
 
 LONGEST_QUESTION = 2_000
 """Characters of a question that are read."""
@@ -79,7 +80,7 @@ class Retriever:
         # What PostgreSQL has no text for, NUL and lone surrogates, no text there has either.
         question = question[:LONGEST_QUESTION].replace("\x00", " ").encode("utf-8", "replace").decode()
         vector = await self._embedder.embed(folded(question))
-        asked = {"question": question, "vector": _as_text(vector), "limit": limit}
+        asked = {"question": question, "vector": as_text(vector), "limit": limit}
         if self._with_tenant:
             asked["tenant"] = tenant
         async with self._database.session() as session:
@@ -102,8 +103,12 @@ async def embed_texts(
     embedder: Embedder,
     *,
     progress: Callable[[EmbeddingProgress], None] | None = None,
+    rest: float = 0.0,
 ) -> int:
     """Give a vector to every text that has none, and return how many that was.
+
+    Args:
+        rest: seconds of pause for each second of work, between batches: 3 leaves three quarters of a core to others.
 
     Each batch is a transaction of its own that holds its texts' rows: what is killed or cancelled has lost a batch, and
     is simply run again; several that run at the same time share the work.
@@ -119,19 +124,23 @@ async def embed_texts(
         rows = (await session.execute(choose, {"limit": BATCH})).all()
         if rows:
             vectors = await embedder.embed_many([row.text for row in rows])
-            asked = {"keys": [str(row.key) for row in rows], "vectors": [_as_text(vector) for vector in vectors]}
+            asked = {"keys": [str(row.key) for row in rows], "vectors": [as_text(vector) for vector in vectors]}
             await session.execute(store, asked)
         return len(rows)
 
     done = 0
     waiting = (await database.fetch(text(search.waiting())))[0][0] if progress else 0
+    now = asyncio.get_running_loop().time
+    began = now()
     while embedded := await database.run(step, idempotent=True):
         done += embedded
         if progress is not None:
             progress(EmbeddingProgress(done, max(0, waiting - done)))
+        await asyncio.sleep(rest * (now() - began))
+        began = now()
     return done
 
 
-def _as_text(vector: Vector) -> str:
+def as_text(vector: Vector) -> str:
     """The form in which pgvector reads it."""
     return "[" + ",".join([f"{number:.6g}" for number in vector.tolist()]) + "]"

@@ -95,6 +95,7 @@ async def load_documents(
     *,
     dry_run: bool = False,
     progress: LoadProgress = lambda phase, done, total: None,
+    rest: float = 0.0,
 ) -> LoadReport:
     """Make a corpus hold just these documents.
 
@@ -102,6 +103,7 @@ async def load_documents(
         database: prepared by ``prepare_documents``, but for a dry run.
         embedder: gives vectors to chunks that have none, of whatever corpus; None leaves that for later.
         dry_run: read and compare, and change nothing.
+        rest: as of ``embed_texts``, where vectors are made beside requests.
 
     Raises:
         DatabaseError: one of its kinds; documents before are loaded, and running it again goes on.
@@ -123,7 +125,7 @@ async def load_documents(
         if report.writes:
             await _analyze(database)
         if embedder is not None:
-            report.embedded = await _embed(database, embedder, progress)
+            report.embedded = await _embed(database, embedder, progress, rest)
         report.chunks = int((await database.fetch(_COUNT, {"corpus": corpus}))[0][0])
     return report
 
@@ -200,8 +202,8 @@ async def _analyze(database: Database) -> None:
     await database.run(analyze, idempotent=True)
 
 
-async def _embed(database: Database, embedder: Embedder, progress: LoadProgress) -> int:
+async def _embed(database: Database, embedder: Embedder, progress: LoadProgress, rest: float) -> int:
     def told(step: EmbeddingProgress) -> None:
         progress("embed", step.done, step.done + step.waiting)
 
-    return await embed_texts(database, DOCUMENT_SEARCH, embedder, progress=told)
+    return await embed_texts(database, DOCUMENT_SEARCH, embedder, progress=told, rest=rest)
