@@ -1,7 +1,8 @@
 """Loads the default documents where there are none, while questions are answered. Touches: the database, a task.
 
-Texts first, which takes a second or two, then vectors, which take longer: until a passage has one, it is found by its
-words alone. Of several processes one does it, and whatever ends it, the next one that starts goes on.
+Texts first, which takes a second or two, then vectors, which take minutes, since most of the time is left to requests:
+until a passage has one, it is found by its words alone, and ``/query/documents`` says how many wait. Of several
+processes one does it, and whatever ends it, the next one that starts goes on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('trading desk documen
 
 LATER = 3.0
 """Seconds after its start at which a process looks whether there are any: until then it has enough to do."""
+REST = 3.0
+"""Seconds left to requests for each second of making vectors."""
 
 _log = logging.getLogger("tailrace_services")
 
@@ -36,7 +39,7 @@ async def load_default_documents(url: str, embedder: Embedder) -> None:
     Raises:
         DatabaseError: one of its kinds.
 
-    Cost: one vector for each of some 1,500 passages, in a thread, once.
+    Cost: one vector for each of some 1,500 passages, once, in a quarter of a thread's time.
     """
     database = Database(url)
     try:
@@ -47,7 +50,7 @@ async def load_default_documents(url: str, embedder: Embedder) -> None:
             sources = [] if others else await asyncio.to_thread(python_sources)
             await session.commit()
             if sources:
-                await load_documents(database, DEFAULT_CORPUS, sources, embedder)
+                await load_documents(database, DEFAULT_CORPUS, sources, embedder, rest=REST)
     finally:
         await database.aclose()
 
