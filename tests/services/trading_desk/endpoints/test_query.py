@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from tests.services.chat_server import CUT, LAST, ChatServer, Streamed, chunk
 from tests.services.implementations import client_of
 from tests.services.trading_desk.endpoints.conftest import NOW, Service, StartService
 from tests.services.trading_desk.endpoints.documents import QUESTIONS, TEXTS, load
 from tests.waiting import wait_until
 
 from tailrace.settings import HttpSettings, Settings
+from tailrace_services.chat_endpoint import ChatSettings
 from tailrace_services.clock import FrozenClock
 from tailrace_services.trading_desk.answers import upkeep
 from tailrace_services.trading_desk.answers.default_corpus import python_sources
@@ -51,6 +54,33 @@ async def test_both_say_the_same(loaded: str, start_service: StartService) -> No
         states = [(await service.get("/query/documents")).json() for service in (slow, fast)]
         assert states[0] == states[1]
         assert states[0] == {"corpora": [{"corpus": "documents", "documents": 4, "passages": 5, "waiting": 0}]}
+
+
+@pytest.mark.parametrize("name", ["baseline", "optimised"])
+async def test_a_language_model_words_answers(loaded: str, start_service: StartService, name: str) -> None:
+    """With its own words and the numbers of sources, kept like any; what stands in for it says so and is not kept."""
+    sentences = {"sentences": [{"text": "An hour, no more.", "passages": [1]}]}
+    good = Streamed([chunk(json.dumps(sentences)), chunk(finish_reason="stop"), LAST])
+    with closing(ChatServer()) as model:
+        model.answers = [good]
+        options = AnswerOptions(chat=ChatSettings(model.url, "author-1", SecretStr("")))
+        async with start_service(name, at=loaded, answers=options) as service:
+            await service.settled()
+            first, again = [await ask(service, QUESTIONS[0], limit=2) for _ in range(2)]
+            assert first.json() == again.json()
+            assert (first.json()["answer"], first.json()["degraded"]) == ("An hour, no more. [1]", False)
+            assert first.json()["wording"] == "chat-completions-1/author-1"
+            assert len(first.json()["sources"]) == 2
+            assert again.headers["semantic-cache"] == {"baseline": "none", "optimised": "exact"}[name]
+            assert len(model.requests) == {"baseline": 2, "optimised": 1}[name]
+            model.answers = [Streamed([chunk(json.dumps(sentences)[:-1]), CUT])]
+            for _ in range(2):
+                model.requests.clear()
+                instead = (await ask(service, QUESTIONS[1])).json()
+                assert (instead["wording"], instead["degraded"]) == ("extractive-1", True)
+                assert "An hour" not in instead["answer"]
+                assert "Roll a position two days before expiry. [" in instead["answer"]
+                assert len(model.requests) == 1
 
 
 @pytest.mark.parametrize("name", ["baseline", "optimised"])
