@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -111,26 +111,42 @@ async def test_events_of_an_answer() -> None:
 
 
 async def test_before_the_first_byte_it_is_tried_again() -> None:
-    """What is refused, cut off, or ends in silence before a byte of the body is asked for again, where that is safe."""
+    """What is refused or cut off before a byte of the body is asked for again, where that is safe."""
     events: list[Event] = []
-    bad: list[Callable[[Exchange], Any]] = [
-        lambda exchange: exchange.answer(503, b"no"),
-        lambda exchange: exchange.writer.transport.abort() or asyncio.sleep(0),
-        sending(HEAD),
-    ]
+    good = sending(HEAD, chunk(b"at last"), END)
 
     async def handler(exchange: Exchange) -> None:
-        await (bad[exchange.number - 1] if exchange.number <= len(bad) else sending(HEAD, chunk(b"at last"), END))(
-            exchange
-        )
+        if exchange.number == 1:
+            await exchange.answer(503, b"no")
+        elif exchange.number == 2:
+            exchange.writer.transport.abort()
+        else:
+            await good(exchange)
 
-    async with serving(handler) as server, client_of(server, events, attempt_timeout=2.0) as client:
+    async with serving(handler) as server, client_of(server, events) as client:
         assert await read(client, headers=KEY, body=b"x") == b"at last"
-        assert [request.body for request in server.requests] == [b"x"] * 4
+        assert [request.body for request in server.requests] == [b"x"] * 3
         failed = [event.reason for event in events if isinstance(event, AttemptFailed)]
-        assert failed == ["upstream_unavailable", "upstream_unavailable", "upstream_timeout"]
-        assert [(e.outcome, e.attempts) for e in events if isinstance(e, UpstreamCalled)] == [("ok", 4)]
+        assert failed == ["upstream_unavailable"] * 2
+        assert [(e.outcome, e.attempts) for e in events if isinstance(e, UpstreamCalled)] == [("ok", 3)]
         await wait_until(lambda: server.open == 1)  # the good one, kept
+
+
+async def test_silence_before_the_first_byte_is_given_up() -> None:
+    """A head alone does not count as an answer: the attempt ends with its time, and another one is made."""
+    events: list[Event] = []
+    good = sending(HEAD, chunk(b"at last"), END)
+
+    async def handler(exchange: Exchange) -> None:
+        await (sending(HEAD) if exchange.number == 1 else good)(exchange)
+
+    async with (
+        serving(handler) as server,
+        client_of(server, events, attempt_timeout=0.5, total_timeout=60.0, max_retries=50) as client,
+    ):
+        assert await read(client, "GET") == b"at last"
+    reasons = [event.reason for event in events if isinstance(event, AttemptFailed)]
+    assert reasons[0] == "upstream_timeout"
 
 
 async def test_a_request_that_may_not_be_sent_twice_is_not() -> None:
@@ -162,11 +178,20 @@ async def test_after_the_first_byte_nothing_is_tried_again() -> None:
 
 async def test_silence_in_the_middle_is_given_up() -> None:
     """Silence may last as long as an attempt may take, and no longer; the server is let go."""
-    async with serving(sending(HEAD, chunk(b"x"))) as server, client_of(server, attempt_timeout=1.0) as client:
-        async with client.stream("POST", "/") as response:
+    clock = FakeClock()
+    async with (
+        serving(sending(HEAD, chunk(b"x"))) as server,
+        UpstreamClient("svc", server.url, settings=FAST, clock=clock) as client,
+    ):
+        async with client.stream("POST", "/", timeout=100.0) as response:
             assert await anext(response) == b"x"
+            silent = asyncio.ensure_future(anext(response))
+            await wait_until(lambda: clock.sleepers == 1)
+            await clock.advance(FAST.attempt_timeout - 1)
+            assert not silent.done()
+            await clock.advance(1)
             with pytest.raises(UpstreamTimeoutError):
-                await anext(response)
+                await silent
         await wait_until(lambda: server.open == 0)
         assert len(server.requests) == 1
 

@@ -174,7 +174,7 @@ BAD: dict[str, Any] = {
 async def test_a_bad_answer_is_void(server: ChatServer, events: list[Event], why: str) -> None:
     """Nothing of what is not the answer asked for remains, also if a part was shown: the extractive one is given."""
     server.answers = [BAD[why]]
-    seconds = 1.0 if "for ever" in why else 20.0
+    seconds = 1.0 if "for ever" in why else 60.0
     upstream = QUICK.model_copy(update={"total_timeout": seconds})
     async with aclosing(
         ChatWording(ChatSettings(server.url, "m", SecretStr(""), upstream), observer=events.append)
