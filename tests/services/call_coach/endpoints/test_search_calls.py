@@ -12,6 +12,7 @@ import pytest
 from tests.services.call_coach.endpoints.conftest import ANCHOR, Service, StartService
 
 from tailrace.core.cursor import Cursors
+from tailrace_services.call_coach.optimised import search_statements
 from tailrace_services.call_coach.tools.search_calls import RANKED, SORTS, TOTALS
 
 SECRET = "the same secret in both implementations"
@@ -52,6 +53,13 @@ async def both(start_service: StartService) -> AsyncIterator[tuple[Service, Serv
             start_service("optimised", http={"cursor_secrets": [SECRET]}, rate_limit={"enabled": False})
         )
         yield slow, fast
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few calls would all be walked; with fewer steps others are looked up, after a probe or after all steps."""
+    monkeypatch.setattr(search_statements, "STEPS", 40)
+    monkeypatch.setattr(search_statements, "STEPS_PER_ROW", 1)
 
 
 async def same(both: tuple[Service, Service], **question: Any) -> dict[str, Any]:

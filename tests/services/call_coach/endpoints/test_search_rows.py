@@ -12,6 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.services.call_coach.endpoints.conftest import ANCHOR
 
 from tailrace.core.cursor import Cursors
@@ -22,8 +24,9 @@ from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH
 from tailrace_services.call_coach.optimised.opportunity import CONTACTED
 from tailrace_services.call_coach.optimised.rep_insights import REMARKS
 from tailrace_services.call_coach.optimised.search_calls import DESCRIBED_WITH_MOMENTS, search_calls
+from tailrace_services.call_coach.optimised.search_statements import bounds, kind_of
 from tailrace_services.call_coach.tools import search_pages as pages
-from tailrace_services.call_coach.tools.search_calls import SORTS, SearchCalls, Words
+from tailrace_services.call_coach.tools.search_calls import SORTS, SearchCalls, TotalAsked, Words
 from tailrace_services.call_coach.tools.search_mix import mixed_searches
 
 WRONG = """
@@ -168,3 +171,40 @@ async def test_each_index_is_used_by_its_query(database: Database, index: str) -
         await session.execute(text("SET LOCAL enable_seqscan = off"))
         plan = await explain(session, NAMED[index])
     assert index in {node.get("Index Name") for node in nodes(plan)}, plan
+
+
+async def _reads(session: AsyncSession, question: SearchCalls, words: Words | None, **bounded: int) -> dict[str, int]:
+    """What the question's first page reads, by name: the rows of steps, and how often the index of words is read."""
+    given = pages.parameters(question, words)
+    kind = kind_of(frozenset(given), question.sort)
+    request = pages.page(question, kind.pages, Cursors([b"sixteen bytes or more"]))
+    values = {**given, **bounds(request), **request.parameters, **bounded}
+    statement: Any = kind.statement(request)
+    sql = statement.params({name: value for name, value in values.items() if name in statement.compile().params})
+    written = sql.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    (plan,) = await session.scalar(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {str(written).replace(':', chr(92) + ':')}"))
+    found: dict[str, int] = {"steps": 0, "words": 0}
+    for node in nodes(plan["Plan"]):
+        if node.get("Subplan Name") == "CTE steps":
+            found["steps"] = int(node["Actual Rows"])
+        if node.get("Index Name") == "call_search_words":
+            found["words"] += int(node["Actual Loops"])
+    return found
+
+
+@pytest.mark.parametrize("total", ["none", "exact"])
+async def test_no_more_is_walked_than_promises_a_page(database: Database, total: TotalAsked) -> None:
+    """What fits often is found by walking alone, until the page is full; what never fits is looked up after a probe,
+    and what fits too seldom once all steps are made."""
+    often, never = Words("'thank'", "'thank'"), Words("'xyzzy'", "'xyzzy'")
+    bounded = {"steps": 150, "probe": 30, "promising": 1}
+    asked = SearchCalls(text="...", limit=5, total=total)
+    async with database.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        walked = await _reads(session, asked, often, **bounded)
+        assert walked["words"] == 0
+        assert 6 <= walked["steps"] < 150
+        assert await _reads(session, asked, never, **bounded) == {"steps": 30, "words": 1}
+        assert await _reads(session, asked, never, **bounded | {"promising": 0}) == {"steps": 150, "words": 1}
+        # All there is has been walked: there is nothing to look up.
+        assert (await _reads(session, asked, never, **bounded | {"steps": 900, "probe": 300}))["words"] == 0

@@ -18,13 +18,16 @@ Each part is taken anew for itself: a coaching session costs a mean over the cal
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, DateTime, MetaData, Numeric, Table, Text, func
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR, array
+from sqlalchemy.sql import ColumnElement
 
 from tailrace.schema import Index, KeptTable
 from tailrace_services.call_coach.tools.search_pages import COMPARED, ROWS
 
-__all__ = ["CALL_SEARCH", "OBJECTS", "PARTS"]
+__all__ = ["CALL_SEARCH", "EQUALITIES", "OBJECTS", "PARTS"]
 
 CALL_SEARCH = Table(
     ROWS,
@@ -39,6 +42,9 @@ CALL_SEARCH = Table(
     Column("reps", ARRAY(Text), nullable=False),
     Column("document", TSVECTOR, nullable=False),
 )
+
+EQUALITIES: ColumnElement[Any] = array([CALL_SEARCH.c.product, CALL_SEARCH.c.call_type], type_=Text())
+"""What a call equals, as the index of words has it beside them: it meets both before it reads a row."""
 
 OWN = ("title", "product", "call_type", "scheduled_at", "duration_seconds")
 """Columns that are the call's own."""
@@ -175,6 +181,7 @@ OBJECTS = (
     Index("call_search_score_down", CALL_SEARCH, [_c.score.desc().nulls_last(), _c.call_id.desc()]),
     Index("call_search_duration", CALL_SEARCH, ["duration_seconds", "call_id"]),
     Index("call_search_title", CALL_SEARCH, [func.left(_c.title, COMPARED, type_=Text()), "call_id"]),
-    Index("call_search_words", CALL_SEARCH, ["document", "reps"], using="gin"),
+    Index("call_search_type_title", CALL_SEARCH, ["call_type", func.left(_c.title, COMPARED, type_=Text()), "call_id"]),
+    Index("call_search_words", CALL_SEARCH, ["document", "reps", EQUALITIES], using="gin"),
 )
 """One index for each order, and one for what is looked for."""

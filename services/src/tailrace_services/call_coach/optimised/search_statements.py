@@ -1,0 +1,222 @@
+"""The statements that find a page of calls. Pure.
+
+A page is found in one of two ways. *Walking* reads rows in the page's order by that order's index and keeps those that
+fit: good if many do, whatever the depth, because a cursor is a place in the index. *Looking up* finds all that fit by
+the index of words: good if few do. Statistics tell how often a word occurs, but not that it occurs in other products
+than the one asked for, or behind the titles walked first. So where rows are tested the page's statement walks a little,
+goes on if enough of those rows fit, some thousand rows at most, and else looks the calls up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Executable,
+    FromClause,
+    Integer,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import Text
+
+from tailrace.core.cursor import Position
+from tailrace.db import PageRequest, Pages
+from tailrace.db.keyset import page_statement
+from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH, EQUALITIES
+from tailrace_services.call_coach.tools import search_pages as pages
+from tailrace_services.call_coach.tools.search_calls import RANKED, Sort
+
+__all__ = ["COLUMNS", "Kind", "bounds", "kind_of"]
+
+Rows = Select[*tuple[Any, ...]]
+Condition = ColumnElement[bool]
+Conditions = Mapping[str, Condition]
+
+STEPS = 5_000
+"""Rows that are walked before a page is looked up, some 7 ms; more for pages that need more."""
+STEPS_PER_ROW = 40
+"""Of a million calls, to look up more than every fortieth takes longer than to walk that many."""
+PROBES = 10
+"""One step in so many is made before it is judged whether to make the others. Along dates what fits lies evenly, so
+they are made if they promise a page; in other orders it may begin late: they are made unless hardly anything fits,"""
+RARE = 100
+"""less than one call of so many: to look those up is cheap."""
+
+SERVED: Mapping[str, frozenset[str]] = {
+    "-scheduled_at": frozenset({"scheduled_at", "product", "call_type"}),
+    "scheduled_at": frozenset({"scheduled_at", "product", "call_type"}),
+    "product": frozenset({"product"}),
+    "-product": frozenset({"product"}),
+    "title": frozenset({"call_type"}),
+    "-title": frozenset({"call_type"}),
+    "score": frozenset({"score"}),
+    "-score": frozenset({"score"}),
+    "relevance": frozenset({"scheduled_at", "product", "call_type"}),
+}
+"""Order -> what its walk need not look at row by row, because an index in that order begins with it."""
+
+COLUMNS = [column for column in CALL_SEARCH.c if column.name not in ("reps", "document")]
+"""What is shown of a call's row."""
+UNCOUNTED = cast(null(), BigInteger).label("fitting")
+
+KINDS = 256
+"""Kinds of searches whose statements are kept, of some thousand that can be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Searches that differ in nothing but the values of their parameters. To make statements costs more than to send
+    them, so they are made once for each kind and shape of page.
+
+    Attributes:
+        given: which of ``search_pages.parameters`` there are.
+        sort: the order.
+        pages: what may be asked for.
+        fitting: all calls that fit, to be counted as the planner likes.
+        made: the statements, by shape: some dozens at most.
+    """
+
+    given: frozenset[str]
+    sort: Sort
+    pages: Pages
+    fitting: Rows
+    made: dict[Hashable, Executable] = field(default_factory=dict)
+
+    def statement(self, request: PageRequest) -> Executable:
+        """That of a page of this shape. Its rows say ``fitting``: how many calls fit, NULL where it has not counted."""
+        key = request.shape, request.total == "none"
+        if key not in self.made:
+            self.made[key] = self._statement(request)
+        return self.made[key]
+
+    def _statement(self, request: PageRequest) -> Executable:
+        conditions = pages.conditions(self.given, CALL_SEARCH)
+        counted = request.total != "none"
+        if conditions.keys() <= _served(conditions, self.sort):
+            plain: Executable = request.statement(select(*COLUMNS, UNCOUNTED).where(*conditions.values()))
+            return plain
+        if self.sort == "relevance":
+            newest = _first(conditions, "-scheduled_at", Position(), counted=False)
+            found = select(*[newest.c[column.name] for column in COLUMNS], CALL_SEARCH.c.document)
+            document = CALL_SEARCH.c.call_id == newest.c.call_id
+            rows: FromClause = pages.ranked(found.join_from(newest, CALL_SEARCH, document))
+            fitting: ColumnElement[Any] = _how_many(newest).label("fitting") if counted else UNCOUNTED
+        else:
+            rows = _first(conditions, self.sort, request.position, counted=counted)
+            fitting = rows.c.fitting
+        shown = select(*[rows.c[column.name] for column in COLUMNS], fitting)
+        there: Executable = replace(request, order=pages.order(rows, self.sort)).statement(shown)
+        return there
+
+
+@lru_cache(maxsize=KINDS)
+def kind_of(given: frozenset[str], sort: Sort) -> Kind:
+    """The searches with these of ``search_pages.parameters``, in that order."""
+    fitting = select(CALL_SEARCH.c.call_id).where(*pages.conditions(given, CALL_SEARCH).values())
+    if sort != "relevance":
+        return Kind(given, sort, pages.pages_of(CALL_SEARCH, sort), fitting)
+    ranked = pages.ranked(select(*COLUMNS, CALL_SEARCH.c.document))
+    fitting = select(fitting.limit(literal_column(str(RANKED))).subquery("ranked"))
+    return Kind(given, sort, pages.pages_of(ranked, sort), fitting)
+
+
+def bounds(request: PageRequest) -> dict[str, int]:
+    """How many rows that fit a page needs, how many it walks for them, and how many of those to find out."""
+    needed = RANKED if request.sort == "relevance" else request.limit + 1 + (request.offset or 0)
+    steps = max(STEPS, STEPS_PER_ROW * needed)
+    probe = steps // PROBES
+    promising = needed // PROBES if request.sort.removeprefix("-") in ("scheduled_at", "relevance") else probe // RARE
+    return {"needed": needed, "steps": steps, "probe": probe, "promising": max(1, promising)}
+
+
+def _first(conditions: Conditions, sort: Sort, position: Position, *, counted: bool) -> CTE:
+    """The first ``:needed`` calls that fit, behind a position in an order: walked, or else looked up.
+
+    What is looked up stands behind ``OFFSET 0``: from outside of it no order gets in, so the planner
+    does not walk there.
+
+    Args:
+        conditions: as of ``search_pages``.
+        counted: whether the calls are counted that were looked up; the column ``fitting`` says how many.
+    """
+    needed = _number("needed")
+    served = _served(conditions, sort)
+    within = [condition for column, condition in conditions.items() if column in served]
+    tested = [condition for column, condition in conditions.items() if column not in served]
+    seen = select(*COLUMNS, and_(*tested).label("fits")).where(*within)
+    walk: Any = page_statement(seen, pages.order(CALL_SEARCH, sort), position, _number("steps"))
+    steps: CTE = walk.cte("steps").prefix_with("MATERIALIZED")
+    own = [column.name for column in COLUMNS]
+    walked = select(*[steps.c[name] for name in own]).where(steps.c.fits).limit(needed).cte("walked")
+    verdict = select(_enough(steps, walked).label("enough")).cte("verdict").prefix_with("MATERIALIZED")
+    enough = select(verdict.c.enough).scalar_subquery()
+
+    indexed = [*conditions.values(), *_beside_words(conditions)]
+    fitting = select(*COLUMNS).where(*indexed).offset(literal_column("0")).cte("fitting")
+    look_up: Any = page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
+    looked_up = look_up.subquery("looked_up")
+    count = _how_many(fitting).label("fitting") if counted else UNCOUNTED
+    return union_all(
+        select(*walked.c, UNCOUNTED).where(enough),
+        select(*[looked_up.c[name] for name in own], count).where(~enough),
+    ).cte("first")
+
+
+def _enough(steps: CTE, walked: CTE) -> ColumnElement[bool]:
+    """Whether walking gives the page: all that it needs, or all there is.
+
+    A ``CASE`` is evaluated in the order in which it is written, and steps are made as far as they are asked for.
+    """
+    needed = _number("needed")
+    probe = select(steps.c.fits).limit(_number("probe")).subquery("probe")
+    tried = select(func.count()).select_from(probe).scalar_subquery()
+    fitting = select(probe.c.fits).where(probe.c.fits).limit(needed).subquery("promise")
+    fit = select(func.count()).select_from(fitting).scalar_subquery()
+    return case(
+        (fit >= needed, true()),
+        (tried < _number("probe"), true()),
+        (fit < _number("promising"), false()),
+        (_how_many(walked) >= needed, true()),
+        else_=_how_many(steps) < _number("steps"),
+    )
+
+
+def _served(conditions: Conditions, sort: Sort) -> frozenset[str]:
+    """The columns that the order's index serves: of a call either its product or its type."""
+    served = SERVED.get(sort, frozenset())
+    return served - {"call_type"} if "product" in conditions and "product" in served else served
+
+
+def _beside_words(conditions: Conditions) -> list[Condition]:
+    """What the index of words, where it is read, knows of the product and the type as well."""
+    asked = [bindparam(name, type_=Text()) for name in ("product", "call_type") if name in conditions]
+    if not asked or not {"document", "reps"} & conditions.keys():
+        return []
+    return [EQUALITIES.bool_op("@>")(cast(array(asked), ARRAY(Text)))]
+
+
+def _number(name: str) -> ColumnElement[int]:
+    return bindparam(name, type_=Integer())
+
+
+def _how_many(rows: CTE) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
