@@ -1,5 +1,5 @@
 # The words a newcomer types. Everything runs in .venv, made from requirements.lock by uv; ARGS goes to the command.
-.PHONY: help up test prove hunt bench lint lock clean
+.PHONY: help up test prove hunt load bench lint lock clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,6 +11,7 @@ help:
 	@echo "make test    lint, types, import rules and every test"
 	@echo "make prove   measure the services as they were beside the services as they are"
 	@echo "make hunt    look for stale answers while servers are killed"
+	@echo "make load    put load on what make up serves, by k6: make load SUITE=workspace"
 	@echo "make bench   measure layers, limits, caches and stacks beside other packages"
 	@echo "make lint    format and fix"
 	@echo 'make up ARGS="--scale medium --port 8001"   options; --help lists them'
@@ -32,6 +33,9 @@ prove: $(READY)
 
 hunt: $(READY)
 	@$(BIN)/tailrace-services hunt $(ARGS)
+
+load: $(READY)
+	@$(BIN)/python -m load $(SUITE) $(ARGS)
 
 bench: $(PEERS)
 	@$(BIN)/python -m bench $(ARGS)

@@ -149,6 +149,9 @@ class HttpSettings(Room):
     """Folder, in memory as below ``/dev/shm``, in which the processes that serve one application share what they count,
     so that ``/metrics`` of any of them shows all. The workers of uvicorn, gunicorn and the like find one by themselves;
     name one where processes behind one address are started one by one."""
+    metrics_name: str | None = None
+    """What the figures in that folder are of, where several applications use it; processes of the same name show each
+    other's. By default an application's title and routes, which a process that only does jobs may not know."""
     window: Annotated[float, Field(ge=10, le=86400)] = 300.0
     """Seconds over which ``/monitoring/metrics`` takes quantiles."""
     admin_token: SecretStr | None = None

@@ -24,6 +24,8 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "up": ("tailrace_services.up.commands", "Start everything and serve the services until Ctrl-C."),
+    "serve": ("tailrace_services.deployed.serve", "Serve the services with servers and databases that there are."),
+    "prepare": ("tailrace_services.deployed.prepare", "Ready the services' databases on a server that there is."),
     "prove": ("tailrace_services.prove.commands", "Measure baseline and optimised side by side and compare answers."),
     "hunt": ("tailrace_services.hunt.commands", "Hunt for stale answers while parts are killed."),
     **{

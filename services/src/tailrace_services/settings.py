@@ -129,10 +129,25 @@ def shared_cursors(settings: Settings) -> Cursors | None:
 
 
 def service_settings(service: str, fixed_now: datetime | None = None) -> Settings:
-    """Tailrace's settings for a service: with its own database, and as :func:`for_moment` makes them.
+    """Tailrace's settings for a service: with its own database and name, and as :func:`for_moment` makes them.
 
     Raises:
         SettingsError: one line for every setting that is missing or wrong.
     """
-    settings = load_settings().model_copy(update={"database_url": SecretStr(database_url(service))})
-    return for_moment(settings, fixed_now)
+    settings = load_settings()
+    own: dict[str, object] = {"database_url": SecretStr(database_url(service))}
+    database = settings.database
+
+    def beside(address: SecretStr) -> SecretStr:
+        return SecretStr(database_url(service, environment={"TAILRACE_DATABASE_URL": address.get_secret_value()}))
+
+    own["database"] = database.model_copy(
+        update={
+            "direct_url": None if database.direct_url is None else beside(database.direct_url),
+            "replica_urls": tuple(beside(address) for address in database.replica_urls),
+        }
+    )
+    if settings.http.metrics_name is None:
+        # Its jobs, done in another process, are counted under the same name.
+        own["http"] = settings.http.model_copy(update={"metrics_name": service.replace("-", "_")})
+    return for_moment(settings.model_copy(update=own), fixed_now)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -223,20 +223,28 @@ async def _work(reference: str) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with _worker(reference):
+    async with _working(reference):
         typer.echo("working")
         await stopped.wait()
 
 
-def _worker(reference: str) -> AbstractAsyncContextManager[Any]:
-    """The application, which serves nobody and works; or a worker without one."""
+@asynccontextmanager
+async def _working(reference: str) -> AsyncIterator[None]:
+    """The application, which serves nobody and works; or a worker without one, whose figures its servers show."""
     from tailrace.jobs import Jobs, working
     from tailrace.loading import load_attribute
+    from tailrace.observe import counting_aside
     from tailrace.settings import load_settings
 
     declared = _find(reference)
     found = load_attribute(reference)
-    return working(declared, load_settings()) if isinstance(found, Jobs) else _tailrace_of(found).working()
+    if not isinstance(found, Jobs):
+        async with _tailrace_of(found).working():
+            yield
+        return
+    settings = load_settings()
+    async with counting_aside(settings.http) as metrics, working(declared, settings, observer=metrics):
+        yield
 
 
 def _tailrace_of(app: Any) -> Any:

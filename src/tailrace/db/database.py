@@ -22,7 +22,7 @@ from tailrace.db.engine import make_engine, make_relay_engine
 from tailrace.db.errors import FOREIGN, translate, translated
 from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.holding import Holdings
-from tailrace.db.pool import POOL
+from tailrace.db.pool import POOL, PoolState, pool_state
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
@@ -221,6 +221,10 @@ class Database:
             DatabaseError: it does not.
         """
         await self.fetch(text("SELECT 1"))
+
+    def pool_state(self) -> PoolState:
+        """How many connections are in use, and how many wait for one."""
+        return pool_state(self.engine)
 
     async def aclose(self) -> None:
         """Close every connection."""

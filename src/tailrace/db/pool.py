@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import event, exc
@@ -18,7 +19,7 @@ from tailrace.db.holding import Holdings
 from tailrace.events import ConnectionCheckedIn, ConnectionCheckedOut, Observer, PoolMeasured, PoolTimedOut
 from tailrace.resilience.deadline import remaining
 
-__all__ = ["POOL", "DeadlinePool", "measured_pool", "observe_pool"]
+__all__ = ["POOL", "DeadlinePool", "PoolState", "measured_pool", "observe_pool", "pool_state"]
 
 POOL = "default"
 SHORTEST = 0.001
@@ -55,6 +56,28 @@ class DeadlinePool(AsyncAdaptedQueuePool):
         return int(line.waiting)
 
 
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """Connections of a pool: in use, open and idle, the most there may be; and how many wait for one."""
+
+    in_use: int
+    idle: int
+    limit: int
+    waiting: int
+
+    @property
+    def full(self) -> bool:
+        """Whether whoever comes next has to wait."""
+        return self.in_use >= self.limit
+
+
+def pool_state(engine: AsyncEngine) -> PoolState:
+    """How the engine's pool is."""
+    pool: Any = engine.sync_engine.pool  # another one after each ``dispose``
+    # There is no public name for how many it may open beyond its size.
+    return PoolState(pool.checkedout(), pool.checkedin(), pool.size() + pool._max_overflow, pool.waiting)
+
+
 def measured_pool(observer: Observer, name: str) -> type[DeadlinePool]:
     """The pool, telling ``observer`` of those who waited, in vain too."""
 
@@ -78,10 +101,8 @@ def observe_pool(engine: AsyncEngine, observer: Observer, name: str, holdings: H
     """Tell ``observer`` of connections that are taken and given back, ``holdings`` of who holds them."""
 
     def measure() -> None:
-        pool: Any = engine.sync_engine.pool  # another one after each ``dispose``
-        limit = pool.size() + pool._max_overflow  # there is no public name
-        in_use = pool.checkedout()
-        observer(PoolMeasured(name, pool.checkedin() + in_use, in_use, limit, pool.waiting))
+        state = pool_state(engine)
+        observer(PoolMeasured(name, state.idle + state.in_use, state.in_use, state.limit, state.waiting))
 
     def checked_out(_connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
         entry.info["tailrace_out"] = time.monotonic()

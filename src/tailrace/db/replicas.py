@@ -147,6 +147,11 @@ class Replicas:
         replica.reached = replica.level = float("-inf")
         self._tell(replica)
 
+    async def problems(self) -> dict[str, str | None]:
+        """Why each replica is not read from, after a look at all servers; None for one that is."""
+        await self._after(self._clock.monotonic())
+        return {replica.name: None if self._usable(replica, None) else self._why(replica) for replica in self.replicas}
+
     async def aclose(self) -> None:
         """Stop looking, close every connection."""
         tasks = [task for task in (self._task, self._look) if task is not None]
@@ -159,7 +164,7 @@ class Replicas:
         await self._primary.dispose()
 
     def _usable(self, replica: Replica, after: float | None) -> bool:
-        if replica.problem is not None or self._clock.monotonic() - replica.reached > self._settings.replica_lag:
+        if replica.problem is not None or self._lag(replica) > self._settings.replica_lag:
             return False
         return after is None or replica.level >= after
 
@@ -210,13 +215,18 @@ class Replicas:
 
     def _tell(self, replica: Replica) -> None:
         usable = self._usable(replica, None)
-        lag = self._clock.monotonic() - replica.reached
         if replica.told is not usable:
             replica.told = usable
-            why = replica.problem or f"{lag:.1f} s behind"
-            log.warning("%s %s", replica.name, "is read from" if usable else f"is not read from: {why}")
+            said = "is read from" if usable else f"is not read from: {self._why(replica)}"
+            log.warning("%s %s", replica.name, said)
         if self._observer is not None:
-            self._observer(ReplicaMeasured(replica.name, lag, usable))
+            self._observer(ReplicaMeasured(replica.name, self._lag(replica), usable))
+
+    def _lag(self, replica: Replica) -> float:
+        return self._clock.monotonic() - replica.reached
+
+    def _why(self, replica: Replica) -> str:
+        return replica.problem or f"{self._lag(replica):.1f} s behind"
 
 
 def _problem(found: Any, primary: Any) -> str | None:

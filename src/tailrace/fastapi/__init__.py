@@ -35,6 +35,7 @@ from tailrace.fastapi.dependencies import (
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.integration import Tailrace
 from tailrace.fastapi.pagination import Listing, Paginated, RequestedPage
+from tailrace.fastapi.part_status import PartStatus
 from tailrace.fastapi.streams import EventStreamResponse, StreamingDependency
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Finish",
     "Listing",
     "Paginated",
+    "PartStatus",
     "Problem",
     "RequestDependency",
     "RequestedPage",

@@ -19,6 +19,7 @@ from tailrace.asgi.monitoring import Answer, Answering, as_json
 from tailrace.errors import TailraceError
 from tailrace.fastapi.cache_figures import CacheFigures
 from tailrace.fastapi.figures import MonitoringFigures
+from tailrace.fastapi.status import PATH
 from tailrace.observe import CONTENT_TYPE, exposition
 from tailrace.observe.process import measure_process
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPEN", "Health"]
 
-OPEN = frozenset({"/livez", "/readyz", "/monitoring/health"})
-"""Paths for everybody; the others are for operators only."""
+OPEN = frozenset({"/livez", "/readyz", "/monitoring/health", PATH})
+"""Paths for everybody; the others are for operators only, and so are the parts in ``/monitoring/status``."""
 
 READY_TIMEOUT = 1.0
 """Seconds within which the database must answer for the process to be ready."""
@@ -49,7 +50,7 @@ class Health:
         paths: dict[str, Answering] = {"/livez": self.livez, "/readyz": self.readyz, "/monitoring/health": self.readyz}
         if self._tailrace.settings.http.metrics:
             paths |= {"/metrics": self.metrics, **MonitoringFigures(self._tailrace).paths()}
-            paths |= CacheFigures(self._tailrace).paths()
+            paths |= {PATH: self._tailrace.status.answer, **CacheFigures(self._tailrace).paths()}
         own = set(taken)
         return {path: answering for path, answering in paths.items() if path not in own}
 

@@ -35,6 +35,7 @@ from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
 from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
 from tailrace.fastapi.routes import RouteTable
+from tailrace.fastapi.status import Status
 from tailrace.fastapi.streams import make_streams
 from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, share_figures, watch_loop
@@ -74,6 +75,7 @@ class Tailrace:
         cache, store, limiter, streams, database, freshness, metrics, worker: the parts; ``database`` and
             ``freshness`` are None without a database URL, ``worker`` without jobs. They are made anew when the
             application is started again after it was stopped.
+        status: how the parts are; the application may add its own.
         http_cache: the layer that keeps what responses say themselves; None if it is turned off.
 
     Raises:
@@ -125,6 +127,7 @@ class Tailrace:
         self._caches: list[ResponseCacheMiddleware | HttpCacheMiddleware] = []
         self._rate_limit: RateLimitMiddleware | None = None
         self._hits: HitPath | None = None
+        self.status = Status(self)
         self._make_parts()
         self._attach(app)
 
@@ -294,8 +297,8 @@ class Tailrace:
         """Count where the other workers of the same server see it, if there are any; once, as nothing is taken back."""
         http = self.settings.http
         if http.metrics and self.metrics.shared is None:
-            identity = [self.settings.cache.namespace, getattr(self._app, "title", ""), *sorted(self._routes.paths())]
-            shared = share_figures(identity, folder=http.metrics_folder)
+            own = [self.settings.cache.namespace, getattr(self._app, "title", ""), *sorted(self._routes.paths())]
+            shared = share_figures([http.metrics_name] if http.metrics_name else own, folder=http.metrics_folder)
             if shared is not None:
                 self.metrics.share(shared)
 

@@ -3,7 +3,8 @@
 - `Jobs`: what there is to do: ``@jobs.job("refresh", schedule="*/5 * * * *")``. `Job.enqueue` in your transaction.
 - `Retries`: how often and after which pauses. `JobContext`: what a running job knows of itself.
 - `Worker`: does them, as a part of ``Tailrace(app, jobs=jobs)``; `working`, in a process of its own.
-- `plan_tables`, `install_tables`: the queue's tables. `list_jobs`, `dead_jobs`, `requeue`: what is in them.
+- `plan_tables`, `install_tables`: the queue's tables. `queue_state`, `list_jobs`, `dead_jobs`, `requeue`: what is in
+  them.
 
 Names are imported when first used.
 """
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tailrace.jobs.installation import plan_tables as plan_tables
     from tailrace.jobs.process import working as working
     from tailrace.jobs.retries import Retries as Retries
+    from tailrace.jobs.waiting import WaitingJobs as WaitingJobs
+    from tailrace.jobs.waiting import queue_state as queue_state
     from tailrace.jobs.worker import Worker as Worker
 
 _HOME = {
@@ -35,11 +38,13 @@ _HOME = {
     "Jobs": "declarations",
     "QueuedJob": "inspection",
     "Retries": "retries",
+    "WaitingJobs": "waiting",
     "Worker": "worker",
     "dead_jobs": "inspection",
     "install_tables": "installation",
     "list_jobs": "inspection",
     "plan_tables": "installation",
+    "queue_state": "waiting",
     "requeue": "inspection",
     "working": "process",
 }

@@ -29,6 +29,7 @@ from tailrace.jobs.drivers import PAUSES, WorkerDriver
 from tailrace.jobs.execution import UNWINDING, Execution, Surroundings
 from tailrace.jobs.queue import CHANNEL, SCHEMA, make_queries
 from tailrace.jobs.scheduler import Scheduler
+from tailrace.jobs.waiting import count_waiting
 from tailrace.settings import DatabaseSettings, JobsSettings
 
 __all__ = ["Worker"]
@@ -36,14 +37,6 @@ __all__ = ["Worker"]
 _log = logging.getLogger("tailrace.jobs")
 
 POOL = "jobs"
-WAITING = text(f"""
-    SELECT entrypoint,
-           count(*) FILTER (WHERE status = 'queued' AND execute_after <= now()),
-           coalesce(extract(epoch FROM now() - min(execute_after)
-                    FILTER (WHERE status = 'queued' AND execute_after <= now())), 0)::float8,
-           count(*) FILTER (WHERE status = 'failed')
-    FROM {SCHEMA}.pgqueuer WHERE entrypoint = ANY(:names) GROUP BY entrypoint
-""")  # noqa: S608
 # What is said of a job that is still there is what its attempts are counted from.
 FORGET = text(f"""
     DELETE FROM {SCHEMA}.pgqueuer_log AS said WHERE created < now() - make_interval(secs => :age)
@@ -187,12 +180,10 @@ class Worker:
         """
         if self._observer is None:
             return
-        own = [job.name for job in self._jobs]
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(WAITING, {"names": own})).all()
-        counted = {name: (waiting, oldest, dead) for name, waiting, oldest, dead in rows}
-        for name in own:
-            self._observer(JobsMeasured(name, *counted.get(name, (0, 0.0, 0))))
+            counted = await count_waiting(connection, [job.name for job in self._jobs])
+        for each in counted:
+            self._observer(JobsMeasured(each.name, each.waiting, each.oldest, each.dead))
 
 
 def _of_queues(jobs: Sequence[Job[...]], queues: Sequence[str]) -> list[Job[...]]:

@@ -24,6 +24,9 @@ BURN_RATES = (("1h", "5m", 14.4, "page"), ("6h", "30m", 6.0, "page"), ("3d", "6h
 
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 
+JOBS_LATE = 300.0
+"""Seconds for which a job that is due may wait."""
+
 REQUESTS = "http.server.request.duration"
 LOOKUPS = "tailrace.cache.lookup.duration"
 POOL = "db.client.connection.count"
@@ -150,7 +153,7 @@ def _burning(objectives: Objectives) -> Iterator[Rule]:
 
 def _parts(objectives: Objectives) -> Iterator[Rule]:
     """What is wrong with a part, whether requests show it already or not."""
-    for name, query, summary, lasting, severity in (*_of_process(), *_of_data(), *_of_caches(objectives)):
+    for name, query, summary, lasting, severity in (*_of_process(), *_of_data(), *_of_jobs(), *_of_caches(objectives)):
         yield Rule(f"Tailrace{name}", query, "{{ $labels.job }}: " + summary, lasting, severity)
 
 
@@ -179,6 +182,15 @@ def _of_data() -> tuple[Alert, ...]:
         ("ConnectionsLeaked", leaked, "connections are not given back", "0m", "ticket"),
         ("OutboxDeep", deep, "the relay does not keep up", "5m", "ticket"),
         ("ReplicaLeftOut", left_out, "{{ $labels.replica }} is not read", "5m", "ticket"),
+    )
+
+
+def _of_jobs() -> tuple[Alert, ...]:
+    dead = select("tailrace.job.dead") + " > 0"
+    late = select("tailrace.job.oldest.age") + f" > {JOBS_LATE:g}"
+    return (
+        ("JobsDead", dead, "{{ $value }} of {{ $labels.job_name }} failed for the last time", "0m", "ticket"),
+        ("JobsLate", late, "{{ $labels.job_name }} is due for {{ $value }} s and not begun", "5m", "ticket"),
     )
 
 

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import text
 from tests.conftest import UNSAFE_BUT_FAST
 from tests.integration.db.replica_server import ReplicaServer
 from tests.waiting import wait_until
 
+from tailrace import Tailrace
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.db import Database
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
 from tailrace.events import Event, ReplicaMeasured
-from tailrace.settings import DatabaseSettings
+from tailrace.settings import DatabaseSettings, FreshnessSettings, Settings
 
 LAG = 0.5
 SETTINGS = {**UNSAFE_BUT_FAST, "full_page_writes": "on"}
@@ -232,3 +234,28 @@ async def test_without_the_primary_nothing_is_known(primary: PostgresServer, rep
         finally:
             primary.start()
         await wait_until(lambda: reads_from(database, replica))
+
+
+async def test_status_says_which_replica_is_not_read_from_and_why(
+    primary: PostgresServer, replica: ReplicaServer
+) -> None:
+    """The part is degraded while one is gone: the primary is read from in its place."""
+    settings = Settings(
+        database_url=SecretStr(primary.url()),
+        database=DatabaseSettings(replica_urls=(SecretStr(replica.url()),), retry_time=0),
+        freshness=FreshnessSettings(enabled=False),
+        valkey_url=None,
+    )
+    app = FastAPI()
+    tailrace = Tailrace(app, settings)
+    async with tailrace.running():
+
+        async def shows(state: str, said: str) -> bool:
+            part = (await tailrace.status.parts())["replicas"]
+            return part.state == state and part.detail["replica1"].startswith(said)
+
+        await wait_until(lambda: shows("up", "is read from"))
+        replica.stop()
+        await wait_until(lambda: shows("degraded", "it does not answer: "))
+        replica.start()
+        await wait_until(lambda: shows("up", "is read from"))

@@ -86,6 +86,8 @@ SERIES = {
     'tailrace_query_cache_audits_total{job="a",cache="q",outcome="different"}': "_x117 1x3",
     'db_client_connection_timeouts_total{job="a"}': "3x100 3+1x20",
     'tailrace_upstream_circuit_state{job="a",dependency="d",state="open"}': "0x120",
+    'tailrace_job_dead{job="a",job_name="send"}': "0x100 1x20",
+    'tailrace_job_oldest_age_seconds{job="a",job_name="send"}': "20x120",
     'up{job="a"}': "1x120",
 }
 """Two hours, a value each minute: 2 % of requests fail all the time, and at the end several things break."""
@@ -95,8 +97,9 @@ FIRING = {
     "TailraceStoreDown": 'job="a",severity="page",store="valkey"',
     "TailraceQueryCacheWrong": 'job="a",severity="page"',
     "TailracePoolTimeouts": 'job="a",severity="page"',
+    "TailraceJobsDead": 'job="a",job_name="send",severity="ticket"',
 }
-SILENT = {"TailraceLatencyBurn", "TailraceCircuitOpen", "TailraceDown", "TailraceReplicaLeftOut"}
+SILENT = {"TailraceLatencyBurn", "TailraceCircuitOpen", "TailraceDown", "TailraceReplicaLeftOut", "TailraceJobsLate"}
 
 
 def test_alerts_are_given_when_they_should_be(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
-import json
 import os
 import re
 import shlex
@@ -14,90 +13,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.services.data.samples import SAMPLES
+from tests.services.implementations import run_sql
+from tests.services.running import PATIENCE, Up, small_home, started
 
 from tailrace.embedded import free_port, process
 from tailrace_services.settings import database_url
-from tailrace_services.up.ground import ground
-from tailrace_services.up.server_databases import connect_to_server
-
-PATIENCE = 120.0
-"""Seconds that only a broken start takes, on a machine that is busy with other things too."""
+from tailrace_services.up.occupancy import read_run
 
 
 @pytest.fixture(scope="module")
 def home(server_folder: Path) -> Path:
-    """A home whose databases hold very few calls, so that starting is quick."""
-    folder = server_folder / "up"
-    with ground(folder, environment={}) as servers:
-
-        async def load() -> None:
-            for sample in SAMPLES:
-                name = sample.data.service
-                async with connect_to_server(servers.database_url) as server:
-                    await server.create(f"tailrace_{name}")
-                url = database_url(name, environment=servers.environment)
-                await sample.data.migrations.migrate(url)
-                await sample.data.generation.generate(url, sample.other)
-
-        asyncio.run(load())
-    return folder
-
-
-class Up:
-    """A running ``up`` and what it has said."""
-
-    def __init__(self, home: Path, *arguments: str, output: str = "output") -> None:
-        self.home = home
-        self.output = home.parent / f"up-{output}"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tailrace_services", "up", "--home", home, *arguments],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Half a minute of a core, which nothing here is about.
-                env={name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-                | {"TAILRACE_SERVICES_DEFAULT_DOCUMENTS": "false"},
-            )
-
-    @property
-    def said(self) -> str:
-        return self.output.read_text()
-
-    def await_announcement(self) -> None:
-        ended = lambda: self.process.poll() is not None  # noqa: E731
-        assert process.wait_until(lambda: "Ctrl-C stops everything" in self.said or ended(), PATIENCE), self.said
-        assert not ended(), self.said
-
-    @property
-    def port(self) -> int:
-        return int(json.loads((self.home / "run.json").read_text())["port"])
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-
-@contextmanager
-def started(home: Path, *arguments: str, output: str = "output") -> Iterator[Up]:
-    """An ``up`` that serves; ended at the end if it has not."""
-    up = Up(home, *arguments, output=output)
-    try:
-        up.await_announcement()
-        yield up
-    finally:
-        if up.process.poll() is None:
-            up.process.terminate()
-        up.process.wait(60)
+    """A home of very few rows."""
+    return small_home(server_folder / "up")
 
 
 def processes_of(home: Path) -> list[int]:
@@ -150,7 +81,7 @@ def test_everything_relays_for_a_service(up: Up) -> None:
 
 
 def test_workers_show_what_all_of_them_counted(up: Up) -> None:
-    """Whichever worker answers, a service's metrics have both workers and every request that was made to either."""
+    """Whichever worker answers, a service's metrics have all its processes and every request that was made to any."""
     before = up.get("/trading-desk/metrics")[1].decode()
 
     def counted(text: str) -> float:
@@ -162,9 +93,57 @@ def test_workers_show_what_all_of_them_counted(up: Up) -> None:
 
     def complete() -> bool:
         text = up.get("/trading-desk/metrics")[1].decode()
-        return text.count("\nprocess_start_time_seconds{") == 2 and counted(text) == counted(before) + 20
+        return text.count("\nprocess_start_time_seconds{") >= 2 and counted(text) == counted(before) + 20
 
     assert process.wait_until(complete, PATIENCE)
+
+
+def test_jobs_are_in_the_metrics_of_their_service(up: Up) -> None:
+    """What the process of the jobs counts, any worker of the service shows; a job that died is seen there."""
+    dead = r'^tailrace_job_dead\{job_name="([\w-]+)"\} (\d+)$'
+
+    def shown() -> dict[str, int]:
+        text = up.get("/research-hub/metrics")[1].decode()
+        return {name: int(count) for name, count in re.findall(dead, text, re.MULTILINE)}
+
+    assert process.wait_until(lambda: set(shown().values()) == {0}, PATIENCE), up.get("/research-hub/metrics")[1]
+    [name, *_] = shown()
+    run = read_run(up.home)
+    assert run is not None
+    url = database_url("research-hub", environment={"TAILRACE_DATABASE_URL": run.database_url})
+    put = (
+        "INSERT INTO tailrace_jobs.pgqueuer (priority, entrypoint, status, execute_after, heartbeat, created, updated) "
+        f"VALUES (0, '{name}', 'failed', now(), now(), now(), now())"
+    )
+    asyncio.run(run_sql(url, put))
+    assert process.wait_until(lambda: shown()[name] == 1, PATIENCE)
+    asyncio.run(run_sql(url, "DELETE FROM tailrace_jobs.pgqueuer WHERE status = 'failed'"))
+    assert process.wait_until(lambda: shown()[name] == 0, PATIENCE)
+
+
+def test_log_lines_have_the_request_id(tmp_path: Path) -> None:
+    """Whatever a worker logs while it answers tells which request that was."""
+    said = tmp_path / "said"
+    with socket.socket() as listener, said.open("wb") as output:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        command = [sys.executable, "-m", "tailrace_services.up.serve", "--fd", str(listener.fileno())]
+        command += ["--app", "tests.services.up._failing:create_app"]
+        serving = subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[3],
+            stderr=output,
+            pass_fds=[listener.fileno()],
+            env={name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")},
+        )
+        try:
+            with closing(http.client.HTTPConnection(*listener.getsockname(), timeout=PATIENCE)) as connection:
+                connection.request("GET", "/failing", headers={"X-Request-ID": "mine-17"})
+                assert connection.getresponse().status == 500
+        finally:
+            serving.terminate()
+            serving.wait(60)
+    assert re.search(r"^\S+ \S+ ERROR \S+ mine-17 ", said.read_text(), re.MULTILINE), said.read_text()
 
 
 def test_second_one_is_refused(up: Up) -> None:

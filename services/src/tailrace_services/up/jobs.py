@@ -7,12 +7,15 @@ killed.
 from __future__ import annotations
 
 import asyncio
+import logging.config
 import signal
 from contextlib import AsyncExitStack
 
 from tailrace.jobs import working
+from tailrace.observe import counting_aside
 from tailrace_services.services import SERVICES
 from tailrace_services.settings import service_settings
+from tailrace_services.up.serving import LOGGING
 
 __all__ = ["main"]
 
@@ -28,9 +31,12 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         for service in SERVICES:
             if (jobs := service.jobs()) is not None:
-                await stack.enter_async_context(working(jobs, service_settings(service.name)))
+                settings = service_settings(service.name)
+                metrics = await stack.enter_async_context(counting_aside(settings.http))
+                await stack.enter_async_context(working(jobs, settings, observer=metrics))
         await stopped.wait()
 
 
 if __name__ == "__main__":
+    logging.config.dictConfig(LOGGING)
     asyncio.run(main())

@@ -7,12 +7,14 @@ They are what ``tailrace relay`` runs, in a process that a later ``up`` recognis
 from __future__ import annotations
 
 import asyncio
+import logging.config
 import signal
 from contextlib import AsyncExitStack
 
 from tailrace.db import relaying
 from tailrace_services.services import SERVICES
 from tailrace_services.settings import service_settings
+from tailrace_services.up.serving import LOGGING
 
 __all__ = ["main"]
 
@@ -32,4 +34,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.config.dictConfig(LOGGING)
     asyncio.run(main())

@@ -19,13 +19,13 @@ from tailrace.errors import EmbeddedServerError, TailraceError
 from tailrace.observe import folder_for_workers
 from tailrace.settings import load_settings
 from tailrace_services.data.generation import GeneratedDataset
-from tailrace_services.services import SERVICES, Service
+from tailrace_services.deployed.preparation import prepare_on
+from tailrace_services.services import Service
 from tailrace_services.settings import ServicesSettings, load_services_settings
 from tailrace_services.up.announcement import Served, announcement
 from tailrace_services.up.ground import Ground, ground
 from tailrace_services.up.interruption import Interruption, interruptible
 from tailrace_services.up.occupancy import Occupancy, Run
-from tailrace_services.up.service_databases import prepare
 from tailrace_services.up.supervisor import PythonProcess, Supervisor, leftovers
 from tailrace_services.up.terminal import Terminal
 
@@ -127,7 +127,15 @@ class _Up:
             if METRICS_FOLDER not in environment:
                 environment[METRICS_FOLDER] = str(stack.enter_context(folder_for_workers(self._mark)))
             let_serve = self._load_workers(stack, listener, environment)
-            prepared = asyncio.run(self._prepare(self._ground))
+            prepared = asyncio.run(
+                prepare_on(
+                    self._ground.database_url,
+                    self._terminal,
+                    scale=self._options.scale,
+                    seed=self._settings.seed,
+                    replace=self._options.replace,
+                )
+            )
         self._keep(stack, "the relays", PythonProcess("tailrace_services.up.relay", [], self._mark, environment))
         listener.listen(2048)
         let_serve()
@@ -158,23 +166,6 @@ class _Up:
         module = "tailrace_services.voice_dashboard.provider.simulator"
         self._keep(stack, "the provider's simulator", PythonProcess(module, arguments, self._mark, dict(os.environ)))
         return f"http://127.0.0.1:{port}"
-
-    async def _prepare(self, servers: Ground) -> list[tuple[Service, GeneratedDataset | None]]:
-        """Ready every service's databases, one service after the other."""
-        prepared: list[tuple[Service, GeneratedDataset | None]] = []
-        for service in SERVICES:
-            self._terminal.say(f"preparing the data of the {service.title}")
-            self._terminal.group(service.name)
-            ready = await prepare(
-                service.data(),
-                servers.database_url,
-                self._terminal.advance,
-                scale=self._options.scale,
-                seed=self._settings.seed,
-                replace=self._options.replace,
-            )
-            prepared.append((service, ready.dataset))
-        return prepared
 
     def _load_workers(
         self, stack: ExitStack, listener: socket.socket, environment: Mapping[str, str]

@@ -13,10 +13,9 @@ import sys
 
 import uvicorn
 
-__all__ = ["main"]
+from tailrace_services.up.serving import SERVING
 
-DRAIN = 8
-"""Seconds that requests under way get when the worker is stopped."""
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -26,19 +25,7 @@ def main() -> None:
     parser.add_argument("--app", default="tailrace_services.app:create_app", help="an application factory")
     parser.add_argument("--gate", type=int, help="a pipe at whose end to begin; by default at once")
     options = parser.parse_args()
-    configuration = uvicorn.Config(
-        options.app,
-        factory=True,
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # whose word on a client's address counts is Tailrace's to say
-        backlog=2048,
-        timeout_graceful_shutdown=DRAIN,
-    )
+    configuration = uvicorn.Config(options.app, factory=True, **SERVING)
     configuration.load()
     if options.gate is not None:
         os.read(options.gate, 1)

@@ -85,6 +85,14 @@ class ResumableStreams:
         self._report("continued")
         return self._continued(produce, scope, recorded, stream, number)
 
+    async def check(self) -> None:
+        """Return if what is sent could be kept now.
+
+        Raises:
+            StoreUnavailableError: it could not.
+        """
+        await self._log.read("none")
+
     async def aclose(self) -> None:
         """Close the log."""
         await self._log.aclose()

@@ -12,7 +12,7 @@ from fastapi import Request, Response
 
 from tailrace.cache import CachePolicy
 from tailrace.db import Database
-from tailrace.fastapi import ServerSentEvent, Tailrace
+from tailrace.fastapi import PartStatus, ServerSentEvent, Tailrace
 from tailrace.fastapi.streams import Streams
 from tailrace.semantic import Embedder, Retriever, Scope, SemanticCache, SemanticExplanation, streamed_answer
 from tailrace.semantic.documents import DOCUMENT_SEARCH, corpus_tag
@@ -53,13 +53,15 @@ class OptimisedAnswerer:
         self._tailrace = tailrace
         self._options = options
         self._wording: Wording
+        self._embedder: Embedder | None = None
         self._retriever: Retriever | None = None
         self._answers: SemanticCache | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Between Tailrace's start and its stop."""
-        tailrace, options, embedder = self._tailrace, self._options, Embedder()
+        tailrace, options = self._tailrace, self._options
+        embedder = self._embedder = Embedder()
         async with running_wording(options.chat, observer=tailrace.observer) as self._wording:
             self._retriever = Retriever(self._database, DOCUMENT_SEARCH, embedder, columns=("path", "heading", "body"))
             self._answers = SemanticCache(
@@ -77,7 +79,7 @@ class OptimisedAnswerer:
                     yield
             finally:
                 await self._answers.aclose()
-                self._retriever = self._answers = None
+                self._retriever = self._answers = self._embedder = None
                 await embedder.aclose()
 
     async def corpus(self, named: str | None) -> str:
@@ -117,6 +119,17 @@ class OptimisedAnswerer:
         """Counted now."""
         rows = await self._database.fetch(STATE)
         return DocumentsState(corpora=[CorpusState(**row._mapping) for row in rows])
+
+    async def semantic_status(self) -> PartStatus:
+        """Whether questions can be compared by their meaning."""
+        assert self._embedder is not None
+        return PartStatus("up", {"model": (await self._embedder.model()).name})
+
+    async def documents_status(self) -> PartStatus:
+        """Whether there is anything to answer from, and all of it is found by its meaning."""
+        corpora = (await self.state()).corpora
+        detail = {each.corpus: f"{each.passages} passages, {each.waiting} without a vector" for each in corpora}
+        return PartStatus("up" if corpora and not any(each.waiting for each in corpora) else "degraded", detail)
 
     def statistics(self) -> Mapping[str, object]:
         """Of the questions that this process was asked."""

@@ -59,6 +59,8 @@ def create_app(
     app = new_application("Trading Desk", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer, caller=caller)
     desk, answerer = OptimisedDesk(tailrace, clock), OptimisedAnswerer(tailrace, answers or AnswerOptions())
+    tailrace.status.add("semantic", answerer.semantic_status)
+    tailrace.status.add("documents", answerer.documents_status)
     callers = Callers(desk.accounts, clock)
     kept = policies(callers)
 
