@@ -1,4 +1,4 @@
-"""Servers that stand before an application and cache what it says: nginx, Varnish, ``tailrace cache proxy``.
+"""Servers before an application: caches (nginx, Varnish, ``tailrace cache proxy``), and an nginx that only passes on.
 
 Each is the real program with one worker where it has workers, its defaults otherwise but for what would be measured of
 the disk: it logs no request, as nobody here does. nginx and Varnish are Debian's (``apt-get install nginx varnish``).
@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.asking import HOST
 from bench.contender import NotWorkingError
 from tailrace.embedded import free_port
 
-__all__ = ["FRONTS", "Front", "standing"]
+__all__ = ["FRONTS", "PASSING", "Front", "standing"]
 
 PROGRAMS = "/usr/sbin:/usr/bin"
 """Where Debian puts servers: not every user's PATH has both."""
@@ -34,11 +35,15 @@ error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+{more}
+}}
+"""
+CACHING = """
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000000;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   proxy_cache_path {folder}/cache keys_zone=bench:10m;
   upstream origin {{ server {host}:{origin}; keepalive 8; }}
   server {{
@@ -50,7 +55,12 @@ http {{
       proxy_cache bench;
     }}
   }}
-}}
+"""
+PASSING_ON = """
+  server {{
+    listen {host}:{port};
+    location / {{ proxy_pass http://{host}:{origin}; }}
+  }}
 """
 
 
@@ -74,9 +84,10 @@ class Front:
         return shutil.which(self.program) or shutil.which(self.program, path=PROGRAMS)
 
 
-def _nginx(file: str, folder: Path, port: int, origin: int) -> Sequence[str]:
+def _nginx(more: str, file: str, folder: Path, port: int, origin: int) -> Sequence[str]:
     configuration = folder / "nginx.conf"
-    configuration.write_text(NGINX.format(folder=folder, host=HOST, port=port, origin=origin), encoding="ascii")
+    servers = more.format(folder=folder, host=HOST, port=port, origin=origin)
+    configuration.write_text(NGINX.format(folder=folder, more=servers), encoding="ascii")
     return file, "-p", str(folder), "-c", str(configuration)
 
 
@@ -92,22 +103,25 @@ def _proxy(file: str, folder: Path, port: int, origin: int) -> Sequence[str]:
 
 
 FRONTS = {
-    "nginx": Front("nginx", _nginx),
+    "nginx": Front("nginx", partial(_nginx, CACHING)),
     "Varnish": Front("varnishd", _varnish),
     "Tailrace, cache proxy": Front("", _proxy),
 }
+"""Caches."""
+PASSING = Front("nginx", partial(_nginx, PASSING_ON))
+"""With its defaults: it buffers unless it is told not to, and speaks HTTP/1.0 to the application."""
 
 
 @contextmanager
-def standing(name: str, origin: int, folder: Path) -> Iterator[tuple[int, int]]:
-    """One of ``FRONTS`` before the server at a port of this machine: its own port, and its first process.
+def standing(front: Front, origin: int, folder: Path) -> Iterator[tuple[int, int]]:
+    """A program before the server at a port of this machine: its own port, and its first process.
 
     It may not listen yet.
 
     Raises:
         NotWorkingError: it is not installed, or has ended before it was to.
     """
-    file = FRONTS[name].file
+    file, name = front.file, front.program or "the proxy"
     if file is None:
         raise NotWorkingError(f"{name} is not installed")
     port = free_port()
@@ -115,7 +129,7 @@ def standing(name: str, origin: int, folder: Path) -> Iterator[tuple[int, int]]:
     folder.mkdir()
     folder.chmod(0o755)  # a server's workers are another user's
     with (folder / "output").open("w+b") as output:
-        command = FRONTS[name].command(file, folder, port, origin)
+        command = front.command(file, folder, port, origin)
         running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:
             yield port, running.pid

@@ -143,6 +143,10 @@ GROUPS = {
     "granian": Group("the same, served by granian", partial(_over_loopback, "granian")),
     "hits": Group("a hit over loopback, ours beside nginx, Varnish and other packages", _hits_over_loopback),
     "admitted": Group("how many four processes of fifty tasks admit", _admitted),
+    "streams": Group(
+        "a thousand open event streams, and clients that leave, ours beside other packages",
+        partial(_module_in, "streams"),
+    ),
     "load_driver": Group("what the load driver itself costs", partial(_module, "load_driver")),
     "invalidation": Group(
         "how soon a commit ends cached answers (65 s)", partial(_module, "invalidation"), compares=False

@@ -137,7 +137,7 @@ def _served(seat: Seat, surroundings: Surroundings, folder: Path) -> Iterator[Se
         pipe = stack.enter_context(seated(_serve, seat.server, seat.table, seat.application.name, surroundings))
         port, process = told(pipe, who, PROVE_TIMEOUT)
         if seat.front:
-            port, process = stack.enter_context(standing(seat.front, port, folder))
+            port, process = stack.enter_context(standing(FRONTS[seat.front], port, folder))
         yield Served(seat.asked, seat.server, f"http://{HOST}:{port}", process)
 
 

@@ -43,6 +43,7 @@ PACKAGES = (
     "pyrate-limiter",
     "redis",
     "slowapi",
+    "sse-starlette",
     "starlette",
     "starlette-compress",
     "starlette-exporter",
