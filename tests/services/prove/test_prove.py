@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from tailrace_services.prove.subject import Subject
 from tailrace_services.prove.timing import Budget
 from tailrace_services.research_hub.proof.questions import ERRANDS, WORDINGS, Asked, goals_of
 from tailrace_services.services import SERVICES
+from tailrace_services.trading_desk.answers import upkeep
+from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.voice_dashboard.importer.campaign import COLUMNS
 
+desk = importlib.import_module("tailrace_services.trading_desk.proof.questions")
 SUBJECTS = [service.subject() for service in SERVICES]
 
 
@@ -63,6 +67,28 @@ async def test_questions_are_timed_by_what_their_answers_say(postgres: PostgresS
     told = re.findall(r"(\w+) [\d.]+ ms \((\d+)\)", note.partition("medians: ")[2])
     assert {outcome for outcome, _ in told} <= {"miss", "similar", "exact", "bypass"}
     assert sum(int(count) for _, count in told) == len(ERRANDS) * len(WORDINGS)
+
+
+async def test_streamed_answers_are_timed_to_their_first_piece(
+    postgres: PostgresServer, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reader's questions are counted as what their streams say, and held to what is aimed for."""
+    few = [source for source in python_sources() if source.path in ("topics/for", "topics/with", "library/heapq")]
+    monkeypatch.setattr(upkeep, "python_sources", lambda: few)
+    monkeypatch.setattr(desk, "READERS", 3)
+    monkeypatch.setattr(desk, "PAUSE", 0.01)
+    subject = next(subject for subject in SUBJECTS if subject.name == "trading-desk")
+    databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
+    proof = await prove(subject, databases, valkey_url, scale="small", only=("questions",))
+    asked, streamed = proof.notes[-2:]
+    counted = re.findall(r"\w+ [\d.]+ ms \((\d+)\)", asked.partition("medians: ")[2])
+    assert sum(map(int, counted)) == len(desk.ERRANDS) * len(desk.WORDINGS)
+    assert streamed == f"answers streamed to 3 readers: miss {3 * desk.TURNS}"
+    assert [goal.wanted for goal in proof.goals if "questions" in goal.name or "streamed" in goal.name] == [
+        "< 60 ms",
+        "< 10 ms",
+        "< 50 ms",
+    ]
 
 
 def test_questions_have_goals_of_their_own_kind() -> None:

@@ -7,6 +7,7 @@ from tailrace_services.prove.subject import Endpoint, Subject
 from tailrace_services.trading_desk.data import DATA
 from tailrace_services.trading_desk.importer import import_items
 from tailrace_services.trading_desk.proof.people import DeskTrader, load_traders
+from tailrace_services.trading_desk.proof.questions import questions
 from tailrace_services.trading_desk.proof.writes import DeskWriter, sql_write
 
 __all__ = ["SUBJECT"]
@@ -71,6 +72,7 @@ SUBJECT = Subject(
     shared=True,
     hit_ratios=(0.70, 0.90),
     import_file=lambda url, file, progress: import_items(url, file, progress=progress),
+    phases={"questions": questions},
     variables={
         "TAILRACE_RATE_LIMIT__ENABLED": "false",
         "TAILRACE_SERVICES_DEFAULT_DOCUMENTS": "false",
