@@ -43,7 +43,9 @@ def results(folder: Path, group: str) -> dict[str, Any]:
     return json.loads(file.read_text())  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("group", ["layers", "compression", "caches", "limits", "stacks", "uvicorn", "granian"])
+@pytest.mark.parametrize(
+    "group", ["layers", "compression", "caches", "limits", "stacks", "uvicorn", "granian", "streams"]
+)
 def test_every_contender_works(group: str, tmp_path: Path) -> None:
     """Each leaves its rows; who is left out is named, and only for a package that is not there."""
     found = results(tmp_path, group)

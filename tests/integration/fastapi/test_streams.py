@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.waiting import wait_until
 
 from tailrace import Tailrace
 from tailrace import fastapi as tailrace_fastapi
+from tailrace.embedded import free_port
 from tailrace.fastapi import EventStreamResponse, StreamingDependency
 from tailrace.settings import HttpSettings, Settings, SheddingSettings, ValkeySettings
 
@@ -255,6 +259,43 @@ async def test_another_process_goes_on(valkey_url: str) -> None:
         assert two.runs == 0
         async with listening(second, **{"last-event-id": sent[-1].id}) as (response, _):
             assert response.status_code == 204
+
+
+@asynccontextmanager
+async def process(valkey_url: str, **environment: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """A server in a process of its own, which serves; and its port."""
+    port = free_port()
+    command = (sys.executable, "-m", "uvicorn", "tests.integration.fastapi._streaming_service:app", "--port", str(port))
+    variables = {**os.environ, "TAILRACE_VALKEY_URL": valkey_url, **environment}
+    server = await asyncio.create_subprocess_exec(*command, "--timeout-graceful-shutdown", "0", env=variables)
+
+    async def answers() -> bool:
+        try:
+            return (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    try:
+        async with httpx.AsyncClient(timeout=60.0) as client:
+            await wait_until(answers, timeout=120.0)
+        yield server, port
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.wait()
+
+
+async def test_a_server_that_stops_ends_its_streams_and_another_goes_on(valkey_url: str) -> None:
+    """SIGTERM does not wait for a stream without end beyond the server's limit; the client goes on elsewhere."""
+    async with process(valkey_url, HOLDS="1") as (server, first), process(valkey_url) as (_, second):
+        async with listening(first, "/numbers") as (_, events):
+            one = await anext(events)
+            server.terminate()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(events)
+        assert await server.wait() == -signal.SIGTERM
+        async with listening(second, "/numbers", **{"last-event-id": one.id}) as (_, events):
+            assert [each.data async for each in events] == ["two"]
 
 
 async def test_a_post_streams_too() -> None:
