@@ -23,7 +23,6 @@ from tailrace.fastapi import EventStreamResponse, StreamingDependency
 from tailrace.settings import RateLimitSettings, load_settings
 
 __all__ = [
-    "SLEEP",
     "bare",
     "by_fastapi",
     "by_sse_starlette",

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import quote
 
 from bench.asking import HOST
 from bench.contender import NotWorkingError
@@ -15,7 +16,7 @@ __all__ = ["PATIENCE", "Audience"]
 
 AT_ONCE = 50
 """Clients that connect at once."""
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds in which clients must be told something."""
 
 
@@ -36,7 +37,7 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(b"GET /stream?name=%b HTTP/1.1\r\nHost: bench\r\n\r\n" % self.name.encode())
+        self.transport.write(b"GET /stream?name=%b HTTP/1.1\r\nHost: bench\r\n\r\n" % quote(self.name).encode())
 
     def data_received(self, data: bytes) -> None:
         """Take what was said, without what frames it."""

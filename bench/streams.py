@@ -24,7 +24,6 @@ import asyncpg
 import uvloop
 
 from bench import Measurement
-from bench._streams_server import SLEEP
 from bench.asking import HOST
 from bench.audience import PATIENCE, Audience
 from bench.contender import NotWorkingError
@@ -38,12 +37,14 @@ from tailrace_services.prove.processes import ServerProcess, resident_bytes
 __all__ = ["CONTENDERS", "measure"]
 
 GROUP = "streams"
+OVER = "streams whose client left"
 OPEN, QUICK_OPEN = 1_000, 50
 TELLINGS, QUICK_TELLINGS = 20, 2
 LEAVERS, QUICK_LEAVERS = 100, 5
 BETWEEN = 0.005
 """Seconds between two that leave."""
-RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1 || '%'"
+RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+"""Statements that are being executed: what is cancelled before its execution has begun, PostgreSQL may execute yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ CONTENDERS = (
     BARE,
     Contender("FastAPI", "by_fastapi"),
     Contender("sse-starlette", "by_sse_starlette", ("sse-starlette",)),
-    Contender("Tailrace, its response alone", "by_tailraces_response"),
-    Contender("Tailrace, all layers, resumable", "by_tailrace"),
+    Contender("Tailrace, response", "by_tailraces_response"),
+    Contender("Tailrace, all layers", "by_tailrace"),
 )
-SEARCHING = Contender("Tailrace, waiting for PostgreSQL", "searching")
+SEARCHING = Contender("Tailrace, in a query", "searching")
 
 
 @dataclass(slots=True)
@@ -132,14 +133,13 @@ class House:
         name, count = self.contender.name, len(self.audience.clients)
         each, spent_each = (self.full - self.empty) / count, median(self.cpu)
         told = summarise(self.delays)
-        to_all = f"an event to {count:,}"
         found = [
-            Measurement(GROUP, name, f"memory, {count:,} open", self.full / 2**20, "MB"),
-            Measurement(GROUP, name, "memory of one", each / 1024, "KB", bare and each / bare.each),
+            Measurement(GROUP, name, f"{count:,} open", self.full / 2**20, "MB"),
+            Measurement(GROUP, name, "one", each / 1024, "KB", bare and each / bare.each),
             Measurement(GROUP, name, "CPU an event", spent_each * 1e6, "us", bare and spent_each / median(bare.cpu)),
-            Measurement(GROUP, name, f"{to_all}, p50", told.p50 * 1e3, "ms"),
-            Measurement(GROUP, name, f"{to_all}, p95", told.p95 * 1e3, "ms"),
-            Measurement(GROUP, name, f"{to_all}, max", told.maximum * 1e3, "ms"),
+            Measurement(GROUP, name, "to all, p50", told.p50 * 1e3, "ms"),
+            Measurement(GROUP, name, "to all, p95", told.p95 * 1e3, "ms"),
+            Measurement(GROUP, name, "to all, max", told.maximum * 1e3, "ms"),
         ]
         return found + [row for way, seconds in self.over.items() for row in _over(name, way, seconds)]
 
@@ -152,7 +152,7 @@ class House:
 def _over(name: str, way: str, seconds: Sequence[float]) -> list[Measurement]:
     found = summarise(seconds)
     figures = (("p50", found.p50), ("p95", found.p95), ("max", found.maximum))
-    return [Measurement(GROUP, name, f"over after, {way}, {metric}", value * 1e3, "ms") for metric, value in figures]
+    return [Measurement(OVER, name, f"{way}, {metric}", value * 1e3, "ms") for metric, value in figures]
 
 
 def measure(session: Session) -> list[Measurement]:
@@ -173,7 +173,7 @@ def measure(session: Session) -> list[Measurement]:
 
     async def run(folder: Path) -> list[Measurement]:
         async with AsyncExitStack() as stack:
-            houses = [await _house(each, {}, folder, stack) for each in contenders]
+            houses = await asyncio.gather(*(_house(each, {}, folder, stack) for each in contenders))
             for house in houses:
                 await house.fill(count)
                 advance()
@@ -235,7 +235,7 @@ async def _searches(house: House, database: str, count: int) -> list[float]:
 
     async def until(running: int) -> float:
         async with asyncio.timeout(PATIENCE):
-            while await watcher.fetchval(RUNNING, SLEEP) != running:
+            while await watcher.fetchval(RUNNING) != running:
                 pass
         return time.monotonic()
 
