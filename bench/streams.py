@@ -135,8 +135,10 @@ class House:
         told = summarise(self.delays)
         found = [
             Measurement(GROUP, name, f"{count:,} open", self.full / 2**20, "MB"),
-            Measurement(GROUP, name, "one", each / 1024, "KB", bare and each / bare.each),
-            Measurement(GROUP, name, "CPU an event", spent_each * 1e6, "us", bare and spent_each / median(bare.cpu)),
+            Measurement(GROUP, name, "one", each / 1024, "KB", _beside(each, bare and bare.each)),
+            Measurement(
+                GROUP, name, "CPU an event", spent_each * 1e6, "us", _beside(spent_each, bare and median(bare.cpu))
+            ),
             Measurement(GROUP, name, "to all, p50", told.p50 * 1e3, "ms"),
             Measurement(GROUP, name, "to all, p95", told.p95 * 1e3, "ms"),
             Measurement(GROUP, name, "to all, max", told.maximum * 1e3, "ms"),
@@ -147,6 +149,11 @@ class House:
     def each(self) -> float:
         """Bytes that one stream takes."""
         return (self.full - self.empty) / len(self.audience.clients)
+
+
+def _beside(value: float, bare: float | None) -> float | None:
+    """Times the bare one's; None where that is not known, or so little that it was not seen."""
+    return value / bare if bare is not None and min(value, bare) > 0 else None
 
 
 def _over(name: str, way: str, seconds: Sequence[float]) -> list[Measurement]:
