@@ -17,7 +17,6 @@ from tailrace_services.prove.subject import Subject
 from tailrace_services.prove.timing import Budget
 from tailrace_services.research_hub.proof.questions import ERRANDS, WORDINGS, Asked, goals_of
 from tailrace_services.services import SERVICES
-from tailrace_services.trading_desk.answers import upkeep
 from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.voice_dashboard.importer.campaign import COLUMNS
 
@@ -74,7 +73,7 @@ async def test_streamed_answers_are_timed_to_their_first_piece(
 ) -> None:
     """Each reader's questions are counted as what their streams say, and held to what is aimed for."""
     few = [source for source in python_sources() if source.path in ("topics/for", "topics/with", "library/heapq")]
-    monkeypatch.setattr(upkeep, "python_sources", lambda: few)
+    monkeypatch.setattr(desk, "python_sources", lambda: few)
     monkeypatch.setattr(desk, "READERS", 3)
     monkeypatch.setattr(desk, "PAUSE", 0.01)
     subject = next(subject for subject in SUBJECTS if subject.name == "trading-desk")

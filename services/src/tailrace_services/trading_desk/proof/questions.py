@@ -14,13 +14,15 @@ from random import Random
 from time import monotonic
 from urllib.parse import urlencode, urlsplit
 
+from tailrace.db import Database
 from tailrace.semantic import Embedder
+from tailrace.semantic.documents import load_documents
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.goals import below
 from tailrace_services.prove.phases import Proving
 from tailrace_services.prove.questions import Asked, NotAnsweredError, ask_in_turn, say
 from tailrace_services.prove.report import Goal
-from tailrace_services.trading_desk.answers.upkeep import load_default_documents
+from tailrace_services.trading_desk.answers.default_corpus import DEFAULT_CORPUS, python_sources
 
 __all__ = ["ERRANDS", "WORDINGS", "goals_of", "questions"]
 
@@ -54,7 +56,7 @@ async def questions(proving: Proving) -> None:
     embedder = Embedder()
     try:
         for url in (databases.url, databases.baseline_url):
-            await load_default_documents(url, embedder)
+            await _load(url, embedder)
     finally:
         await embedder.aclose()
     asked = await ask_in_turn(proving, "/query", *([_word(each, wording) for each in ERRANDS] for wording in WORDINGS))
@@ -74,6 +76,15 @@ def goals_of(asked: Asked, first: Found) -> Iterator[Goal]:
     ):
         if found.get(outcome):
             yield below(name, wanted, percentile(found[outcome], 0.95) * 1000, "ms")
+
+
+async def _load(url: str, embedder: Embedder) -> None:
+    """What questions are answered from, with all its vectors: at once, as nobody else is asking."""
+    database = Database(url)
+    try:
+        await load_documents(database, DEFAULT_CORPUS, python_sources(), embedder)
+    finally:
+        await database.aclose()
 
 
 def _word(errand: str, wording: str) -> str:
