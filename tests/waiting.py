@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 __all__ = ["wait_until"]
 
 
-async def wait_until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], timeout: float = 20.0) -> None:
+async def wait_until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], timeout: float = 60.0) -> None:
     """Return as soon as ``condition`` holds.
 
     Raises:

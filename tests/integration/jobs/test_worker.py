@@ -110,13 +110,14 @@ async def test_no_more_jobs_at_once_than_allowed(database: Database) -> None:
     jobs = Jobs()
     now: dict[str, int] = {"alone": 0, "all": 0}
     most = dict(now)
+    full = asyncio.Event()
     done: list[str] = []
 
     async def count(context: JobContext) -> None:
         for kind in {"all", context.name} & now.keys():
             now[kind] += 1
             most[kind] = max(most[kind], now[kind])
-        await asyncio.sleep(0.01)
+        await full.wait()
         for kind in {"all", context.name} & now.keys():
             now[kind] -= 1
         done.append(context.name)
@@ -126,9 +127,11 @@ async def test_no_more_jobs_at_once_than_allowed(database: Database) -> None:
     await enqueue(database, alone, 6)
     await enqueue(database, crowd, 12)
     async with working(database, jobs, concurrency=2), working(database, jobs, concurrency=2):
+        await wait_until(lambda: now["all"] == 4)
+        full.set()
         await wait_until(lambda: len(done) == 18)
     assert most["alone"] == 1
-    assert most["all"] <= 4
+    assert most["all"] == 4
 
 
 async def test_at_the_end_a_job_under_way_is_waited_for(database: Database) -> None:
