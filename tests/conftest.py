@@ -1,4 +1,4 @@
-"""Servers for the tests: real PostgreSQL and Valkey, one of each for the whole run, on free ports."""
+"""Servers for the tests: real PostgreSQL and Valkey, one of each for every process that runs tests, on free ports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,6 +30,19 @@ UNSAFE_BUT_FAST = {
 }
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Who runs which tests when ``-n`` asks for several processes."""
+    from tests.scheduling import FolderScheduling
+
+    return FolderScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The reference services' tests first: they take longest, and no process is to wait for another at the end."""
+    items.sort(key=lambda item: "tests/services/" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")
