@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import settings
@@ -61,15 +62,70 @@ def postgres(server_folder: Path) -> Iterator[PostgresServer]:
         yield server
 
 
+class MakeDatabase(Protocol):
+    """Makes a database, empty or as a copy of the one of the name ``like``; its address."""
+
+    def __call__(self, like: str | None = None) -> str: ...
+
+
+class Originals:
+    """Databases that are filled once in a run, to be read by tests or copied for them."""
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        self._postgres = postgres
+        self._filled: set[str] = set()
+
+    def url(self, name: str, fill: Callable[[str], Coroutine[Any, Any, object]], like: str | None = None) -> str:
+        """The address of the database ``name``, which ``fill`` filled when it was first asked for.
+
+        Args:
+            like: the name of the one that it begins as a copy of.
+        """
+        url = self._postgres.url(name)
+        if name not in self._filled:
+            self._postgres.start()  # a test may have killed it
+            self._postgres.drop_database(name)
+            self._postgres.create_database(name, template=like)
+            asyncio.run(fill(url))
+            self._filled.add(name)
+        return url
+
+
+@pytest.fixture(scope="session")
+def originals(postgres: PostgresServer) -> Originals:
+    """Databases for the whole run."""
+    return Originals(postgres)
+
+
 @pytest.fixture
-def database_url(postgres: PostgresServer) -> Iterator[str]:
-    """A new empty database, dropped afterwards."""
-    postgres.start()  # a test may have killed it
-    name = f"test_{next(_numbers)}"
-    postgres.create_database(name)
-    yield postgres.url(name)
-    postgres.start()
-    postgres.drop_database(name)
+def make_database(postgres: PostgresServer) -> Iterator[MakeDatabase]:
+    """Makes databases, dropped afterwards."""
+    made: list[str] = []
+
+    def make(like: str | None = None) -> str:
+        postgres.start()  # a test may have killed it
+        name = f"test_{next(_numbers)}"
+        postgres.create_database(name, template=like)
+        made.append(name)
+        return postgres.url(name)
+
+    yield make
+    if made:
+        postgres.start()
+    for name in made:
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def beginning() -> str | None:
+    """The name of the database that a test's own begins as a copy of; None for nothing. Folders have their own."""
+    return None
+
+
+@pytest.fixture
+def database_url(make_database: MakeDatabase, beginning: str | None) -> str:
+    """A new database, empty or with its beginning, dropped afterwards."""
+    return make_database(beginning)
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,26 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from tests.conftest import MakeDatabase, Originals
 from tests.services.implementations import IMPLEMENTATIONS, Implementation
 
+from tailrace_services.data.service import ServiceData
+
 Start = Callable[..., AbstractAsyncContextManager[Implementation]]
+MakeTables = Callable[[ServiceData], str]
+"""Makes a database that has a service's tables and no rows; its address."""
+
+
+@pytest.fixture
+def make_tables(make_database: MakeDatabase, originals: Originals) -> MakeTables:
+    """Makes databases with tables, dropped afterwards."""
+
+    def make(data: ServiceData) -> str:
+        name = f"{data.service}_tables"
+        originals.url(name, data.migrations.migrate)
+        return make_database(name)
+
+    return make
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

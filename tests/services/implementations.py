@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import httpx2
 from fastapi import FastAPI
+from tests.conftest import Originals
 
-from tailrace.embedded import PostgresServer
 from tailrace.schema import apply
 
-__all__ = ["IMPLEMENTATIONS", "Implementation", "client_of", "copies", "originals", "run_sql"]
+__all__ = ["IMPLEMENTATIONS", "Implementation", "client_of", "generated_for_each", "run_sql"]
 
 IMPLEMENTATIONS = ("baseline", "optimised")
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -42,38 +38,16 @@ class Implementation:
         return await run_sql(self.database_url, statement, *arguments)
 
 
-def originals(
-    postgres: PostgresServer, prefix: str, fill: Callable[[str], Awaitable[None]], objects: Sequence[Any]
+def generated_for_each(
+    originals: Originals, prefix: str, fill: Callable[[str], Coroutine[Any, Any, None]], objects: Sequence[Any]
 ) -> dict[str, str]:
     """For each implementation the name of a database that ``fill`` filled, to make copies of; the optimised one with
     ``objects``."""
     names = {name: f"{prefix}_{name}" for name in IMPLEMENTATIONS}
     plain, optimised = names.values()
-
-    async def work() -> None:
-        await fill(postgres.url(plain))
-
-    postgres.create_database(plain)
-    asyncio.run(work())
-    postgres.create_database(optimised, template=plain)
-    asyncio.run(apply(postgres.url(optimised), objects))
+    originals.url(plain, fill)
+    originals.url(optimised, lambda url: apply(url, objects), like=plain)
     return names
-
-
-@contextmanager
-def copies(postgres: PostgresServer, prefix: str, names: dict[str, str]) -> Iterator[Callable[[str], str]]:
-    """Makes copies for an implementation, by their addresses; dropped at the end."""
-    made: list[str] = []
-
-    def make(implementation: str) -> str:
-        name = f"{prefix}_{next(_numbers)}"
-        postgres.create_database(name, template=names[implementation])
-        made.append(name)
-        return postgres.url(name)
-
-    yield make
-    for name in made:
-        postgres.drop_database(name)
 
 
 @asynccontextmanager

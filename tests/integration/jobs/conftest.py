@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
-from sqlalchemy import text
+from tests.conftest import MakeDatabase, Originals
 
 from tailrace.db import Database
 from tailrace.jobs import install_tables
 
 
+async def install(url: str) -> None:
+    """The queue's tables, and one for marks."""
+    await install_tables(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "CREATE TABLE marks (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, job bigint, mark text)"
+    )
+    await connection.close()
+
+
 @pytest.fixture
-async def queue_url(database_url: str) -> str:
+def queue_url(make_database: MakeDatabase, originals: Originals) -> str:
     """The address of a database that has the queue's tables and a table for marks."""
-    await install_tables(database_url)
-    database = Database(database_url)
-    async with database.session() as session:
-        await session.execute(
-            text("CREATE TABLE marks (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, job bigint, mark text)")
-        )
-        await session.commit()
-    await database.aclose()
-    return database_url
+    originals.url("jobs_queue", install)
+    return make_database("jobs_queue")
 
 
 @pytest.fixture

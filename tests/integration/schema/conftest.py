@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from tests.conftest import Originals
 from tests.integration.schema.world import declared, make_tables
 
 from tailrace.schema import Declaration, apply
@@ -13,9 +14,22 @@ from tailrace.schema.declarations import Maintenance
 
 
 @pytest.fixture
-async def tables_url(database_url: str) -> str:
+def beginning(request: pytest.FixtureRequest, originals: Originals) -> str | None:
+    """What the test asks for besides: everything applied, the tables, or nothing."""
+    if not {"tables_url", "kept_url"} & set(request.fixturenames):
+        return None
+    tables = "schema_tables"
+    originals.url(tables, make_tables)
+    if "kept_url" not in request.fixturenames:
+        return tables
+    way: Maintenance = request.getfixturevalue("maintenance")
+    originals.url(f"schema_{way}", lambda url: apply(url, declared(way)), like=tables)
+    return f"schema_{way}"
+
+
+@pytest.fixture
+def tables_url(database_url: str) -> str:
     """A database with the service's tables and nothing of Tailrace's."""
-    await make_tables(database_url)
     return database_url
 
 
@@ -33,10 +47,9 @@ def objects(maintenance: Maintenance) -> list[Declaration]:
 
 
 @pytest.fixture
-async def kept_url(tables_url: str, objects: list[Declaration]) -> str:
+def kept_url(database_url: str, maintenance: Maintenance) -> str:
     """A database with everything applied."""
-    await apply(tables_url, objects)
-    return tables_url
+    return database_url
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.waiting import wait_until
 
 from tailrace.db import Folder, folding
 from tailrace.schema import Rollup, apply, plan, reconcile, status
+from tailrace.schema.declarations import Maintenance
 from tailrace.schema.delta_log import logs_of
 from tailrace.schema.rollup_sql import folded_table
 from tailrace.settings import DatabaseSettings
@@ -67,10 +68,9 @@ asyncio.run(main(sys.argv[1]))
 
 
 @pytest.fixture
-async def kept_url(tables_url: str) -> str:
-    """A database whose rollups are kept by differences."""
-    await apply(tables_url, DELTAS)
-    return tables_url
+def maintenance() -> Maintenance:
+    """Rollups are kept by differences."""
+    return "deltas"
 
 
 def program(text: str, *arguments: object) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from tests.services.conftest import MakeTables
 from tests.services.data.samples import Sample, each_service
 
 from tailrace.errors import DatabaseError, DatabaseUnavailableError
@@ -20,10 +21,9 @@ pytestmark = each_service
 
 
 @pytest.fixture
-async def url(database_url: str, sample: Sample) -> str:
+def url(make_tables: MakeTables, sample: Sample) -> str:
     """A migrated database without rows."""
-    await sample.data.migrations.migrate(database_url)
-    return database_url
+    return make_tables(sample.data)
 
 
 async def test_same_seed_same_rows(url: str, sample: Sample) -> None:

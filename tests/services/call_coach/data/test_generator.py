@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import numpy as np
 import pytest
+from tests.conftest import Originals
 
-from tailrace.embedded import PostgresServer
 from tailrace_services.call_coach.analyst import Conversation, Metrics, Turn, measure
 from tailrace_services.call_coach.generator import SCALES, Scale, generate
 from tailrace_services.call_coach.generator.calls import plan_calls
@@ -29,18 +28,14 @@ ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def tiny_url(postgres: PostgresServer) -> Iterator[str]:
+def tiny_url(originals: Originals) -> str:
     """A database with the tiny data set, only to be read."""
-    postgres.create_database("call_coach_tiny")
-    url = postgres.url("call_coach_tiny")
 
-    async def load() -> None:
+    async def load(url: str) -> None:
         await migrate(url)
         await generate(url, TINY, 7, ANCHOR)
 
-    asyncio.run(load())
-    yield url
-    postgres.drop_database("call_coach_tiny")
+    return originals.url("call_coach_tiny", load)
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.services.conftest import MakeTables
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
+from tailrace_services.call_coach.data import DATA
 from tailrace_services.call_coach.generator import Scale, generate
 from tailrace_services.call_coach.importer import (
     Description,
@@ -42,10 +44,9 @@ COUNTS = (
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+def url(make_tables: MakeTables) -> str:
     """A migrated database without rows."""
-    await migrate(database_url)
-    return database_url
+    return make_tables(DATA)
 
 
 @pytest.fixture

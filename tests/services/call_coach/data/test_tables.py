@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
+from tests.services.conftest import MakeTables
 
-from tailrace_services.call_coach.migrations import migrate
+from tailrace_services.call_coach.data import DATA
 
 TURN = "INSERT INTO transcripts (call_id, speaker_id, sequence_number, start_ms, end_ms, text)"
 SESSION = "INSERT INTO coaching_sessions (call_id, rep_id, dimension, score, rubric_version)"
@@ -27,10 +28,9 @@ SESSION = "INSERT INTO coaching_sessions (call_id, rep_id, dimension, score, rub
         "INSERT INTO transcript_imports (call_id, digest, file_name, format) VALUES (1, 'd', '', ''), (2, 'd', '', '')",
     ],
 )
-async def test_what_cannot_be_is_refused(database_url: str, statement: str) -> None:
+async def test_what_cannot_be_is_refused(make_tables: MakeTables, statement: str) -> None:
     """The database itself refuses rows that make no sense, a turn by another call's speaker among them."""
-    await migrate(database_url)
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(make_tables(DATA))
     try:
         await connection.execute("INSERT INTO reps (email, name) VALUES ('ann@example.com', 'Ann')")
         await connection.execute(
@@ -43,10 +43,9 @@ async def test_what_cannot_be_is_refused(database_url: str, statement: str) -> N
         await connection.close()
 
 
-async def test_search_follows_the_text(database_url: str) -> None:
+async def test_search_follows_the_text(make_tables: MakeTables) -> None:
     """The search vector is the text's, stemmed, without anybody having to keep it so."""
-    await migrate(database_url)
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(make_tables(DATA))
     found = "SELECT search @@ plainto_tsquery('english', $1) FROM transcripts"
     try:
         await connection.execute("INSERT INTO calls (title, scheduled_at, duration_seconds) VALUES ('a', now(), 1)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import SecretStr
-from tests.services.implementations import Implementation, client_of, copies, originals
+from tests.conftest import MakeDatabase, Originals
+from tests.services.implementations import Implementation, client_of, generated_for_each
 
 from tailrace.clock import Clock
-from tailrace.embedded import PostgresServer
 from tailrace.settings import Settings
 from tailrace_services.call_coach.baseline.application import create_baseline_app
 from tailrace_services.call_coach.generator import Scale, generate
@@ -49,21 +49,20 @@ class Service(Implementation):
 
 
 @pytest.fixture(scope="session")
-def generated(postgres: PostgresServer) -> dict[str, str]:
+def generated(originals: Originals) -> dict[str, str]:
     """For each implementation the name of a database with a small generated year, to make copies of."""
 
     async def fill(url: str) -> None:
         await migrate(url)
         await generate(url, Scale("endpoints", 200, 4000, reps=6, opportunities=40), 1, ANCHOR)
 
-    return originals(postgres, "coach_endpoints", fill, objects())
+    return generated_for_each(originals, "call_coach_endpoints", fill, objects())
 
 
 @pytest.fixture
-def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
+def new_database(make_database: MakeDatabase, generated: dict[str, str]) -> Callable[[str], str]:
     """Makes copies of the generated database for an implementation, dropped afterwards."""
-    with copies(postgres, "coach_endpoints", generated) as make:
-        yield make
+    return lambda implementation: make_database(generated[implementation])
 
 
 StartService = Callable[..., AbstractAsyncContextManager[Service]]

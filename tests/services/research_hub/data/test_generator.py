@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from tests.conftest import Originals
 
-from tailrace.embedded import PostgresServer
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.research_hub.generator import Scale, generate
 from tailrace_services.research_hub.generator.people import ADMINISTRATOR
@@ -22,18 +21,14 @@ ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def tiny_url(postgres: PostgresServer) -> Iterator[str]:
+def tiny_url(originals: Originals) -> str:
     """A database with the tiny data set, only to be read."""
-    postgres.create_database("research_hub_tiny")
-    url = postgres.url("research_hub_tiny")
 
-    async def load() -> None:
+    async def load(url: str) -> None:
         await migrate(url)
         await generate(url, TINY, SEED, ANCHOR)
 
-    asyncio.run(load())
-    yield url
-    postgres.drop_database("research_hub_tiny")
+    return originals.url("research_hub_tiny", load)
 
 
 @pytest.fixture

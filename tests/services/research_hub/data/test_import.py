@@ -12,13 +12,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 from tests.services.commands import run
+from tests.services.conftest import MakeTables
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
 from tailrace_services.research_hub.commands import app
+from tailrace_services.research_hub.data import DATA
 from tailrace_services.research_hub.generator import Scale, generate
 from tailrace_services.research_hub.importer import ImportReport, PostFileError, RowsRejectedError, import_posts
-from tailrace_services.research_hub.migrations import migrate
 
 REAL = Path(__file__).parents[4].parent / "shared/data/posts"
 HEADER = ["created_utc", "score", "domain", "title", "ups", "downs", "num_comments", "permalink", "selftext", "url"]
@@ -59,10 +60,9 @@ def written(path: Path, rows: list[dict[str, str]], header: list[str] | None = N
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+def url(make_tables: MakeTables) -> str:
     """A migrated database without rows."""
-    await migrate(database_url)
-    return database_url
+    return make_tables(DATA)
 
 
 async def fetch(url: str, statement: str) -> list[asyncpg.Record]:

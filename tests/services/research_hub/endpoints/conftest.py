@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import SecretStr
-from tests.services.implementations import Implementation, client_of, copies, originals
+from tests.conftest import MakeDatabase, Originals
+from tests.services.implementations import Implementation, client_of, generated_for_each
 
 from tailrace.core.cursor import Cursors
-from tailrace.embedded import PostgresServer
 from tailrace.settings import HttpSettings, Settings
 from tailrace_services.clock import FrozenClock
 from tailrace_services.research_hub.baseline.application import create_baseline_app
@@ -52,21 +52,20 @@ def key_of(user: int | None) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def generated(postgres: PostgresServer) -> dict[str, str]:
+def generated(originals: Originals) -> dict[str, str]:
     """For each implementation the name of a database with a small generated year, to make copies of."""
 
     async def fill(url: str) -> None:
         await migrate(url)
         await generate(url, Scale("endpoints", 600, 12, 900), 1, ANCHOR)
 
-    return originals(postgres, "hub_endpoints", fill, objects())
+    return generated_for_each(originals, "research_hub_endpoints", fill, objects())
 
 
 @pytest.fixture
-def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
+def new_database(make_database: MakeDatabase, generated: dict[str, str]) -> Callable[[str], str]:
     """Makes copies of the generated database for an implementation, dropped afterwards."""
-    with copies(postgres, "hub_endpoints", generated) as make:
-        yield make
+    return lambda implementation: make_database(generated[implementation])
 
 
 StartService = Callable[..., AbstractAsyncContextManager[Service]]

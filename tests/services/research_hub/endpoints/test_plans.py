@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.conftest import Originals
 
 from tailrace.core.cursor import Cursors
 from tailrace.db import Pages, check_order
 from tailrace.db.plans import explain, nodes
-from tailrace.embedded import PostgresServer
 from tailrace.schema import Index, apply
 from tailrace_services.data.connection import driver_url
 from tailrace_services.research_hub.api import pages
@@ -50,12 +49,10 @@ READINGS: dict[str, tuple[Reading, Pages, str, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def sizable_url(postgres: PostgresServer) -> Iterator[str]:
+def sizable_url(originals: Originals) -> str:
     """A database in which reading a table as a whole is never the quickest way; a tenth of its posts are embedded."""
-    postgres.create_database("hub_plans")
-    url = postgres.url("hub_plans")
 
-    async def load() -> None:
+    async def load(url: str) -> None:
         await migrate(url)
         await generate(url, Scale("plans", 40_000, 2_000, 20_000), 1, ANCHOR)
         connection = await asyncpg.connect(url)
@@ -72,9 +69,7 @@ def sizable_url(postgres: PostgresServer) -> Iterator[str]:
         await connection.execute("VACUUM ANALYZE")
         await connection.close()
 
-    asyncio.run(load())
-    yield url
-    postgres.drop_database("hub_plans")
+    return originals.url("hub_plans", load)
 
 
 async def used(url: str, statement: Any, parameters: Mapping[str, Any]) -> set[str]:

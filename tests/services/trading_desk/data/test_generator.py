@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from tests.conftest import Originals
 
-from tailrace.embedded import PostgresServer
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.trading_desk.generator import Scale, generate
 from tailrace_services.trading_desk.generator.signals import SIGNAL_DAYS, make_market, signal_lines
@@ -24,18 +23,14 @@ ANCHOR = datetime(2026, 3, 1, 15, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def tiny_desk(postgres: PostgresServer) -> Iterator[str]:
+def tiny_desk(originals: Originals) -> str:
     """A database with the tiny data set, only to be read."""
-    postgres.create_database("trading_desk_tiny")
-    url = postgres.url("trading_desk_tiny")
 
-    async def load() -> None:
+    async def load(url: str) -> None:
         await migrate(url)
         await generate(url, TINY, SEED, ANCHOR)
 
-    asyncio.run(load())
-    yield url
-    postgres.drop_database("trading_desk_tiny")
+    return originals.url("trading_desk_tiny", load)
 
 
 @pytest.fixture

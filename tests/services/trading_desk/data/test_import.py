@@ -14,11 +14,13 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.services.commands import run
+from tests.services.conftest import MakeTables
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
 from tailrace_services.identity.keys import hash_api_key
 from tailrace_services.trading_desk.commands import app
+from tailrace_services.trading_desk.data import DATA
 from tailrace_services.trading_desk.generator import Scale, generate
 from tailrace_services.trading_desk.importer import (
     AlreadyImportedError,
@@ -26,7 +28,6 @@ from tailrace_services.trading_desk.importer import (
     RowsRejectedError,
     import_items,
 )
-from tailrace_services.trading_desk.migrations import migrate
 from tailrace_services.trading_desk.proof import SUBJECT
 from tailrace_services.trading_desk.proof.people import load_traders
 
@@ -76,10 +77,9 @@ def written(path: Path, rows: Sequence[dict[str, str]]) -> Path:
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+def url(make_tables: MakeTables) -> str:
     """A migrated database without rows."""
-    await migrate(database_url)
-    return database_url
+    return make_tables(DATA)
 
 
 async def fetch(url: str, statement: str) -> list[asyncpg.Record]:

@@ -15,9 +15,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 from tests.services.commands import run
+from tests.services.conftest import MakeTables
 
 from tailrace.embedded import PostgresServer
 from tailrace_services.trading_desk.commands import app
+from tailrace_services.trading_desk.data import DATA
 from tailrace_services.trading_desk.generator import Scale, generate
 from tailrace_services.trading_desk.importer import (
     RowsRejectedError,
@@ -25,7 +27,6 @@ from tailrace_services.trading_desk.importer import (
     TicksAlreadyImportedError,
     import_ticks,
 )
-from tailrace_services.trading_desk.migrations import migrate
 
 REAL = Path(__file__).parents[4].parent / "shared/data/ticks/xauusd_2014_05.tar.gz"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -60,10 +61,9 @@ def zipped(path: Path, content: bytes = GOOD, start: datetime = YESTERDAY) -> Pa
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+def url(make_tables: MakeTables) -> str:
     """A migrated database without rows."""
-    await migrate(database_url)
-    return database_url
+    return make_tables(DATA)
 
 
 async def fetch(url: str, statement: str) -> Sequence[asyncpg.Record]:

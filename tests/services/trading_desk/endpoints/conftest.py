@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,11 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import SecretStr
-from tests.services.implementations import Implementation, client_of, copies, originals
+from tests.conftest import MakeDatabase, Originals
+from tests.services.implementations import Implementation, client_of, generated_for_each
 from tests.services.trading_desk.endpoints.documents import load
 
 from tailrace.core.cursor import Cursors
-from tailrace.embedded import PostgresServer
 from tailrace.settings import HttpSettings, Settings
 from tailrace_services.clock import FrozenClock
 from tailrace_services.trading_desk.answers.options import AnswerOptions
@@ -56,21 +56,20 @@ class Service(Implementation):
 
 
 @pytest.fixture(scope="session")
-def generated(postgres: PostgresServer) -> dict[str, str]:
+def generated(originals: Originals) -> dict[str, str]:
     """For each implementation the name of a database with a small generated year, to make copies of."""
 
     async def fill(url: str) -> None:
         await migrate(url)
         await generate(url, Scale("endpoints", 900, 8, 4_000), 1, ANCHOR)
 
-    return originals(postgres, "desk_endpoints", fill, objects())
+    return generated_for_each(originals, "trading_desk_endpoints", fill, objects())
 
 
 @pytest.fixture
-def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
+def new_database(make_database: MakeDatabase, generated: dict[str, str]) -> Callable[[str], str]:
     """Makes copies of the generated database for an implementation, dropped afterwards."""
-    with copies(postgres, "desk_endpoints", generated) as make:
-        yield make
+    return lambda implementation: make_database(generated[implementation])
 
 
 @pytest.fixture

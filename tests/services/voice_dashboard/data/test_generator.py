@@ -9,29 +9,40 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import numpy as np
 import pytest
+from tests.conftest import Originals
+from tests.services.conftest import MakeTables
 
 from tailrace_services.identity.keys import hash_api_key
+from tailrace_services.voice_dashboard.data import DATA
 from tailrace_services.voice_dashboard.generator import SCALES, Scale, generate
 from tailrace_services.voice_dashboard.generator.population import populate
 from tailrace_services.voice_dashboard.keys import api_key
-from tailrace_services.voice_dashboard.migrations import migrate
 
 TINY = Scale("tiny", 4000, 60)
 ANCHOR = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+def url(make_tables: MakeTables) -> str:
     """A migrated, empty database."""
-    await migrate(database_url)
-    return database_url
+    return make_tables(DATA)
+
+
+@pytest.fixture(scope="module")
+def tiny_url(originals: Originals) -> str:
+    """A database with the tiny scale, only to be read."""
+
+    async def load(url: str) -> None:
+        await DATA.migrations.migrate(url)
+        await generate(url, TINY, 7, ANCHOR)
+
+    return originals.url("voice_dashboard_tiny", load)
 
 
 @pytest.fixture
-async def loaded(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to a database that holds the tiny scale."""
-    await generate(url, TINY, 7, ANCHOR)
-    connection = await asyncpg.connect(url)
+async def loaded(tiny_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the tiny scale."""
+    connection = await asyncpg.connect(tiny_url)
     yield connection
     await connection.close()
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.services.conftest import MakeTables
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
 from tailrace_services.identity.keys import hash_api_key
+from tailrace_services.voice_dashboard.data import DATA
 from tailrace_services.voice_dashboard.generator import Scale, generate
 from tailrace_services.voice_dashboard.importer import (
     AlreadyImportedError,
@@ -44,10 +46,9 @@ def written(folder: Path, rows: Iterable[str], header: str = HEADER, *, packed: 
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+def url(make_tables: MakeTables) -> str:
     """A migrated, empty database."""
-    await migrate(database_url)
-    return database_url
+    return make_tables(DATA)
 
 
 async def rows_of(url: str) -> dict[str, list[asyncpg.Record]]:

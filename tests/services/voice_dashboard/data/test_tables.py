@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
+from tests.services.conftest import MakeTables
 
-from tailrace_services.voice_dashboard.migrations import migrate
+from tailrace_services.voice_dashboard.data import DATA
 
 
 @pytest.mark.parametrize(
@@ -24,10 +25,9 @@ from tailrace_services.voice_dashboard.migrations import migrate
         "INSERT INTO users (email, api_key_hash) VALUES ('one@example.com', '')",
     ],
 )
-async def test_what_cannot_be_is_refused(database_url: str, statement: str) -> None:
+async def test_what_cannot_be_is_refused(make_tables: MakeTables, statement: str) -> None:
     """The database itself refuses rows that make no sense, a call by another user's agent among them."""
-    await migrate(database_url)
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(make_tables(DATA))
     try:
         await connection.execute("INSERT INTO users (email, api_key_hash) VALUES ('one@example.com', ''), ('two', '')")
         await connection.execute(

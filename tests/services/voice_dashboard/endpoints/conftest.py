@@ -13,10 +13,10 @@ import httpx2
 import pytest
 import uvicorn
 from pydantic import SecretStr
-from tests.services.implementations import Implementation, client_of, copies, originals
+from tests.conftest import MakeDatabase, Originals
+from tests.services.implementations import Implementation, client_of, generated_for_each
 
 from tailrace.clock import Clock
-from tailrace.embedded import PostgresServer
 from tailrace.settings import Settings
 from tailrace_services.clock import FrozenClock
 from tailrace_services.voice_dashboard.baseline.application import create_baseline_app
@@ -106,21 +106,20 @@ def provider(simulated_provider: Provider) -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="session")
-def generated(postgres: PostgresServer) -> dict[str, str]:
+def generated(originals: Originals) -> dict[str, str]:
     """For each implementation the name of a database with a small generated year, to make copies of."""
 
     async def fill(url: str) -> None:
         await migrate(url)
         await generate(url, Scale("endpoints", 4000, users=60), 1, ANCHOR)
 
-    return originals(postgres, "endpoints", fill, objects())
+    return generated_for_each(originals, "voice_dashboard_endpoints", fill, objects())
 
 
 @pytest.fixture
-def new_database(postgres: PostgresServer, generated: dict[str, str]) -> Iterator[Callable[[str], str]]:
+def new_database(make_database: MakeDatabase, generated: dict[str, str]) -> Callable[[str], str]:
     """Makes copies of the generated database for an implementation, dropped afterwards."""
-    with copies(postgres, "endpoints", generated) as make:
-        yield make
+    return lambda implementation: make_database(generated[implementation])
 
 
 StartService = Callable[..., AbstractAsyncContextManager[Service]]
