@@ -41,9 +41,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return FolderScheduling(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The reference services' tests first: they take longest, and no process is to wait for another at the end."""
-    items.sort(key=lambda item: "tests/services/" not in item.nodeid)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In several processes, the reference services' tests first: they take longest, and none is to wait for another."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: "tests/services/" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from tests.conftest import MakeDatabase, Originals
+from tests.conftest import Originals
 
 from tailrace.db import Database
 from tailrace.jobs import install_tables
@@ -23,10 +23,16 @@ async def install(url: str) -> None:
 
 
 @pytest.fixture
-def queue_url(make_database: MakeDatabase, originals: Originals) -> str:
-    """The address of a database that has the queue's tables and a table for marks."""
+def beginning(originals: Originals) -> str | None:
+    """Tests begin with a database that has the queue's tables and a table for marks."""
     originals.url("jobs_queue", install)
-    return make_database("jobs_queue")
+    return "jobs_queue"
+
+
+@pytest.fixture
+def queue_url(database_url: str) -> str:
+    """Its address."""
+    return database_url
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.conftest import MakeDatabase
 from tests.integration.jobs.work import mark, working
 from tests.waiting import wait_until
 from typer.testing import CliRunner, Result
@@ -17,6 +18,12 @@ from tailrace.db import Database
 from tailrace.jobs import JobContext, Jobs, Retries, dead_jobs, install_tables, list_jobs, plan_tables
 
 JOBS = "tests.integration.jobs.work:jobs"
+
+
+@pytest.fixture
+def empty_url(make_database: MakeDatabase) -> str:
+    """The address of a database without a queue."""
+    return make_database()
 
 
 async def run(*arguments: str) -> Result:
@@ -31,23 +38,23 @@ async def read(*arguments: str, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
-async def test_tables_are_made_once_and_a_dry_run_makes_none(database_url: str) -> None:
+async def test_tables_are_made_once_and_a_dry_run_makes_none(empty_url: str) -> None:
     """What would be done is what is done; then there is nothing more to do. Jobs in them stay."""
-    planned = await read("install", "--database-url", database_url, code=3)
-    assert planned == {"statements": await plan_tables(database_url), "done": False}
-    assert (await read("install", "--database-url", database_url, "--yes"))["statements"] == planned["statements"]
-    database = Database(database_url)
+    planned = await read("install", "--database-url", empty_url, code=3)
+    assert planned == {"statements": await plan_tables(empty_url), "done": False}
+    assert (await read("install", "--database-url", empty_url, "--yes"))["statements"] == planned["statements"]
+    database = Database(empty_url)
     async with database.session() as session:
         await mark.enqueue(session, mark="stays")
         await session.commit()
-    assert (await read("install", "--database-url", database_url, "--yes"))["statements"] == []
+    assert (await read("install", "--database-url", empty_url, "--yes"))["statements"] == []
     assert len(await list_jobs(database)) == 1
     await database.aclose()
 
 
-async def test_two_installations_at_once_take_turns(database_url: str) -> None:
+async def test_two_installations_at_once_take_turns(empty_url: str) -> None:
     """One does it, the other finds it done."""
-    done = await asyncio.gather(*(install_tables(database_url) for _ in range(3)))
+    done = await asyncio.gather(*(install_tables(empty_url) for _ in range(3)))
     assert sorted(bool(statements) for statements in done) == [False, False, True]
 
 
@@ -62,10 +69,10 @@ async def test_what_is_missing_is_made_up_for(queue_url: str) -> None:
     assert "pgqueuer_ep_ea_idx" in statement
 
 
-async def test_a_database_without_a_queue_says_what_to_do(database_url: str) -> None:
+async def test_a_database_without_a_queue_says_what_to_do(empty_url: str) -> None:
     """One line, and no traceback."""
     for command in ("list", "dead"):
-        done = await run(command, "--database-url", database_url)
+        done = await run(command, "--database-url", empty_url)
         assert done.exit_code == 1
         assert done.stderr == "tailrace: the queue's tables are not as they should be: tailrace jobs install --yes\n"
 

@@ -37,10 +37,21 @@ __all__ = [
 OUTCOME = "Semantic-Cache"
 """The header that says how an answer was found: exact, similar, miss or bypass; none where there is no cache."""
 BUSY: dict[int | str, dict[str, Any]] = {429: {"description": "Too many requests; `Retry-After` says when."}}
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["start", "cache", "status", "chunk", "sources", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0, "description": "Milliseconds."},
+    },
+    "required": ["event", "data"],
+}
+"""One event, as OpenAPI 3.2 describes the items of a sequential media type."""
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The events `start`, `cache`, `status`, `chunk`, `sources`, `done`; or `error`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"itemSchema": EVENT}},
     },
     204: {"description": "The stream that `Last-Event-ID` is of had ended there."},
 }
