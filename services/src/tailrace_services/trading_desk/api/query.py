@@ -51,7 +51,7 @@ EVENT: dict[str, Any] = {
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The events `start`, `cache`, `status`, `chunk`, `sources`, `done`; or `error`.",
-        "content": {"text/event-stream": {"itemSchema": EVENT}},
+        "content": {"text/event-stream": {"schema": {"type": "array", "items": EVENT}, "itemSchema": EVENT}},
     },
     204: {"description": "The stream that `Last-Event-ID` is of had ended there."},
 }
