@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, closing
 
 import pytest
 from tests.conftest import MakeDatabase, Originals
+from tests.services.chat_server import ChatServer
 from tests.services.implementations import IMPLEMENTATIONS, Implementation
 
 from tailrace_services.data.service import ServiceData
@@ -14,6 +15,19 @@ from tailrace_services.data.service import ServiceData
 Start = Callable[..., AbstractAsyncContextManager[Implementation]]
 MakeTables = Callable[[ServiceData], str]
 """Makes a database that has a service's tables and no rows; its address."""
+
+
+@pytest.fixture(scope="session")
+def _chat_server() -> Iterator[ChatServer]:
+    with closing(ChatServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def chat_server(_chat_server: ChatServer) -> ChatServer:
+    """A language model's endpoint, with nothing asked yet."""
+    _chat_server.requests.clear()
+    return _chat_server
 
 
 @pytest.fixture

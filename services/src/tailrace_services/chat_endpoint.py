@@ -1,6 +1,6 @@
 """Language models at an endpoint that speaks the Chat Completions protocol: where one is, and how it is asked.
 
-Touches: nothing; who asks goes through ``UpstreamClient``.
+Touches: sockets, through ``UpstreamClient``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from tailrace.clock import Clock
 from tailrace.errors import SettingsError
+from tailrace.events import Observer
 from tailrace.settings import UpstreamSettings
+from tailrace.upstream import Transport, UpstreamClient
 
-__all__ = ["COMPLETIONS", "ChatSettings", "chat_headers", "chosen_chat", "repeatable_by"]
+__all__ = ["COMPLETIONS", "ChatSettings", "chat_client", "chosen_chat", "repeatable_by"]
 
 COMPLETIONS = "/chat/completions"
 
@@ -54,11 +57,31 @@ def chosen_chat(setting: str, url: str | None, model: str, api_key: SecretStr) -
     return ChatSettings(url, model, api_key)
 
 
-def chat_headers(settings: ChatSettings) -> dict[str, str]:
-    """Of every request."""
+def chat_client(
+    name: str,
+    settings: ChatSettings,
+    *,
+    clock: Clock | None = None,
+    observer: Observer | None = None,
+    transport: Transport | None = None,
+) -> UpstreamClient:
+    """A client that shows the endpoint its key; ``aclose`` it.
+
+    Args:
+        name: of what is asked, in errors and figures.
+        clock, observer, transport: as ``UpstreamClient``'s.
+    """
     headers = {"content-type": "application/json", "accept": "application/json"}
     key = settings.api_key.get_secret_value()
-    return headers | {"authorization": f"Bearer {key}"} if key else headers
+    return UpstreamClient(
+        name,
+        settings.base_url,
+        settings=settings.upstream,
+        headers=headers | ({"authorization": f"Bearer {key}"} if key else {}),
+        clock=clock,
+        observer=observer,
+        transport=transport,
+    )
 
 
 def repeatable_by(body: bytes) -> Mapping[str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -52,19 +52,6 @@ def answer_of(sentences: Sequence[Any]) -> Streamed:
     return Streamed([*words(json.dumps({"sentences": sentences})), STOP, LAST])
 
 
-@pytest.fixture(scope="module")
-def _running() -> Iterator[ChatServer]:
-    with closing(ChatServer()) as server:
-        yield server
-
-
-@pytest.fixture
-def server(_running: ChatServer) -> ChatServer:
-    """The server, with nothing asked yet."""
-    _running.requests.clear()
-    return _running
-
-
 @pytest.fixture
 def events() -> list[Event]:
     """What the wording told of."""
@@ -72,10 +59,10 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-async def wording(server: ChatServer, events: list[Event]) -> AsyncIterator[ChatWording]:
+async def wording(chat_server: ChatServer, events: list[Event]) -> AsyncIterator[ChatWording]:
     """One that asks the server."""
     async with aclosing(
-        ChatWording(ChatSettings(server.url, "author-1", SecretStr("secret"), QUICK), observer=events.append)
+        ChatWording(ChatSettings(chat_server.url, "author-1", SecretStr("secret"), QUICK), observer=events.append)
     ) as wording:
         yield wording
 
@@ -89,22 +76,22 @@ async def in_its_place() -> list[Piece | Anew]:
     return [Anew(Extractive.version, degraded=True), *await said(Extractive())]
 
 
-async def test_sentences_are_shown_as_they_come(server: ChatServer, wording: ChatWording) -> None:
+async def test_sentences_are_shown_as_they_come(chat_server: ChatServer, wording: ChatWording) -> None:
     """The first is there while the model thinks about the second, with the numbers of the passages that say so."""
-    server.answers = [Streamed([*words(GOOD[: GOOD.index("}") + 1]), SILENCE])]
+    chat_server.answers = [Streamed([*words(GOOD[: GOOD.index("}") + 1]), SILENCE])]
     async with aclosing(wording.word(ASKED, PASSAGES)) as steps:
         assert await anext(steps) == Piece(SAID[0])
-        assert server.streams == 1
-    await wait_until(lambda: server.streams == 0)  # who leaves ends the model's work
-    server.answers = [Streamed([*words(GOOD), STOP, LAST])]
+        assert chat_server.streams == 1
+    await wait_until(lambda: chat_server.streams == 0)  # who leaves ends the model's work
+    chat_server.answers = [Streamed([*words(GOOD), STOP, LAST])]
     assert await said(wording) == [Piece(text) for text in SAID]
 
 
-async def test_what_is_asked(server: ChatServer, wording: ChatWording) -> None:
+async def test_what_is_asked(chat_server: ChatServer, wording: ChatWording) -> None:
     """One POST with the key, the model and a strict schema; question and passages are data, apart from instructions."""
-    server.answers = [answer_of(SENTENCES)]
+    chat_server.answers = [answer_of(SENTENCES)]
     await said(wording)
-    ((line, headers, body),) = server.requests
+    ((line, headers, body),) = chat_server.requests
     assert line == "POST /v1/chat/completions"
     assert (headers["authorization"], len(headers["idempotency-key"])) == ("Bearer secret", 64)
     assert (body["model"], body["stream"]) == ("author-1", True)
@@ -117,12 +104,12 @@ async def test_what_is_asked(server: ChatServer, wording: ChatWording) -> None:
     assert body["response_format"]["json_schema"]["strict"] is True
 
 
-async def test_another_client_understands_the_server(server: ChatServer, wording: ChatWording) -> None:
+async def test_another_client_understands_the_server(chat_server: ChatServer, wording: ChatWording) -> None:
     """The protocol is not only what both ends here believe: OpenAI's own client asks the same and reads the stream."""
-    server.answers = [Streamed([*words(GOOD), STOP, LAST])]
+    chat_server.answers = [Streamed([*words(GOOD), STOP, LAST])]
     await said(wording)
-    ((line, _, asked),) = server.requests
-    async with AsyncOpenAI(base_url=server.url, api_key="secret", max_retries=0) as client:
+    ((line, _, asked),) = chat_server.requests
+    async with AsyncOpenAI(base_url=chat_server.url, api_key="secret", max_retries=0) as client:
 
         async def stream() -> str:
             chunks = [part async for part in await client.chat.completions.create(**asked)]
@@ -131,8 +118,8 @@ async def test_another_client_understands_the_server(server: ChatServer, wording
             return "".join(part.choices[0].delta.content or "" for part in chunks)
 
         assert await stream() == GOOD
-        assert (server.requests[1][0], server.requests[1][2]) == (line, asked)
-        server.answers = [Streamed([*words(GOOD)[:3], b'data: {"error": {"message": "overloaded"}}\n\n'])]
+        assert (chat_server.requests[1][0], chat_server.requests[1][2]) == (line, asked)
+        chat_server.answers = [Streamed([*words(GOOD)[:3], b'data: {"error": {"message": "overloaded"}}\n\n'])]
         with pytest.raises(APIError, match="overloaded"):
             await stream()
 
@@ -171,54 +158,54 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("why", BAD)
-async def test_a_bad_answer_is_void(server: ChatServer, events: list[Event], why: str) -> None:
+async def test_a_bad_answer_is_void(chat_server: ChatServer, events: list[Event], why: str) -> None:
     """Nothing of what is not the answer asked for remains, also if a part was shown: the extractive one is given."""
-    server.answers = [BAD[why]]
+    chat_server.answers = [BAD[why]]
     seconds = 1.0 if "for ever" in why else 60.0
     upstream = QUICK.model_copy(update={"total_timeout": seconds})
     async with aclosing(
-        ChatWording(ChatSettings(server.url, "m", SecretStr(""), upstream), observer=events.append)
+        ChatWording(ChatSettings(chat_server.url, "m", SecretStr(""), upstream), observer=events.append)
     ) as wording:
         steps = await said(wording)
     expected = await in_its_place()
     assert steps[-len(expected) :] == expected
     assert steps[: -len(expected)] in ([], [Piece(SAID[0])], [Piece(text) for text in SAID]) or why == "too long"
     assert len([event for event in events if isinstance(event, FallbackUsed)]) == 1
-    await wait_until(lambda: server.streams == 0)
+    await wait_until(lambda: chat_server.streams == 0)
 
 
-async def test_a_slow_model_is_not_waited_for(server: ChatServer) -> None:
+async def test_a_slow_model_is_not_waited_for(chat_server: ChatServer) -> None:
     """Silence, before the first word or after it, lasts as long as the settings allow; then the fallback is given."""
     upstream = QUICK.model_copy(update={"attempt_timeout": 0.5, "max_retries": 0})
     for silent in (None, Streamed([SILENCE]), Streamed([*FIRST, SILENCE])):
-        server.answers = [silent]
-        async with aclosing(ChatWording(ChatSettings(server.url, "m", SecretStr(""), upstream))) as wording:
+        chat_server.answers = [silent]
+        async with aclosing(ChatWording(ChatSettings(chat_server.url, "m", SecretStr(""), upstream))) as wording:
             assert (await said(wording))[-4:] == (await in_its_place())[-4:]
-        await wait_until(lambda: server.streams == 0)
+        await wait_until(lambda: chat_server.streams == 0)
 
 
-async def test_nobody_there(server: ChatServer) -> None:
+async def test_nobody_there(chat_server: ChatServer) -> None:
     """An endpoint that is not there is a model on a bad day."""
     async with aclosing(ChatWording(ChatSettings("http://127.0.0.1:1/v1", "m", SecretStr(""), QUICK))) as wording:
         assert await said(wording) == await in_its_place()
 
 
-async def test_a_model_that_has_nothing_to_say(server: ChatServer, wording: ChatWording) -> None:
+async def test_a_model_that_has_nothing_to_say(chat_server: ChatServer, wording: ChatWording) -> None:
     """What the passages do not answer is not answered; and where there are no passages, nobody is asked."""
-    server.answers = [answer_of([])]
+    chat_server.answers = [answer_of([])]
     assert await said(wording) == []
-    server.requests.clear()
+    chat_server.requests.clear()
     assert [step async for step in wording.word(ASKED, [])] == []
-    assert server.requests == []
+    assert chat_server.requests == []
 
 
-async def test_a_void_beginning_is_no_part_of_the_answer(server: ChatServer, wording: ChatWording) -> None:
+async def test_a_void_beginning_is_no_part_of_the_answer(chat_server: ChatServer, wording: ChatWording) -> None:
     """In events, another status of answering voids the chunks before it; as a whole they are gone; neither is kept."""
 
     async def find() -> list[Passage]:
         return PASSAGES
 
-    server.answers = [BAD["cut in the middle"]]
+    chat_server.answers = [BAD["cut in the middle"]]
     events = [event async for event in made(ASKED, find, wording)]
     kinds = [event.event for event in events]
     assert kinds == ["status", "status", "chunk", "status", *["chunk"] * (len(kinds) - 6), "sources", "done"]

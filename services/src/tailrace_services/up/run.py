@@ -19,13 +19,13 @@ from tailrace.errors import EmbeddedServerError, TailraceError
 from tailrace.observe import folder_for_workers
 from tailrace.settings import load_settings
 from tailrace_services.data.generation import GeneratedDataset
-from tailrace_services.deployed.preparation import prepare_on
 from tailrace_services.services import Service
 from tailrace_services.settings import ServicesSettings, load_services_settings
 from tailrace_services.up.announcement import Served, announcement
 from tailrace_services.up.ground import Ground, ground
 from tailrace_services.up.interruption import Interruption, interruptible
 from tailrace_services.up.occupancy import Occupancy, Run
+from tailrace_services.up.preparation import prepare_on
 from tailrace_services.up.supervisor import PythonProcess, Supervisor, leftovers
 from tailrace_services.up.terminal import Terminal
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -30,19 +29,6 @@ ONE: dict[str, Any] = {"score": 70, "strengths": ["asked openly"], "improvements
 GOOD = dict.fromkeys(DIMENSIONS, ONE) | {"objection_handling": {**ONE, "score": None, "turns": []}}
 
 
-@pytest.fixture(scope="module")
-def _running() -> Iterator[ChatServer]:
-    with closing(ChatServer()) as server:
-        yield server
-
-
-@pytest.fixture
-def server(_running: ChatServer) -> ChatServer:
-    """The server, with nothing asked yet."""
-    _running.requests.clear()
-    return _running
-
-
 @pytest.fixture
 def events() -> list[Event]:
     """What the analyst told of."""
@@ -50,16 +36,16 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-async def analyst(server: ChatServer, events: list[Event]) -> AsyncIterator[ChatCompletions]:
+async def analyst(chat_server: ChatServer, events: list[Event]) -> AsyncIterator[ChatCompletions]:
     """An analyst that asks the server."""
-    settings = ChatSettings(server.url, "judge-1", SecretStr("secret"), QUICK)
+    settings = ChatSettings(chat_server.url, "judge-1", SecretStr("secret"), QUICK)
     async with ChatCompletions(settings, observer=events.append) as analyst:
         yield analyst
 
 
-async def test_a_good_answer(server: ChatServer, analyst: ChatCompletions) -> None:
+async def test_a_good_answer(chat_server: ChatServer, analyst: ChatCompletions) -> None:
     """Scores and remarks are the model's, figures are measured, and quotations are the call's own words and times."""
-    server.answers = [completion(GOOD)]
+    chat_server.answers = [completion(GOOD)]
     analysis = await analyst.analyse(CALL)
     assert (analysis.analyst, analysis.degraded) == ("chat_completions", False)
     assert analysis.rubric_version == analyst.rubric_version == "chat-completions-1/judge-1"
@@ -77,11 +63,11 @@ async def test_a_good_answer(server: ChatServer, analyst: ChatCompletions) -> No
     ]
 
 
-async def test_what_is_asked(server: ChatServer, analyst: ChatCompletions) -> None:
+async def test_what_is_asked(chat_server: ChatServer, analyst: ChatCompletions) -> None:
     """One POST with the key, the model, a strict schema, and the transcript as data apart from the instructions."""
-    server.answers = [completion(GOOD)]
+    chat_server.answers = [completion(GOOD)]
     await analyst.analyse(CALL)
-    ((line, headers, body),) = server.requests
+    ((line, headers, body),) = chat_server.requests
     assert line == "POST /v1/chat/completions"
     assert headers["authorization"] == "Bearer secret"
     assert len(headers["idempotency-key"]) == 64
@@ -96,43 +82,43 @@ async def test_what_is_asked(server: ChatServer, analyst: ChatCompletions) -> No
     assert schema["schema"]["required"] == list(DIMENSIONS)
 
 
-async def test_another_client_understands_the_server(server: ChatServer, analyst: ChatCompletions) -> None:
+async def test_another_client_understands_the_server(chat_server: ChatServer, analyst: ChatCompletions) -> None:
     """The protocol is not only what both ends here believe: OpenAI's own client asks the same and reads the answer."""
-    server.answers = [completion(GOOD)]
+    chat_server.answers = [completion(GOOD)]
     await analyst.analyse(CALL)
-    ((line, headers, asked),) = server.requests
-    async with AsyncOpenAI(base_url=server.url, api_key="secret", max_retries=0) as client:
+    ((line, headers, asked),) = chat_server.requests
+    async with AsyncOpenAI(base_url=chat_server.url, api_key="secret", max_retries=0) as client:
         answer = await client.chat.completions.create(**asked)
         ChatCompletion.model_validate_json(answer.model_dump_json())  # the client itself does not check what it reads
         (choice,) = answer.choices
         assert (choice.finish_reason, choice.message.refusal) == ("stop", None)
         assert json.loads(choice.message.content or "") == GOOD
-        assert server.requests[1][0] == line
-        assert server.requests[1][1]["authorization"] == headers["authorization"]
-        assert server.requests[1][2] == asked
-        server.answers = [
+        assert chat_server.requests[1][0] == line
+        assert chat_server.requests[1][1]["authorization"] == headers["authorization"]
+        assert chat_server.requests[1][2] == asked
+        chat_server.answers = [
             (429, b'{"error": {"message": "slow down", "type": "requests", "param": null, "code": null}}')
         ]
         with pytest.raises(RateLimitError):
             await client.chat.completions.create(**asked)
 
 
-async def test_an_endpoint_that_asks_for_no_key(server: ChatServer) -> None:
+async def test_an_endpoint_that_asks_for_no_key(chat_server: ChatServer) -> None:
     """Without a key there is no header for it, which would be refused if it were empty, and the model is asked."""
-    server.answers = [completion(GOOD)]
-    async with ChatCompletions(ChatSettings(server.url, "judge-1", SecretStr(""), QUICK)) as analyst:
+    chat_server.answers = [completion(GOOD)]
+    async with ChatCompletions(ChatSettings(chat_server.url, "judge-1", SecretStr(""), QUICK)) as analyst:
         assert not (await analyst.analyse(CALL)).degraded
-    ((_, headers, _),) = server.requests
+    ((_, headers, _),) = chat_server.requests
     assert "authorization" not in headers
 
 
-async def test_a_key_that_cannot_be_sent(server: ChatServer, events: list[Event]) -> None:
+async def test_a_key_that_cannot_be_sent(chat_server: ChatServer, events: list[Event]) -> None:
     """A request that never leaves is a failure of the model's like any other, and says nothing of the key."""
     async with ChatCompletions(
-        ChatSettings(server.url, "judge-1", SecretStr("line\nbreak"), QUICK), observer=events.append
+        ChatSettings(chat_server.url, "judge-1", SecretStr("line\nbreak"), QUICK), observer=events.append
     ) as analyst:
         assert (await analyst.analyse(CALL)).degraded
-    assert server.requests == []
+    assert chat_server.requests == []
     assert [event.reason for event in events if isinstance(event, FallbackUsed)] == ["upstream_error"]
 
 
@@ -163,10 +149,10 @@ async def test_a_key_that_cannot_be_sent(server: ChatServer, events: list[Event]
     ],
 )
 async def test_an_answer_that_does_not_fit(
-    server: ChatServer, analyst: ChatCompletions, events: list[Event], answer: tuple[int, bytes]
+    chat_server: ChatServer, analyst: ChatCompletions, events: list[Event], answer: tuple[int, bytes]
 ) -> None:
     """Whatever is not what was asked for counts for nothing: the default's analysis comes, and says it is degraded."""
-    server.answers = [answer]
+    chat_server.answers = [answer]
     expected = dataclasses.replace(await ConversationMetrics().analyse(CALL), degraded=True)
     assert await analyst.analyse(CALL) == expected
     assert expected.rubric_version != analyst.rubric_version
@@ -175,22 +161,22 @@ async def test_an_answer_that_does_not_fit(
 
 @pytest.mark.parametrize("bad", [(401, b"{}"), (400, b"{}"), (429, b"{}"), (500, b"{}"), None])
 async def test_an_endpoint_that_refuses_or_hangs(
-    server: ChatServer, analyst: ChatCompletions, events: list[Event], bad: tuple[int, bytes] | None
+    chat_server: ChatServer, analyst: ChatCompletions, events: list[Event], bad: tuple[int, bytes] | None
 ) -> None:
     """Refusals, failures and silence end in the default's analysis, within the time limit."""
-    server.answers = [bad]
+    chat_server.answers = [bad]
     assert (await analyst.analyse(CALL)).degraded
     assert [isinstance(event, FallbackUsed) for event in events].count(True) == 1
-    server.answers = [completion(GOOD)]
+    chat_server.answers = [completion(GOOD)]
     assert not (await analyst.analyse(CALL)).degraded
 
 
-async def test_one_failure_is_retried(server: ChatServer, analyst: ChatCompletions) -> None:
+async def test_one_failure_is_retried(chat_server: ChatServer, analyst: ChatCompletions) -> None:
     """A passing failure costs a repetition with the same key, not the analysis."""
-    server.answers = [(503, b"{}"), completion(GOOD)]
+    chat_server.answers = [(503, b"{}"), completion(GOOD)]
     assert not (await analyst.analyse(CALL)).degraded
-    assert len({headers["idempotency-key"] for _, headers, _ in server.requests}) == 1
-    assert len(server.requests) == 2
+    assert len({headers["idempotency-key"] for _, headers, _ in chat_server.requests}) == 1
+    assert len(chat_server.requests) == 2
 
 
 async def test_nobody_there(events: list[Event]) -> None:
@@ -200,8 +186,8 @@ async def test_nobody_there(events: list[Event]) -> None:
         assert (await analyst.analyse(CALL)).degraded
 
 
-async def test_a_transcript_too_long_is_not_sent(server: ChatServer, analyst: ChatCompletions) -> None:
+async def test_a_transcript_too_long_is_not_sent(chat_server: ChatServer, analyst: ChatCompletions) -> None:
     """What the model could not read whole is judged by the default; half a call would be judged wrong."""
-    server.answers = [completion(GOOD)]
+    chat_server.answers = [completion(GOOD)]
     assert (await analyst.analyse(talk("R 0-9 " + "word " * 50_000))).degraded
-    assert server.requests == []
+    assert chat_server.requests == []

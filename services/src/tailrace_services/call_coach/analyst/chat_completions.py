@@ -22,11 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from tailrace.clock import Clock
 from tailrace.errors import TailraceError
 from tailrace.events import FallbackUsed, Observer
-from tailrace.upstream import Transport, UpstreamClient
+from tailrace.upstream import Transport
 from tailrace_services.call_coach.analyst.analysis import Analysis, Analyst, ConversationMetrics, Dimension, quoted
 from tailrace_services.call_coach.analyst.conversation import Conversation
 from tailrace_services.call_coach.model import DIMENSIONS
-from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_headers, repeatable_by
+from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_client, repeatable_by
 
 __all__ = ["NAME", "ChatCompletions"]
 
@@ -108,15 +108,7 @@ class ChatCompletions:
         self._default = ConversationMetrics()
         self._fallback = fallback or self._default
         self._observer = observer
-        self._client = UpstreamClient(
-            NAME,
-            settings.base_url,
-            settings=settings.upstream,
-            headers=chat_headers(settings),
-            clock=clock,
-            observer=observer,
-            transport=transport,
-        )
+        self._client = chat_client(NAME, settings, clock=clock, observer=observer, transport=transport)
 
     @property
     def rubric_version(self) -> str:

@@ -184,4 +184,4 @@ OBJECTS = (
     Index("call_search_type_title", CALL_SEARCH, ["call_type", func.left(_c.title, COMPARED, type_=Text()), "call_id"]),
     Index("call_search_words", CALL_SEARCH, ["document", "reps", EQUALITIES], using="gin"),
 )
-"""One index for each order, and one for what is looked for."""
+"""One index for each order, one for the titles of a type of calls, and one for what is looked for."""

@@ -21,8 +21,8 @@ from pydantic import BaseModel, Field, ValidationError
 from tailrace.clock import Clock
 from tailrace.errors import TailraceError, UpstreamUnavailableError
 from tailrace.events import FallbackUsed, Observer
-from tailrace.upstream import ResponseStream, UpstreamClient, received_events
-from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_headers, repeatable_by
+from tailrace.upstream import ResponseStream, received_events
+from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_client, repeatable_by
 from tailrace_services.trading_desk.answers.cited_sentences import SCHEMA, Sentence, SentenceReader, UnfitAnswerError
 from tailrace_services.trading_desk.answers.passage import Passage
 from tailrace_services.trading_desk.answers.wording import Anew, Extractive, Piece, Wording
@@ -71,14 +71,7 @@ class ChatWording:
         self._settings = settings
         self._fallback: Wording = Extractive()
         self._observer = observer
-        self._client = UpstreamClient(
-            NAME,
-            settings.base_url,
-            settings=settings.upstream,
-            headers=chat_headers(settings),
-            clock=clock,
-            observer=observer,
-        )
+        self._client = chat_client(NAME, settings, clock=clock, observer=observer)
 
     @property
     def version(self) -> str:
