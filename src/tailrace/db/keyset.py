@@ -27,27 +27,27 @@ from typing import Any
 from sqlalchemy import (
     Alias,
     Column,
-    Float,
-    FromClause,
     Select,
     Table,
     UnaryExpression,
     and_,
-    bindparam,
-    cast,
     true,
     tuple_,
     union_all,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql import ColumnElement, Executable, Join, operators
+from sqlalchemy.sql import ColumnElement, Executable, operators
 
 from tailrace.core.cursor import CursorValue, Position
+from tailrace.db.exact import at_an_end, exactly, is_changed, parameter, place, sent
+from tailrace.db.outer_joins import outer_joined
 
-__all__ = ["Order", "Term", "page_statement", "segments"]
+__all__ = ["Order", "Term", "page_statement", "place_of", "segments"]
 
 KEY_LABEL = "tailrace_key_"
 """The columns that a page statement adds, to say where each row stands."""
+EXACT_LABEL = "tailrace_exact_"
+"""Those that it adds behind them, for terms whose values drivers change."""
 PLACE = "tailrace_place_"
 """The parameters of a page statement that say behind which row it begins, by the number of the order's term."""
 
@@ -88,12 +88,16 @@ class Term:
         return turned.nulls_first() if self.nulls_first else turned.nulls_last()
 
     def parameter(self, value: CursorValue, name: str | None = None) -> ColumnElement[Any]:
-        """``value`` as a parameter of the column's type, with a name for whoever gives it another value later."""
-        parameter = bindparam(name, value, type_=self.expression.type)
-        if not isinstance(self.expression.type, Float):
-            return parameter
-        # A driver may send every float in eight bytes; 0.1 in four is another number then, and its row comes again.
-        return cast(parameter, self.expression.type)
+        """``value`` as a parameter to compare with, with a name for whoever gives it another value later."""
+        return parameter(self.expression.type, value, name)
+
+    def at_an_end(self, value: CursorValue) -> bool:
+        """Whether a statement made for ``value`` is not one for others."""
+        return at_an_end(self.expression.type, value)
+
+    def sent(self, value: CursorValue) -> CursorValue:
+        """What the parameter for ``value`` is given."""
+        return sent(self.expression.type, value)
 
     def equals(self, value: CursorValue, name: str | None = None) -> Condition:
         """The column has this value, or is NULL like it."""
@@ -129,16 +133,25 @@ class Order:
         is not for this one."""
         return ";".join([_describe(term) for term in self.terms])
 
+    @cached_property
+    def inexact(self) -> tuple[int, ...]:
+        """The numbers of the terms whose values drivers change."""
+        return tuple([number for number, term in enumerate(self.terms) if is_changed(term.expression.type)])
+
     def within(self, statement: Statement) -> tuple[Term, ...]:
         """The terms, nullable where an outer join of ``statement`` makes them so.
 
         Raises:
             ValueError: it makes the key so.
         """
-        optional = set(_optional(statement))
+        optional = set(outer_joined(statement))
         if not optional:
             return self.terms
-        terms = [term if _table(term) not in optional else replace(term, nullable=True) for term in self.terms]
+        tables = [getattr(term.expression, "table", None) for term in self.terms]
+        terms = [
+            replace(term, nullable=True) if table in optional else term
+            for term, table in zip(self.terms, tables, strict=True)
+        ]
         if terms[-1].nullable:
             raise ValueError(f"the key of an order is never NULL, but an outer join makes {terms[-1].expression} so")
         return tuple(terms)
@@ -165,8 +178,9 @@ def page_statement(
             statuses, of which there are few, without an index on ``(created_at, id)``. Cost: a range of an index each.
 
     Returns:
-        A statement whose rows have the values of the order's terms behind the columns of ``statement``. Walking
-        backward, the rows come last one first.
+        A statement whose rows have, behind the columns of ``statement``, the values of the order's terms and what tells
+        some of those exactly, from which ``place_of`` knows where each stands. Walking backward, the rows come last one
+        first.
 
     Raises:
         ValueError: ``position`` does not belong to ``order``.
@@ -175,7 +189,8 @@ def page_statement(
     if position.backward:
         terms = tuple([term.reversed() for term in terms])
     labels = [term.expression.label(f"{KEY_LABEL}{number}") for number, term in enumerate(terms)]
-    plain = statement.order_by(None).offset(None).add_columns(*labels)
+    exact = [exactly(terms[number].expression).label(f"{EXACT_LABEL}{number}") for number in order.inexact]
+    plain = statement.order_by(None).offset(None).add_columns(*labels, *exact)
     ordered = plain.order_by(*[term.ordered() for term in terms]).limit(rows)
     if not ranges and not position.values:
         return ordered
@@ -184,10 +199,18 @@ def page_statement(
     if len(found) == 1:
         return ordered.where(found[0])
     union = union_all(*[ordered.where(condition) for condition in found])
-    places = [union.selected_columns[label.name] for label in labels]
-    whole = union.order_by(*[term.ordered(place) for term, place in zip(terms, places, strict=True)]).limit(rows)
+    columns = [union.selected_columns[label.name] for label in labels]
+    whole = union.order_by(*[term.ordered(column) for term, column in zip(terms, columns, strict=True)]).limit(rows)
     loads_entities = any(description.get("entity") is not None for description in statement.column_descriptions)
     return plain.from_statement(whole) if loads_entities else whole
+
+
+def place_of(order: Order, row: Sequence[Any]) -> tuple[CursorValue, ...]:
+    """Where a row stands, from what a page statement adds to it."""
+    values = list(row[: len(order.terms)])
+    for number, more in zip(order.inexact, row[len(values) :], strict=True):
+        values[number] = place(order.terms[number].expression.type, values[number], more)
+    return tuple(values)
 
 
 def segments(terms: Sequence[Term], values: Sequence[CursorValue], *, inclusive: bool = False) -> Iterator[Condition]:
@@ -275,29 +298,3 @@ def _describe(term: Term) -> str:
 
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-
-
-def _table(term: Term) -> FromClause | None:
-    return getattr(term.expression, "table", None)
-
-
-def _optional(statement: Statement) -> Iterator[FromClause]:
-    """Tables of which an outer join may leave a row's columns NULL."""
-    joined = list(statement.get_final_froms())
-    while joined:
-        join = joined.pop()
-        # What is joined within a subquery is not looked at: outside of it its columns are the subquery's own.
-        if isinstance(join, Join):
-            joined += (join.left, join.right)
-            if join.isouter or join.full:
-                yield from _parts(join.right)
-            if join.full:
-                yield from _parts(join.left)
-
-
-def _parts(side: FromClause) -> Iterator[FromClause]:
-    """A side of a join, and what it is made of if it is a join itself."""
-    yield side
-    if isinstance(side, Join):
-        yield from _parts(side.left)
-        yield from _parts(side.right)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, Integer, Result, bindparam
+from sqlalchemy import ColumnElement, Executable, Integer, Result, Row, bindparam
 
 from tailrace.core.cursor import Cursors, CursorValue, Position, bind
 from tailrace.db.errors import translated
-from tailrace.db.keyset import PLACE, Order, Statement, page_statement
+from tailrace.db.keyset import KEY_LABEL, PLACE, Order, Statement, Term, page_statement, place_of
 from tailrace.db.plans import Executor
 from tailrace.db.totals import CAP, Total, TotalMode, fetch_total
 from tailrace.errors import RequestError
@@ -176,13 +176,19 @@ class PageRequest:
     def shape(self) -> Hashable:
         """Requests of one order and one shape have the same ``statement`` but for its ``parameters``."""
         at = self.position
-        return at.backward, at.inclusive, tuple([value is None for value in at.values]), self.offset is None
+        values = tuple([None if value is None else term.at_an_end(value) for term, value in self._places()])
+        return at.backward, at.inclusive, values, self.offset is None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The values in ``statement`` that are this request's."""
-        places = {f"{PLACE}{at}": value for at, value in enumerate(self.position.values) if value is not None}
-        return {**places, ROWS: self.limit + 1, OFFSET: self.offset}
+        places = {f"{PLACE}{at}": term.sent(value) for at, (term, value) in enumerate(self._places())}
+        known = {name: value for name, value in places.items() if value is not None}
+        return {**known, ROWS: self.limit + 1, OFFSET: self.offset}
+
+    def _places(self) -> list[tuple[Term, CursorValue]]:
+        """The position's values, if it has any, with their terms."""
+        return list(zip(self.order.terms, self.position.values, strict=False))
 
     async def fetch(
         self,
@@ -214,7 +220,7 @@ class PageRequest:
         with translated():
             found = self.statement(statement) if prepared is None else prepared
             result = await executor.execute(found, {**(parameters or {}), **self.parameters})
-        rows, places = _taken_apart(result, len(self.order.terms))
+        rows, places = _taken_apart(result)
         more = len(rows) > self.limit
         rows, places = rows[: self.limit], places[: self.limit]
         if self.position.backward:
@@ -239,7 +245,7 @@ class PageRequest:
         found: Any = page_statement(statement, self.order, self.position, rows, ranges)
         return found if self.offset is None else found.offset(bindparam(OFFSET, self.offset, type_=Integer()))
 
-    def _page(self, items: list[Any], places: list[tuple[CursorValue, ...]], more: bool, total: Total) -> Page[Any]:
+    def _page(self, items: list[Any], places: list[Row[Any]], more: bool, total: Total) -> Page[Any]:
         backward, came_from = self.position.backward, bool(self.position.values) or bool(self.offset)
         has_next, has_previous = (came_from, more) if backward else (more, came_from)
         ahead, behind = self._around(places)
@@ -253,10 +259,10 @@ class PageRequest:
             self._cursor(Position(backward=True)),
         )
 
-    def _around(self, places: list[tuple[CursorValue, ...]]) -> tuple[Position, Position]:
+    def _around(self, places: list[Row[Any]]) -> tuple[Position, Position]:
         """Where the next page begins and where the previous one does."""
         if places:
-            return Position(places[-1]), Position(places[0], backward=True)
+            return Position(place_of(self.order, places[-1])), Position(place_of(self.order, places[0]), backward=True)
         # All rows of this page have gone. The page one came from ends with the row at the position itself; of an
         # offset page nobody knows where that is, so the end of the order stands in.
         here = self.position.values
@@ -266,10 +272,11 @@ class PageRequest:
         return self.cursors.issue(position, self.binding)
 
 
-def _taken_apart(result: Result[Any], terms: int) -> tuple[list[Any], list[tuple[CursorValue, ...]]]:
-    """The rows without the values of the order, and those values."""
-    width = len(result.keys()) - terms
+def _taken_apart(result: Result[Any]) -> tuple[list[Any], list[Row[Any]]]:
+    """The rows without what a page statement adds, and that."""
+    keys = list(result.keys())
+    width = keys.index(f"{KEY_LABEL}0")
     frozen = result.freeze()
     own = frozen().columns(*range(width))
     rows: list[Any] = list(own.scalars() if width == 1 else own)
-    return rows, [tuple(place) for place in frozen().columns(*range(width, width + terms))]
+    return rows, list(frozen().columns(*range(width, len(keys))))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +16,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -29,6 +32,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column, selectinload
 from sqlalchemy.orm import relationship as related
@@ -38,8 +42,9 @@ from tailrace.core.cursor import Cursors, Position
 from tailrace.db import Database
 from tailrace.db.engine import async_url
 from tailrace.db.keyset import Order, Term, page_statement
-from tailrace.db.order_check import check_order, judge_order
+from tailrace.db.order_check import INDEXES_ONLY, check_order, judge_order
 from tailrace.db.pages import Pages
+from tailrace.db.plans import explain, nodes
 from tailrace.db.totals import Total, fetch_total
 from tailrace.embedded import PostgresServer
 from tailrace.errors import RequestError, SchemaError
@@ -252,31 +257,148 @@ async def test_columns_of_an_outer_join_may_be_null(connection: AsyncConnection)
         page_statement(statement, Order(key=note.id), Position(), 1)
 
 
-@pytest.mark.parametrize("driver", ["postgresql+asyncpg", "postgresql+psycopg"])
-@pytest.mark.parametrize("kind", [REAL(), Float(24), Float(), DOUBLE_PRECISION(), Numeric()])
-@pytest.mark.parametrize("descending", [True, False])
-async def test_numbers_that_no_float_is_exactly(database_url: str, driver: str, kind: Any, descending: bool) -> None:
-    """0.1 of four bytes is not 0.1 of eight; whatever the driver makes of it, each row is on one page."""
-    metadata = MetaData()
-    table = Table("measures", metadata, Column("id", BigInteger, primary_key=True), Column("value", kind))
-    engine = create_async_engine(database_url.replace("postgresql", driver, 1), poolclass=NullPool)
-    order = Order(table.c.value.desc() if descending else table.c.value, key=table.c.id)
-    pages = Pages({"value": order}, cursors=CURSORS)
-    async with engine.connect() as connection:
-        await connection.run_sync(metadata.create_all)
-        values = [{"id": n, "value": Decimal(n % 10) / 10} for n in range(1, 31)]
-        await connection.execute(table.insert(), values)
+DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg"]
+ENDS = ("0001-01-01", "0001-12-31", "2026-01-01", "9999-12-30", "9999-12-31")
+MOMENTS = (
+    "0001-01-01 00:00:00",
+    "0001-01-01 00:00:00.000001",
+    "9999-12-31 23:59:59.999998",
+    "9999-12-31 23:59:59.999999",
+)
+BEYOND = ("-infinity", "infinity")
+TENTHS = tuple([str(Decimal(n) / 10) for n in range(10)])
+LONG = ("1.000000000000000001", "1.000000000000000002", "1.000000000000000003", "NaN")
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A table on whose every page is one row, of a column that is of one type and declared as perhaps another."""
+
+    connection: AsyncConnection
+    table: Table
+    order: Order
+
+    async def walk(self, *, backward: bool = False) -> list[int]:
+        """The ids on the pages, one after the other; ends a few rows behind as many as there are."""
+        pages = Pages({"value": self.order}, cursors=CURSORS, limit=1)
         seen: list[int] = []
-        cursor = None
-        while len(seen) <= 30:
-            request = pages.request(limit=1, cursor=cursor, filters={}, identity=None)
-            page = await request.fetch(connection, select(table.c.id))
+        made: dict[Any, Any] = {}
+        cursor = CURSORS.issue(Position(backward=backward), pages.request(filters={}, identity=None).binding)
+        while cursor is not None and len(seen) < 40:
+            request = pages.request(cursor=cursor, filters={}, identity=None)
+            # The same statement for each request of its shape, as services keep them.
+            prepared = made.setdefault(request.shape, request.statement(select(self.table.c.id)))
+            page = await request.fetch(self.connection, select(self.table.c.id), prepared=prepared)
             seen += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        assert sorted(seen) == list(range(1, 31))
-    await engine.dispose()
+            cursor = page.previous_cursor if backward else page.next_cursor
+        return seen
+
+    async def all(self) -> list[int]:
+        """The ids in the order, in one statement."""
+        ordered = select(self.table.c.id).order_by(*[term.ordered() for term in self.order.terms])
+        return list(await self.connection.scalars(ordered))
+
+
+@asynccontextmanager
+async def numbered(
+    url: str, driver: str, kind: str, declared: Any, values: tuple[str, ...], *, descending: bool, nulls: bool
+) -> AsyncIterator[Numbered]:
+    table = Table(
+        "measures", MetaData(), Column("id", BigInteger, primary_key=True), Column("value", declared, nullable=nulls)
+    )
+    engine = create_async_engine(url.replace("postgresql", driver, 1), poolclass=NullPool)
+    order = Order(table.c.value.desc().nulls_last() if descending else table.c.value, key=table.c.id)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(f"CREATE TEMPORARY TABLE measures (id bigint NOT NULL, value {kind})"))
+            rows = [repr(value) for value in values] * 3 + ["NULL"] * 3 * nulls
+            for at, value in enumerate(rows):
+                await connection.execute(text(f"INSERT INTO measures VALUES ({at}, {value})".replace(":", r"\:")))
+            yield Numbered(connection, table, order)
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("kind", "declared", "values"),
+    [
+        ("real", REAL(), TENTHS),
+        ("real", Float(24), TENTHS),
+        ("real", Float(), TENTHS),
+        ("real", Float(asdecimal=True), TENTHS),
+        ("real", DOUBLE_PRECISION(), TENTHS),
+        ("double precision", REAL(), TENTHS),
+        ("double precision", Float(), TENTHS),
+        ("numeric", Numeric(), TENTHS),
+        ("numeric", Numeric(), LONG),
+        ("numeric", Numeric(asdecimal=False), LONG),
+        ("date", Date(), ENDS),
+        ("timestamp", DateTime(), MOMENTS),
+        ("timestamptz", DateTime(timezone=True), tuple([f"{moment}+00" for moment in MOMENTS])),
+    ],
+)
+@pytest.mark.parametrize(("descending", "nulls"), [(True, False), (False, True)])
+async def test_values_that_drivers_change(
+    filled_url: str, driver: str, kind: str, declared: Any, values: tuple[str, ...], descending: bool, nulls: bool
+) -> None:
+    """0.1 of four bytes is not 0.1 of eight, whatever the column is declared to be, and Python's last day is not
+    infinity: whatever the driver makes of a value, each row is on one page, either way."""
+    async with numbered(filled_url, driver, kind, declared, values, descending=descending, nulls=nulls) as world:
+        expected = await world.all()
+        assert len(expected) == 3 * (len(values) + nulls)
+        assert await world.walk() == expected
+        assert await world.walk(backward=True) == expected[::-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared", "values"),
+    [
+        ("date", Date(), (*ENDS, *BEYOND)),
+        ("timestamp", DateTime(), (*MOMENTS, *BEYOND)),
+        ("timestamptz", DateTime(timezone=True), (*[f"{moment}+00" for moment in MOMENTS], *BEYOND)),
+    ],
+)
+@pytest.mark.parametrize("descending", [True, False])
+async def test_infinity_is_not_the_last_day(
+    filled_url: str, kind: str, declared: Any, values: tuple[str, ...], descending: bool
+) -> None:
+    """asyncpg reads both as the same day; each row is on one page nevertheless. psycopg refuses to read infinity, and
+    so does a page by it, rather than to miss rows."""
+    shape = {"descending": descending, "nulls": True}
+    async with numbered(filled_url, DRIVERS[0], kind, declared, values, **shape) as world:
+        expected = await world.all()
+        assert await world.walk() == expected
+        assert await world.walk(backward=True) == expected[::-1]
+    async with numbered(filled_url, DRIVERS[1], kind, declared, values, **shape) as world:
+        with pytest.raises(DataError, match=r"too (large|small)"):
+            await world.walk()
+
+
+@pytest.mark.parametrize("declared", [REAL(), Float()])
+async def test_an_index_of_four_byte_floats_serves(connection: AsyncConnection, declared: Any) -> None:
+    """What is compared in eight bytes is still one range of the index, and so is a day that goes as text."""
+    table = Table(
+        "scores",
+        MetaData(),
+        Column("id", BigInteger, primary_key=True),
+        Column("score", declared),
+        Column("until", Date(), nullable=False),
+    )
+    for statement in (
+        "CREATE TEMPORARY TABLE scores (id bigint NOT NULL, score real, until date)",
+        "CREATE INDEX scores_score ON scores (score, id)",
+        "CREATE INDEX scores_until ON scores (until, id)",
+    ):
+        await connection.execute(text(statement))
+    assert (await check_order(connection, select(table), Order(table.c.score, key=table.c.id))).served
+    for last in (date.max, "infinity"):
+        page = page_statement(select(table), Order(table.c.until, key=table.c.id), Position((last, 1)), 21)
+        await connection.execute(INDEXES_ONLY)
+        (range_,) = [
+            node for node in nodes(await explain(connection, page)) if node.get("Index Name") == "scores_until"
+        ]
+        assert "ROW(until, id) >" in range_["Index Cond"]
 
 
 async def test_rows_and_items(connection: AsyncConnection) -> None:
