@@ -26,7 +26,8 @@ COOKIE = b"tailrace-fresh"
 """What the cookies' names begin with; each ends in the place its token is about (``WriteTokens.place``)."""
 HEADER = b"tailrace-fresh"
 MAX_TOKENS = 16
-"""Tokens of one request that are looked at; browsers send one for each service of the host, and for each path."""
+"""Tokens of one request that are looked at; browsers send one for each service of the host, and for each path. With
+more, one that counts could be among those not looked at, so the cache is passed by."""
 
 
 class ReadYourWritesMiddleware:
@@ -79,9 +80,12 @@ class ReadYourWritesMiddleware:
             # Nothing says whether the token is genuine, so it is believed: that only costs the cache.
             reads.bypass = True
             return
-        shown = _cookies(headers.get(b"cookie", b""))[:MAX_TOKENS]
+        shown = _cookies(headers.get(b"cookie", b""))
         if HEADER in headers:
-            shown += [token.strip() for token in headers[HEADER].split(b",")][:MAX_TOKENS]
+            shown += [token.strip() for token in headers[HEADER].split(b",")]
+        if len(shown) > MAX_TOKENS:
+            reads.bypass = True
+            return
         needs = {tokens.read(token.decode("latin-1")) for token in shown}
         if "bypass" in needs:
             reads.bypass = True

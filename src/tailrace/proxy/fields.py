@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tailrace.asgi.headers import connection_fields, read_headers
+from tailrace.asgi.headers import OF_A_CONNECTION, connection_fields, read_headers, token_list, without
 from tailrace.asgi.types import Header
 from tailrace.core.http_date import format_http_date
 
-__all__ = ["expects_continue", "fields_for_client", "fields_for_origin", "forwards_left", "has_body"]
+__all__ = ["expects_continue", "fields_beyond", "fields_for_client", "fields_for_origin", "forwards_left", "has_body"]
 
 VIA = b"1.1 tailrace"
 
@@ -22,8 +22,25 @@ LONGEST_COUNT = 9
 MADE_HERE = frozenset({b"host", b"trailer", b"via", b"x-forwarded-for", b"x-forwarded-proto"})
 """Fields of a request that the gateway makes itself, or does not make."""
 
+FRAMING = OF_A_CONNECTION | {b"content-length", b"expect", b"host"}
+"""Fields of a request that are needed to read it, whatever ``Connection`` says of them."""
+
 WITHOUT_LENGTH = frozenset({204, 304})
 """Statuses whose ``Content-Length`` says nothing about what is sent."""
+
+
+def fields_beyond(headers: Sequence[Header]) -> Sequence[Header]:
+    """Those of a request that are meant for more than this connection; what is not is neither passed on nor looked at.
+
+    A field that ``Connection`` names does not reach the origin. If the cache took it for part of the request, a client
+    could have what is answered without it kept as the answer to it.
+
+    >>> fields_beyond([(b"connection", b"X-Tenant"), (b"x-tenant", b"a")])
+    [(b'connection', b'X-Tenant')]
+    """
+    options = [token for name, value in headers if name == b"connection" for token in token_list(value)]
+    named = frozenset(options) - FRAMING - {b"close"}
+    return without(headers, named) if named else headers
 
 
 def fields_for_origin(

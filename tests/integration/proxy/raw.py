@@ -13,7 +13,19 @@ from tailrace.proxy.serving import listen, server_of
 from tailrace.settings import Settings
 from tailrace.upstream.origin import Origin
 
-__all__ = ["Answering", "Asked", "Between", "Client", "RawOrigin", "Reply", "answering", "between", "plain", "request"]
+__all__ = [
+    "Answering",
+    "Asked",
+    "Between",
+    "Client",
+    "RawOrigin",
+    "Reply",
+    "answering",
+    "before",
+    "between",
+    "plain",
+    "request",
+]
 
 
 def plain(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
@@ -217,17 +229,25 @@ async def between(
 ) -> AsyncIterator[Between]:
     """A proxy in front of an origin that answers so."""
     settings = settings or Settings(database_url=None, valkey_url=None)
-    async with answering(answer) as origin:
-        proxy = CacheProxy(Origin(origin.url, timeout=timeout), settings, **options)
-        server = server_of(proxy, drain=1)
-        listening = listen("127.0.0.1", 0)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            while not server.started:
-                assert not serving.done()
-                await asyncio.sleep(0)
-            yield Between(origin, listening.getsockname()[1])
-        finally:
-            server.should_exit = True
-            await serving
-            listening.close()
+    async with (
+        answering(answer) as origin,
+        before(origin, CacheProxy(Origin(origin.url, timeout=timeout), settings, **options)) as found,
+    ):
+        yield found
+
+
+@asynccontextmanager
+async def before(origin: RawOrigin, proxy: CacheProxy) -> AsyncIterator[Between]:
+    """``proxy``, served."""
+    server = server_of(proxy, drain=1)
+    listening = listen("127.0.0.1", 0)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            assert not serving.done()
+            await asyncio.sleep(0)
+        yield Between(origin, listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await serving
+        listening.close()

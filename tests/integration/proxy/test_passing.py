@@ -112,6 +112,21 @@ async def test_what_belongs_to_a_connection_stays_there() -> None:
         assert not {"x-own", "te", "upgrade", "proxy-connection", "connection"} & {name for name, _ in asked.fields}
 
 
+@pytest.mark.parametrize("field", ["X-Tenant: a", "Cookie: session=a", "Authorization: Bearer a"])
+async def test_what_a_client_keeps_to_its_connection_is_no_part_of_its_request(field: str) -> None:
+    """An answer that the origin gave without a field is not kept as the answer to it (7.6.1)."""
+
+    async def by_tenant(asked: Asked) -> None:
+        who = "".join(asked.values("x-tenant") + asked.values("cookie") + asked.values("authorization"))
+        await asked.send(plain(f"for {who}".encode(), "Cache-Control: public, max-age=60", f"Vary: {name}"))
+
+    name = field.partition(":")[0]
+    async with between(by_tenant) as proxy:
+        assert (await proxy.ask(request("/", field, f"Connection: close, {name}"))).body == b"for "
+        assert (await proxy.ask(request("/", field))).body == b"for " + field.partition(": ")[2].encode()
+        assert (await proxy.ask(request("/"))).body == b"for "
+
+
 async def test_via_and_the_clients_address() -> None:
     """7.6.3: each gateway adds itself, to requests and to responses; the origin learns who asks."""
 

@@ -10,17 +10,20 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.integration.proxy.raw import Asked, Between, Client, Reply, answering, between, plain, request
+from tests.integration.proxy.raw import Asked, Between, Client, Reply, answering, before, between, plain, request
 from tests.integration.proxy.test_command import connected, free_port, start
 from tests.listening import listening
 from tests.waiting import wait_until
 
 from tailrace.embedded import ValkeyServer
+from tailrace.proxy import CacheProxy
 from tailrace.settings import CacheSettings, Settings, ValkeySettings
 from tailrace.testing.line import Line
+from tailrace.upstream.origin import Origin
 
 FRESH = "Cache-Control: max-age=600"
 
@@ -151,6 +154,11 @@ def settings_at(url: str, port: int = 0, instead: int = 0) -> Settings:
     return Settings(database_url=None, valkey_url=SecretStr(url), valkey=quick)
 
 
+def proxy_at(origin: str, *store: Any) -> CacheProxy:
+    """Before ``origin``, on the store that ``settings_at`` finds."""
+    return CacheProxy(Origin(origin), settings_at(*store))
+
+
 def port_of(url: str) -> int:
     return int(url.rsplit(":", 1)[1].partition("/")[0])
 
@@ -211,3 +219,45 @@ async def test_a_store_that_answers_garbage(answer: bytes) -> None:
         between(numbered, settings=settings_at(f"redis://127.0.0.1:{port}/0")) as proxy,
     ):
         assert await load(proxy, 3) == {(200, True): 60}
+
+
+@pytest.mark.parametrize("trouble", ["silent", "cut", "full"])
+async def test_what_was_changed_while_the_store_was_away_is_not_read_from_it(server_folder: Path, trouble: str) -> None:
+    """The store comes back with all that it held; who wrote meanwhile reads what they wrote, in every proxy soon."""
+    version = 1
+
+    async def versioned(asked: Asked) -> None:
+        nonlocal version
+        version += asked.line.startswith("PUT")
+        await asked.send(plain(b"%d" % version, FRESH))
+
+    with ValkeyServer(server_folder / f"away-{trouble}") as server:
+        port = port_of(server.url)
+        async with (
+            Line(port) as way,
+            answering(versioned) as origin,
+            before(origin, proxy_at(origin.url, server.url, port, way.port)) as writer,
+            before(origin, proxy_at(origin.url, server.url)) as other,
+        ):
+            for proxy in (writer, other):
+                await wait_until(lambda proxy=proxy: hits(proxy))
+            if trouble == "full":
+                server.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+                server.execute("CONFIG", "SET", "maxmemory", "1")
+            elif trouble == "silent":
+                way.silent = True
+            else:
+                way.cut()
+            assert (await writer.ask(request("/1", method="PUT"))).status == 200
+            way.silent = False
+            assert (await writer.ask(request("/1"))).body == b"2"
+            server.execute("CONFIG", "SET", "maxmemory", "0")
+            while not await hits(writer):
+                assert (await writer.ask(request("/1"))).body == b"2"
+            assert (await writer.ask(request("/1"))).body == b"2"
+            await wait_until(lambda: reads(other, b"2"))
+
+
+async def reads(proxy: Between, body: bytes) -> bool:
+    """Whether it answers that."""
+    return (await proxy.ask(request("/1"))).body == body

@@ -65,6 +65,19 @@ async def test_writer_gets_a_token_and_a_fence() -> None:
     assert current_reads.get() is None
 
 
+@pytest.mark.parametrize("by_cookie", [True, False])
+async def test_a_token_among_too_many_is_not_overlooked(by_cookie: bool) -> None:
+    """What is not looked at may be the one that counts."""
+    tokens, _ = make_tokens()
+    app = Writer()
+    served, _ = layer(app, tokens=tokens)
+    shown = [b"x"] * 16 + [tokens.issue().encode()]
+    cookie = b"; ".join([b"tailrace-fresh-%d=%b" % (number, token) for number, token in enumerate(shown)])
+    await ask(served, headers=[(b"cookie", cookie) if by_cookie else (b"tailrace-fresh", b", ".join(shown))])
+    fenced, bypass = app.reads[0]
+    assert fenced or bypass
+
+
 async def test_cookie_is_secure_over_https() -> None:
     """Over TLS the cookie never travels in clear."""
     tokens, _ = make_tokens()

@@ -31,7 +31,7 @@ from tailrace.asgi.http_cache.storing import (
 from tailrace.asgi.http_cache.update import groups_of, head_agrees, refreshed
 from tailrace.asgi.types import Header, Message, Send
 from tailrace.clock import Clock
-from tailrace.errors import StoreUnavailableError
+from tailrace.errors import StoreUnavailableError, UpstreamError
 
 __all__ = ["FlightEnd", "Forwarding"]
 
@@ -97,10 +97,14 @@ class Forwarding:
         self.outcome: Outcome = "nothing"
         self.status = 0
 
-    @property
-    def may_stand_in(self) -> bool:
-        """Whether something stored may be served although the application raised."""
-        return self.outcome == "failed" or (self.outcome == "nothing" and self._survives(True))
+    def may_stand_in(self, error: Exception) -> bool:
+        """Whether something stored may be served although the application raised ``error``.
+
+        Only an origin that cannot be reached is none (4.2.4); an application that raises anything else has failed, as
+        one that answers 500.
+        """
+        unreachable = isinstance(error, OSError | UpstreamError)
+        return self.outcome == "failed" or (self.outcome == "nothing" and self._survives(unreachable))
 
     @property
     def waited(self) -> float:
@@ -121,13 +125,16 @@ class Forwarding:
             await self._send(message)
 
     async def confirm(self) -> StoredResponse | None:
-        """What was confirmed, with the 304's fields, kept anew; None if the 304 is about something else (4.3.4)."""
-        told = self._fields.get(b"etag")
-        for stored in self._found.responses:
-            mine = stored.fields.get(b"etag")
-            if told is None or told == mine or (told.startswith(b"W/") and mine is None):
-                fresh = refreshed(stored, self._headers, self._requested, self._received, guess=self._guess)
-                await self._keep(fresh)
+        """What was confirmed, with the 304's fields, kept anew if it is still for all (4.3.4).
+
+        None if the 304 is about something else, or does not say about which of several.
+        """
+        told, stored = self._fields.get(b"etag"), self._found.responses
+        for each in stored:
+            mine = each.fields.get(b"etag")
+            if told == mine or (len(stored) == 1 if told is None else told.startswith(b"W/") and mine is None):
+                fresh = self._refreshed(each)
+                await self._keep_refreshed(fresh)
                 return fresh
         return None
 
@@ -212,9 +219,18 @@ class Forwarding:
         for held in (*self._found.parts, *self._found.responses):
             together = joined(part, held, self._received)
             if together is not None and len(together[2]) <= self._max_body:
-                updated = refreshed(held, self._headers, self._requested, self._received, guess=self._guess)
-                return grown(updated, *together)
+                return grown(self._refreshed(held), *together)
         return part
+
+    def _refreshed(self, stored: StoredResponse) -> StoredResponse:
+        return refreshed(stored, self._headers, self._requested, self._received, guess=self._guess)
+
+    async def _keep_refreshed(self, fresh: StoredResponse) -> None:
+        """Keep what is stored with new fields, unless these are for the client alone: then it stays as it was."""
+        if refusal(fresh.status, fresh.fields, directives_of(fresh.fields), self._exchange.headers) is None:
+            await self._keep(fresh)
+        else:
+            self._tell("passed")
 
     async def _keep(self, response: StoredResponse) -> None:
         control = response.control
@@ -233,7 +249,7 @@ class Forwarding:
             return
         stored = self._found.responses[0]
         if head_agrees(stored, self._fields, self._received):
-            await self._keep(refreshed(stored, self._headers, self._requested, self._received, guess=self._guess))
+            await self._keep_refreshed(self._refreshed(stored))
         else:
             await self._keep(stored.stale())
 

@@ -155,6 +155,7 @@ class HttpCacheMiddleware:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._leading.drain()
+        await self._shelf.aclose()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -269,8 +270,8 @@ class HttpCacheMiddleware:
         scope = exchange.scope if not conditions else conditional(exchange, conditions, ranged=part)
         try:
             await self.app(scope, receive, forwarding.receive_from_app)
-        except Exception:
-            if stored is None or not forwarding.may_stand_in:
+        except Exception as error:
+            if stored is None or not forwarding.may_stand_in(error):
                 raise
             await self._serve(stored, exchange, send, b"tailrace; hit; fwd=stale; detail=origin-failed")
             return
@@ -328,8 +329,7 @@ class HttpCacheMiddleware:
                 if 200 <= message["status"] < 400:
                     fields = read_headers([(name.lower(), value) for name, value in message.get("headers", ())])
                     targets = invalidated_targets(target_of(exchange), fields)
-                    # A store that comes back has another life, and nothing of this one is found again; one that was
-                    # only slow may have taken the stamps or not: a cache is to invalidate what it can.
+                    # What the store does not take now it is owed, and nothing is read before it has.
                     with suppress(StoreUnavailableError):
                         await self.end(targets, groups_of(fields.get(b"cache-group-invalidation")))
                 status = (b"cache-status", b"tailrace; fwd=method")

@@ -23,7 +23,9 @@ __all__ = [
     "MAX_KINDS",
     "Kind",
     "Place",
+    "fitting",
     "group_tag",
+    "kind_of",
     "kinds_of",
     "listed_kinds",
     "path_tag",
@@ -31,6 +33,7 @@ __all__ = [
     "ruled_target",
     "stamp_names",
     "target_tag",
+    "unversioned",
 ]
 
 Kind = tuple[bytes, ...]
@@ -42,6 +45,33 @@ MAX_KINDS = 8
 CASELESS = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
 """Fields whose members mean the same in upper and lower case (RFC 9110 sections 8.3.2, 8.4.1 and 8.5.1)."""
 
+SINGLE = frozenset({b"authorization", b"cookie", b"user-agent"})
+"""Fields that are no lists, although their values may have commas."""
+
+SAID_ELSEWHERE = frozenset(
+    {
+        b"forwarded",
+        b"front-end-https",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-host",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-url-scheme",
+    }
+)
+"""Fields by which a request says that it was sent elsewhere, or otherwise, than it seems. Applications believe them and
+never say so in ``Vary``; without them in the key, whoever sends one decides what all others are answered."""
+
 ANY_GROUP = "group"
 """The tag of all groups together."""
 
@@ -50,12 +80,14 @@ ANY_GROUP = "group"
 class Place:
     """What is remembered of a target.
 
-    ``names``: of the list of kinds, of the rules for the path's queries, and of the stamps of target, path and groups.
+    ``tag``: of its stamp, which is that of all its versions. ``names``: of the list of kinds, of the rules for
+    the path's queries, and of the stamps of target, path and groups.
     ``others``: the places of what a rule makes equivalent.
     """
 
     target: str
     digest: str
+    tag: str
     path: str
     prefix: str
     names: list[str]
@@ -82,6 +114,15 @@ def target_tag(target: str) -> str:
     return blake2b(target.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
+def unversioned(target: str) -> str:
+    """The URI without the version that a header field named: a write to one version ends the others too (4.4).
+
+    >>> unversioned("http://a.example/b?c v2")
+    'http://a.example/b?c'
+    """
+    return target.partition(" ")[0]
+
+
 def group_tag(target: str, name: str) -> str:
     """A group's tag: groups of different origins have nothing to do with each other (RFC 9875 section 2)."""
     origin = "/".join(target.split("/", 3)[:3])
@@ -100,8 +141,29 @@ def response_name(prefix: str, digest: str, kind: Kind, headers: Mapping[bytes, 
     return f"{prefix}e:{digest}:{values}"
 
 
+def kind_of(vary: Sequence[bytes], request: Mapping[bytes, bytes]) -> Kind:
+    """What the response to this request varies on, where its ``Vary`` names these fields."""
+    names = set(vary)
+    return tuple(sorted(names if SAID_ELSEWHERE.isdisjoint(request) else names | SAID_ELSEWHERE))
+
+
+def fitting(kinds: Sequence[Kind], request: Mapping[bytes, bytes]) -> Sequence[Kind]:
+    """Those that tell responses to this request from others'."""
+    if SAID_ELSEWHERE.isdisjoint(request):
+        return kinds
+    return [kind for kind in kinds if SAID_ELSEWHERE.issubset(kind)]
+
+
 def _normal(name: bytes, value: bytes) -> bytes:
-    """One value for all that mean the same; blanks around the members of a list do not (RFC 9110 section 5.6.1)."""
+    """One value for all that mean the same; blanks around the members of a list do not (RFC 9110 section 5.6.1).
+
+    In quotes they do, and in fields that are no lists.
+    """
+    if name == b"forwarded":  # which tells who asked, too, and by way of whom
+        pairs = [pair.strip(b" \t") for pair in value.replace(b",", b";").split(b";")]
+        return b";".join([pair for pair in pairs if pair[:5].lower() == b"host=" or pair[:6].lower() == b"proto="])
+    if b'"' in value or name in SINGLE:
+        return value
     value = b",".join([part.strip(b" \t") for part in value.split(b",")])
     return value.lower() if name in CASELESS else value
 

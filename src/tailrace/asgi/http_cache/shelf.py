@@ -19,13 +19,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tailrace.asgi.headers import token_list
+from tailrace.asgi.http_cache.endings import Endings
 from tailrace.asgi.http_cache.parts import is_part, span_within
 from tailrace.asgi.http_cache.places import (
     ANY_GROUP,
     MAX_KINDS,
     Kind,
     Place,
+    fitting,
     group_tag,
+    kind_of,
     kinds_of,
     listed_kinds,
     path_tag,
@@ -33,6 +36,7 @@ from tailrace.asgi.http_cache.places import (
     ruled_target,
     stamp_names,
     target_tag,
+    unversioned,
 )
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.cache import Cache
@@ -105,6 +109,7 @@ class Shelf:
         self._keyspace = cache.keyspace
         self._longest = cache.stamps.ttl
         self._most = cache.settings.max_value_bytes
+        self._endings = Endings(self._store, self._prefix, self._longest)
         self._places: dict[str, Place] = {}
         self._read: dict[str, tuple[bytes, bytes, StoredResponse]] = {}
 
@@ -117,7 +122,7 @@ class Shelf:
             StoreUnavailableError: the store is not connected.
         """
         place = self._place(target)
-        found = self._store.peek(place.names)
+        found = None if self._endings.owing else self._store.peek(place.names)
         if found is None or None in found[2:]:
             return None
         names = self._names(place, found[0], headers)
@@ -138,7 +143,7 @@ class Shelf:
         if any(len(response.tags) > 1 for _, response in entries):
             return None  # groups have stamps of their own
         stamps = Stamps(*found[2:])  # type: ignore[arg-type]
-        now = {place.digest: stamps.target, place.path: stamps.path}
+        now = {place.tag: stamps.target, place.path: stamps.path}
         valid = [response for carried, response in entries if carried == now.get(response.tags[0])]
         return _found(place, valid, stamps)
 
@@ -151,9 +156,11 @@ class Shelf:
         Cost: 2 round trips, one more each where groups are named and where ``No-Vary-Search`` is; none while this
         process holds all of it.
         """
+        if self._endings.owing:
+            await self._endings.settle()
         place = self._place(target)
         [listed, ruled, *held] = await self._get(place.names)
-        stamps = Stamps(*await self._complete(place.prefix, (place.digest, place.path, ANY_GROUP), held))
+        stamps = Stamps(*await self._complete(place.prefix, (place.tag, place.path, ANY_GROUP), held))
         names = self._names(place, listed, headers)
         others = self._others(place, ruled)
         if others:
@@ -161,7 +168,7 @@ class Shelf:
             for other, its in zip(others, lists, strict=True):
                 names += self._names(other, its, headers)
         entries = self._entries(names, await self._get(names) if names else [])
-        known: dict[str, bytes | None] = {place.digest: stamps.target, place.path: stamps.path}
+        known: dict[str, bytes | None] = {place.tag: stamps.target, place.path: stamps.path}
         groups = sorted({tag for _, response in entries for tag in response.tags} - known.keys())
         if groups:
             known |= zip(groups, await self._get(stamp_names(place.prefix, groups)), strict=True)
@@ -197,13 +204,13 @@ class Shelf:
             if any_group != found.stamps.group:
                 return False
         place, kinds, stamp = self._place(found.target), found.kinds, found.stamps.target
-        tag = place.digest
+        tag = place.tag
         rule = parse_no_vary_search(response.fields.get(b"no-vary-search"))
         if rule is not None:
             stamp, tag = found.stamps.path, place.path
             place = await self._rule(place, rule)
             kinds = kinds_of((await self._get(place.names[:1]))[0])
-        kind = tuple(sorted(set(token_list(response.fields.get(b"vary")))))
+        kind = kind_of(token_list(response.fields.get(b"vary")), request)
         carried = (1 + len(tags)).to_bytes(2, "big") + stamp + b"".join(of_groups)
         data = carried + replace(response, tags=(tag, *tags)).to_bytes()
         if len(data) > self._most:
@@ -218,14 +225,16 @@ class Shelf:
         """End the life of everything stored for ``targets``, and of what is in ``groups`` of the first one's origin.
 
         Raises:
-            StoreUnavailableError: the store is down or slow; what it holds may still be served.
+            StoreUnavailableError: the store is down or slow; other processes may still serve what it holds.
         """
-        prefix = self._prefix()
-        tags = [tag for target in targets for tag in (target_tag(target), path_tag(target))]
+        tags = [tag for target in map(unversioned, targets) for tag in (target_tag(target), path_tag(target))]
         if groups:
             tags += [*[group_tag(targets[0], name) for name in groups], ANY_GROUP]
-        stamps = {name: os.urandom(STAMP_BYTES) for name in stamp_names(prefix, tags)}
-        await self._store.set(stamps, self._longest)
+        await self._endings.end(tags)
+
+    async def aclose(self) -> None:
+        """End what runs in the background."""
+        await self._endings.aclose()
 
     async def _rule(self, place: Place, rule: SearchVariation) -> Place:
         """The place of what ``rule`` makes equivalent to ``place``, after noting the rule for the path."""
@@ -249,12 +258,12 @@ class Shelf:
         prefix = self._prefix()
         place = self._places.get(target)
         if place is None or place.prefix != prefix:
-            digest, path = target_tag(target), path_tag(target)
-            names = [f"{prefix}v:{digest}", f"{prefix}n:{path}", *stamp_names(prefix, [digest, path, ANY_GROUP])]
+            digest, tag, path = target_tag(target), target_tag(unversioned(target)), path_tag(unversioned(target))
+            names = [f"{prefix}v:{digest}", f"{prefix}n:{path}", *stamp_names(prefix, [tag, path, ANY_GROUP])]
             if len(self._places) >= REMEMBERED:
                 self._places.clear()
             plain = response_name(prefix, digest, (), {})
-            place = self._places[target] = Place(target, digest, path, prefix, names, plain)
+            place = self._places[target] = Place(target, digest, tag, path, prefix, names, plain)
         return place
 
     def _names(self, place: Place, listed: bytes | None, headers: Mapping[bytes, bytes]) -> list[str]:
@@ -262,7 +271,8 @@ class Shelf:
         if listed != place.listed:
             place.listed, place.kinds = listed, kinds_of(listed)
         return [
-            response_name(place.prefix, place.digest, kind, headers) if kind else place.plain for kind in place.kinds
+            response_name(place.prefix, place.digest, kind, headers) if kind else place.plain
+            for kind in fitting(place.kinds, headers)
         ]
 
     def _entries(self, names: Sequence[str], found: Sequence[bytes | None]) -> list[tuple[bytes, StoredResponse]]:

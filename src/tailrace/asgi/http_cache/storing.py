@@ -81,8 +81,8 @@ def directives_of(fields: Mapping[bytes, bytes]) -> Directives:
 def refusal(status: int, fields: Mapping[bytes, bytes], said: Directives, request: Mapping[bytes, bytes]) -> str | None:
     """Why the response to a GET must not be stored, as a word; None if it may.
 
-    Cookies are not in the RFC: a response that sets one, or was made for a request that sent one, belongs to somebody
-    unless it says ``public`` or ``s-maxage``.
+    Cookies are not in the RFC: a response that sets one belongs to whom it is sent to, and one that was made for a
+    request that sent one belongs to somebody unless it says ``public`` or ``s-maxage``.
     """
     control = said.control
     understood = status in UNDERSTOOD
@@ -94,7 +94,7 @@ def refusal(status: int, fields: Mapping[bytes, bytes], said: Directives, reques
         return "private"
     if b"authorization" in request and not (control.for_all or control.must_revalidate):
         return "authorization"
-    if (b"cookie" in request or b"set-cookie" in fields) and not control.for_all:
+    if b"set-cookie" in fields or (b"cookie" in request and not control.for_all):
         return "cookie"
     return "vary" if b"*" in token_list(fields.get(b"vary")) else None
 

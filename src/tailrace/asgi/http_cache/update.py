@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import http_sf
 
@@ -78,14 +78,17 @@ def invalidated_targets(target: str, fields: Mapping[bytes, bytes]) -> list[str]
         if not value:
             continue
         try:
-            named = urljoin(target, value.decode("latin-1"))
-            parts = urlsplit(named)
-            same = (parts.scheme, parts.hostname, parts.port) == (origin.scheme, origin.hostname, origin.port)
+            parts = urlsplit(urljoin(target, value.decode("latin-1")))
+            same = _origin_of(parts) == _origin_of(origin)
         except ValueError:
             continue
-        if same:
-            targets.append(named.partition("#")[0])
+        if same:  # which the target may write with its port or without
+            targets.append(parts._replace(netloc=origin.netloc, fragment="").geturl())
     return targets
+
+
+def _origin_of(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def groups_of(value: bytes | None) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ FRESH = {"cache-control": "max-age=60"}
         ({"cache-control": "max-age=60", "vary": "*"}, False),
         ({"cache-control": "max-age=60", "vary": "x, *"}, False),
         ({"cache-control": "max-age=60", "set-cookie": "a=b"}, False),
-        ({"cache-control": "max-age=60, public", "set-cookie": "a=b"}, True),
+        ({"cache-control": "max-age=60, public", "set-cookie": "a=b"}, False),
         ({"cache-control": "max-age=60", "age": "59"}, True),
         ({"cache-control": "max-age=60", "age": "60"}, False),
         ({"cache-control": "max-age=60", "age": "7200, 0"}, False),
