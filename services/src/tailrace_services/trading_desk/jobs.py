@@ -7,10 +7,12 @@ import logging
 
 from tailrace.jobs import JobContext, Jobs
 from tailrace.schema import reconcile
+from tailrace.semantic import Embedder
 from tailrace.timeseries import maintain
+from tailrace_services.trading_desk.answers.upkeep import load_default_documents
 from tailrace_services.trading_desk.signal_series import SIGNALS
 
-__all__ = ["JOBS", "maintain_signals", "reconcile_signals"]
+__all__ = ["JOBS", "load_documents", "maintain_signals", "reconcile_signals"]
 
 _log = logging.getLogger("tailrace_services.trading_desk")
 
@@ -33,3 +35,16 @@ async def reconcile_signals(context: JobContext) -> None:
     for drift in await reconcile(context.database.direct, [SIGNALS], repair=True):
         if drift.keys:
             _log.error("summary %s: %d days had drifted, and were repaired", drift.rollup, drift.keys)
+
+
+@JOBS.job("load-default-documents", timeout=3600.0)
+async def load_documents(context: JobContext) -> None:
+    """Load what questions are answered from until an operator loads something else, by a processor that serves nobody.
+
+    The service enqueues it when it starts. A second run finds everything there.
+    """
+    embedder = Embedder()
+    try:
+        await load_default_documents(context.database.direct, embedder)
+    finally:
+        await embedder.aclose()

@@ -16,12 +16,14 @@ from tests.services.trading_desk.endpoints.conftest import NOW, Service, StartSe
 from tests.services.trading_desk.endpoints.documents import QUESTIONS, TEXTS, load
 from tests.waiting import wait_until
 
+from tailrace.jobs import install_tables, working
 from tailrace.settings import HttpSettings, Settings
 from tailrace_services.chat_endpoint import ChatSettings
 from tailrace_services.clock import FrozenClock
 from tailrace_services.trading_desk.answers import upkeep
 from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.trading_desk.answers.options import AnswerOptions
+from tailrace_services.trading_desk.jobs import JOBS
 from tailrace_services.trading_desk.keys import api_key
 from tailrace_services.trading_desk.optimised.application import create_app
 
@@ -190,17 +192,19 @@ async def test_a_question_that_is_none_is_refused(service: Service, asked: dict[
 async def test_pythons_own_documents_are_loaded_where_there_are_none(
     new_database: Callable[[str], str], start_service: StartService, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """In the background, once; where others were loaded it is left to them."""
+    """In the background, once, by a worker if there are any; where others were loaded it is left to them."""
     few = [source for source in python_sources() if source.path in ("topics/pass", "topics/break")]
     monkeypatch.setattr(upkeep, "python_sources", lambda: few)
     url = new_database(name)
     options = AnswerOptions(load_default=True)
+    settings = Settings(database_url=SecretStr(url))
+    await install_tables(url)
 
     async def ready(service: Service) -> bool:
         found = (await service.get("/query/documents")).json()["corpora"]
         return [(each["corpus"], each["documents"], each["waiting"]) for each in found] == [("python", 2, 0)]
 
-    async with start_service(name, at=url, answers=options) as service:
+    async with start_service(name, at=url, answers=options) as service, working(JOBS, settings):
         await wait_until(lambda: ready(service), timeout=120.0)
         answer = (await ask(service, "What happens when pass is executed?")).json()
         assert answer["sources"][0]["path"] == "topics/pass"

@@ -2,7 +2,8 @@
 
 Texts first, which takes a second or two, then vectors, which take minutes, since most of the time is left to requests:
 until a passage has one, it is found by its words alone, and ``/query/documents`` says how many wait. Of several
-processes one does it, and whatever ends it, the next one that starts goes on.
+processes one does it, and whatever ends it, the next one that starts goes on. The optimised service leaves it to its
+job ``load-default-documents``; the original, which knows no jobs, does it beside its requests.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tailrace.semantic import Embedder
 from tailrace.semantic.documents import load_documents
 from tailrace_services.trading_desk.answers.default_corpus import DEFAULT_CORPUS, python_sources
 
-__all__ = ["keeping_default_documents", "load_default_documents"]
+__all__ = ["LATER", "keeping_default_documents", "load_default_documents"]
 
 _OTHERS = text("SELECT EXISTS (SELECT FROM docs.documents WHERE corpus <> :corpus)")
 _LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('trading desk documents', 0))")
@@ -35,6 +36,9 @@ _log = logging.getLogger("tailrace_services")
 
 async def load_default_documents(url: str, embedder: Embedder) -> None:
     """Load them, unless other documents are there or another process is at it.
+
+    Args:
+        url: of the server itself, since a session's lock is held meanwhile.
 
     Raises:
         DatabaseError: one of its kinds.

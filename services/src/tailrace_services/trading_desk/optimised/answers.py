@@ -5,6 +5,7 @@ An answer ends with any write to its corpus, whoever makes it: a new document ma
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
@@ -12,6 +13,7 @@ from fastapi import Request, Response
 
 from tailrace.cache import CachePolicy
 from tailrace.db import Database
+from tailrace.errors import TailraceError
 from tailrace.fastapi import PartStatus, ServerSentEvent, Tailrace
 from tailrace.fastapi.streams import Streams
 from tailrace.semantic import Embedder, Retriever, Scope, SemanticCache, SemanticExplanation, streamed_answer
@@ -28,11 +30,14 @@ from tailrace_services.trading_desk.answers.events import (
 )
 from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.answers.passage import Passage
-from tailrace_services.trading_desk.answers.upkeep import keeping_default_documents
+from tailrace_services.trading_desk.answers.upkeep import LATER
 from tailrace_services.trading_desk.answers.wording import Wording
 from tailrace_services.trading_desk.api.query import CorpusState, DocumentsState, Produce, Wanted, corpus_not_found
+from tailrace_services.trading_desk.jobs import load_documents
 
 __all__ = ["OptimisedAnswerer"]
+
+_log = logging.getLogger("tailrace_services")
 
 POLICY = CachePolicy("documents", ttl=3_600.0)
 """What ends answers is what happens to their documents."""
@@ -74,13 +79,23 @@ class OptimisedAnswerer:
                 same=same_said,
                 observer=tailrace.observer,
             )
+            if options.load_default:
+                await self._enqueue_loading()
             try:
-                async with keeping_default_documents(self._database.url, embedder, wanted=options.load_default):
-                    yield
+                yield
             finally:
                 await self._answers.aclose()
                 self._retriever = self._answers = self._embedder = None
                 await embedder.aclose()
+
+    async def _enqueue_loading(self) -> None:
+        """Leave the default documents to a worker; one job, however many processes start."""
+        try:
+            async with self._database.session() as session:
+                await load_documents.options(after=LATER, key="start").enqueue(session)
+                await session.commit()
+        except TailraceError as error:  # what there is goes on being found, and the next start tries again
+            _log.warning("the default documents are not loaded: %s", error)
 
     async def corpus(self, named: str | None) -> str:
         """Known here until the corpus is written to."""
