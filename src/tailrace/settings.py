@@ -173,6 +173,9 @@ class HttpSettings(Room):
     freeze: bool = True
     """Whether what the process has loaded when it starts is left out of garbage collections (``gc.freeze``): looking
     through it again and again stops requests, for a quarter of a second in a service of ordinary size."""
+    index_routes: bool = True
+    """Whether the router is given only those routes that a path may match, found by index, rather than trying each in
+    turn, which is a microsecond a route."""
     trusted_proxies: str = ""
     """Networks of the proxies whose word on the client's address counts, as in ``10.0.0.0/8, ::1``; ``unix`` for those
     that come over a Unix socket. By default nobody's."""

@@ -30,6 +30,7 @@ from tailrace.errors import DatabaseUnavailableError, SettingsError
 from tailrace.events import Event, Observer, UpstreamCalled
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.health import Health
+from tailrace.fastapi.indexed_routes import index_routes
 from tailrace.fastapi.jobs import make_worker
 from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
@@ -204,8 +205,9 @@ class Tailrace:
     def _attach(self, app: Any) -> None:
         app.state.tailrace = self
         self._app = app
+        http = self.settings.http
         self._root_path: str = getattr(app, "root_path", "")
-        self._routes = RouteTable(app, _has_tailrace)
+        self._routes = RouteTable(app, _has_tailrace, index_routes(app.router) if http.index_routes else None)
         errors = ProblemDetailsMiddleware(
             app, shape=self.error_shape, on_error=self.on_error, route_of=self._routes.template
         )

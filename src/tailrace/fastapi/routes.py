@@ -21,6 +21,7 @@ from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.route_policy import Resolved
 from tailrace.asgi.types import Scope
 from tailrace.fastapi.decorator import has_general_limits, limits_of, policy_of
+from tailrace.fastapi.indexed_routes import IndexedRoutes
 
 try:
     from fastapi.routing import iter_route_contexts
@@ -42,10 +43,12 @@ class RouteTable:
     Args:
         app: a Starlette or FastAPI application.
         owned: a mounted application for which this is true looks after its own routes.
+        index: finds the routes that a request's path may match; without one all are tried.
     """
 
-    def __init__(self, app: Any, owned: Any) -> None:
+    def __init__(self, app: Any, owned: Any, index: IndexedRoutes | None = None) -> None:
         self._app = app
+        self._index = index
         self._owned = owned
         self._routes: list[Any] = app.router.routes
         self._count = -1
@@ -56,7 +59,7 @@ class RouteTable:
     def resolve(self, scope: Scope) -> Resolved | None:
         """The cached or limited route that answers such a request, None if it is neither. HEAD is answered as GET is.
 
-        Cost: one look-up for a path that was seen; else one pass over the routes.
+        Cost: one look-up for a path that was seen; else one pass over the routes that may match.
         """
         if len(self._routes) != self._count:
             self.forget()
@@ -71,7 +74,8 @@ class RouteTable:
         if known is not _MISSING:
             return known  # type: ignore[return-value]
         self._by_host = False
-        found = self._find(self._routes, {**scope, "method": method, "path_params": {}}, "")
+        routes = self._routes if self._index is None else self._index.candidates(scope)
+        found = self._find(routes, {**scope, "method": method, "path_params": {}}, "")
         if found is _NOWHERE:
             return None
         if not self._by_host:
@@ -83,6 +87,8 @@ class RouteTable:
     def forget(self) -> None:
         """Routes have changed."""
         self._count = len(self._routes)
+        if self._index is not None:
+            self._index.forget()
         self._paths.clear()
         self._prefixes.clear()
 
