@@ -173,6 +173,9 @@ class HttpSettings(Room):
     freeze: bool = True
     """Whether what the process has loaded when it starts is left out of garbage collections (``gc.freeze``): looking
     through it again and again stops requests, for a quarter of a second in a service of ordinary size."""
+    collect_less_often: bool = True
+    """Whether the collector looks for garbage after 10,000 new objects rather than 700, unless it was told to wait for
+    more already. Requests leave nothing behind for it."""
     index_routes: bool = True
     """Whether the router is given only those routes that a path may match, found by index, rather than trying each in
     turn, which is a microsecond a route."""

@@ -13,7 +13,7 @@ from inspect import iscoroutinefunction
 
 from tailrace.asgi.route_policy import IdentityOf, Resolved
 from tailrace.asgi.types import Header
-from tailrace.core.gcra import SECOND, Rate, parse_rate
+from tailrace.core.gcra import SECOND, Decision, Rate, parse_rate
 from tailrace.limits import Claim, Limit, Verdict
 from tailrace.limits.limit import Mode, OnOutage
 
@@ -86,6 +86,20 @@ class PlannedLimit:
         """What a request from ``address`` takes, where addresses are counted."""
         return Claim(self.limit, f"ip:{address}", self.cost)  # no hash has a character that each address has
 
+    def measure(self, decision: Decision) -> tuple[int, int, int]:
+        """Units left, the whole seconds over which they flow in anew, and the time until all are there again.
+
+        After a refusal, the seconds until the same request would be granted; with none left, until there is one.
+        """
+        rate, allowed, arrival, now, _ = decision
+        reset = arrival - now if arrival > now else 0  # as ``decision.reset``, without asking for it
+        left = (rate.span - reset) // rate.interval
+        if not allowed:
+            window = decision.retry_after
+        else:
+            window = left * rate.interval if left else reset - rate.span + rate.interval
+        return left, -(-window // SECOND), reset
+
 
 class LimitPlan:
     """The limits of one route.
@@ -114,33 +128,32 @@ class LimitPlan:
 
         **Source:** draft-ietf-httpapi-ratelimit-headers-11 sections 3, 4 and 8.5; redis-cell for ``X-RateLimit-*``.
         """
-        told: list[bytes] = []
-        tightest, least = None, math.inf
         granted, decisions, _ = verdict
-        for number, decision in enumerate(decisions):
-            if decision is None or decision.allowed is not granted:
-                continue
-            planned = self.limits[number]
-            rate, allowed, arrival, now, _ = decision
-            reset = arrival - now if arrival > now else 0  # as ``decision.reset``, without asking for it
-            left = (rate.span - reset) // rate.interval
-            if not allowed:
-                window = decision.retry_after
-                rank = -float(window)
-            elif left:
-                window, rank = left * rate.interval, left / rate.burst
-            else:
-                window, rank = reset - rate.span + rate.interval, 0.0
-            told.append(planned.told % (left, -(-window // SECOND)))
-            if rank < least:
-                least, tightest = rank, (planned.burst, left, reset)
-        if tightest is None:
-            return [self._policy]
-        burst, left, reset = tightest
+        if len(decisions) == 1:  # as nearly everywhere, so it is spared the comparing
+            decision, planned = decisions[0], self.limits[0]
+            if decision is None:
+                return [self._policy]
+            left, window, reset = planned.measure(decision)
+            told = planned.told % (left, window)
+        else:
+            tightest, several = None, []
+            least = math.inf
+            for each, decision in zip(self.limits, decisions, strict=True):
+                if decision is None or decision.allowed is not granted:
+                    continue
+                measured = left, window, _ = each.measure(decision)
+                several.append(each.told % (left, window))
+                rank = left / decision.rate.burst if granted else -float(decision.retry_after)
+                if rank < least:
+                    least, tightest = rank, (each, *measured)
+            if tightest is None:
+                return [self._policy]
+            planned, left, _, reset = tightest
+            told = b", ".join(several)
         return [
             self._policy,
-            (b"ratelimit", b", ".join(told) if len(told) > 1 else told[0]),
-            burst,
+            (b"ratelimit", told),
+            planned.burst,
             (b"x-ratelimit-remaining", b"%d" % left),
             (b"x-ratelimit-reset", b"%d" % -(-reset // SECOND)),
         ]

@@ -123,10 +123,10 @@ class IndexedRoutes:
         path: str = get_route_path(scope) if scope.get("root_path") else scope["path"]
         if "\n" in path:  # which the ``$`` of a regular expression overlooks at the end
             path = path.rstrip("\n")
-        routes = self._router.routes
+        routes, known = self._router.routes, self._routes
         if (
-            len(routes) != len(self._routes)
-            or not all(map(is_, routes, self._routes))
+            len(routes) != len(known)
+            or not all(map(is_, routes, known))
             or (self._included and [router._routes_version for router in self._included] != self._versions)
         ):
             self._build()

@@ -38,6 +38,7 @@ from tailrace.fastapi.openapi import document_errors, document_limits, document_
 from tailrace.fastapi.routes import RouteTable
 from tailrace.fastapi.status import Status
 from tailrace.fastapi.streams import make_streams
+from tailrace.fastapi.thrift import collect_less_often, remember_no_telemetry
 from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, share_figures, watch_loop
 from tailrace.settings import Settings, load_settings
@@ -212,6 +213,7 @@ class Tailrace:
             app, shape=self.error_shape, on_error=self.on_error, route_of=self._routes.template
         )
         install_error_handlers(app, errors)
+        remember_no_telemetry(app, self.clock.monotonic)
         document_errors(app, self.error_shape)
         document_limits(app, self._routes, self.settings.rate_limit, self.error_shape)
         if self.versions is not None:
@@ -290,6 +292,8 @@ class Tailrace:
         if self.settings.http.freeze and not gc.get_freeze_count():
             gc.collect()
             gc.freeze()
+        if self.settings.http.collect_less_often:
+            collect_less_often()
         self._share_metrics()
         watching = watch_loop(self.metrics, self.clock, Health(self).measure)
         self._watch = asyncio.create_task(watching, name="tailrace loop lag")
