@@ -61,7 +61,7 @@ def explain(
             f"{url} answered {status} and explained nothing: its route has no cache, this is no Tailrace, or the token"
             f" is not its own{f' (Cache-Status: {told})' if told else ''}"
         )
-    document = json.loads(body)
+    document = _document(200, fields, body, url)
     if output is Format.json:
         typer.echo(json.dumps(document, indent=2))
     else:
@@ -170,7 +170,10 @@ def _document(status: int, _fields: Mapping[str, str], body: bytes, url: str) ->
         _fail(f"{urlsplit(url).netloc} shows no cache: this is no Tailrace, or the token is not its own (--token)")
     if status != 200:
         _fail(f"{urlsplit(url).netloc} answered {status}: {body[:300].decode('utf-8', 'replace')}")
-    return json.loads(body)
+    try:
+        return json.loads(body)
+    except ValueError:
+        _fail(f"{urlsplit(url).netloc} shows no cache: this is no Tailrace")
 
 
 def _fail(message: str) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption, UrlOption, database_address
+from tailrace.cli.output import LEFT_TO_DO, Format, FormatOption, UrlOption, database_address, failure
 from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def report(
     try:
         found = asyncio.run(_read(database_address(database_url), top, plans))
     except TailraceError as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
     if output is Format.json:
         typer.echo(json.dumps(asdict(found), default=str, indent=2))
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption, UrlOption, database_address
+from tailrace.cli.output import LEFT_TO_DO, Format, FormatOption, UrlOption, database_address, failure
 from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def load(
         progress = _progress(output, corpus)
         report = asyncio.run(_load(database_address(database_url), folder, corpus, dry_run, progress))
     except (TailraceError, OSError) as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
     except KeyboardInterrupt:
         typer.echo("tailrace: interrupted; run it again to go on", err=True)
         raise typer.Exit(130) from None

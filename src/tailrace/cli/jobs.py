@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption, UrlOption, database_address
-from tailrace.errors import SettingsError, TailraceError
+from tailrace.cli.output import LEFT_TO_DO, Format, FormatOption, UrlOption, database_address, failure
+from tailrace.errors import JobError, SettingsError, TailraceError
 
 if TYPE_CHECKING:
     from tailrace.db import Database
@@ -157,15 +157,14 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
     try:
         return asyncio.run(awaited())
     except TailraceError as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
 
 
 async def _asked(database_url: str | None, ask: Callable[[Database], Awaitable[T]]) -> T:
     """What ``ask`` finds in the database.
 
     Raises:
-        SchemaError: it has no queue.
+        JobError: it has no queue.
     """
     from tailrace.db import Database
     from tailrace.jobs import plan_tables
@@ -178,7 +177,7 @@ async def _asked(database_url: str | None, ask: Callable[[Database], Awaitable[T
         raise
     except Exception as error:
         if await plan_tables(address):
-            raise SettingsError("the queue's tables are not as they should be: tailrace jobs install --yes") from error
+            raise JobError("the queue's tables are not as they should be: tailrace jobs install --yes") from error
         raise
     finally:
         await database.aclose()

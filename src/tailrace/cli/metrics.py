@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tailrace.cli.output import FAILED
+from tailrace.cli.output import failure
 
 __all__ = ["metrics"]
 
@@ -31,7 +31,7 @@ def dashboards(folder: Annotated[Path, typer.Argument(help="Where they are writt
             (folder / name).write_text(json.dumps(document, indent=1) + "\n")
             typer.echo(folder / name)
     except OSError as error:
-        raise _failure(error) from error
+        raise failure(error) from error
 
 
 @metrics.command()
@@ -49,10 +49,5 @@ def rules(
     try:
         file.write_text(rules_file(Objectives(success, latency, quick, hits, fresh)))
     except (ValueError, OSError) as error:
-        raise _failure(error) from error
+        raise failure(error) from error
     typer.echo(file)
-
-
-def _failure(error: Exception) -> typer.Exit:
-    typer.echo(f"tailrace: {error}", err=True)
-    return typer.Exit(FAILED)

@@ -9,10 +9,12 @@ import typer
 
 from tailrace.errors import SettingsError
 
-__all__ = ["FAILED", "LEFT_TO_DO", "Format", "FormatOption", "UrlOption", "database_address"]
+__all__ = ["FAILED", "LEFT_TO_DO", "MISUSED", "Format", "FormatOption", "UrlOption", "database_address", "failure"]
 
 FAILED = 1
 """Exit code: it could not be done."""
+MISUSED = 2
+"""Exit code: it was asked for wrongly; on the command line or in the environment."""
 LEFT_TO_DO = 3
 """Exit code: it was done, and something is left to do."""
 
@@ -30,6 +32,12 @@ UrlOption = Annotated[
     str | None,
     typer.Option("--database-url", help="postgresql://...; by default TAILRACE_DATABASE_URL.", show_default=False),
 ]
+
+
+def failure(error: Exception) -> typer.Exit:
+    """Say what went wrong, in one line; returns what to raise."""
+    typer.echo(f"tailrace: {error}", err=True)
+    return typer.Exit(MISUSED if isinstance(error, SettingsError | ValueError) else FAILED)
 
 
 def database_address(given: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption
+from tailrace.cli.output import LEFT_TO_DO, Format, FormatOption, failure
 from tailrace.errors import SettingsError, TailraceError
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def probe(
     except SettingsError as error:
         raise typer.BadParameter(str(error), param_hint="URL") from error
     except TailraceError as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
     _show(report, output)
     if report.short:
         raise typer.Exit(LEFT_TO_DO)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tailrace.cli.output import FAILED
+from tailrace.cli.output import failure
 from tailrace.errors import SettingsError, TailraceError
 
 __all__ = ["proxy"]
@@ -53,8 +53,7 @@ def proxy(
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from error
     except (TailraceError, OSError) as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
 
 
 def _by_path(given: list[str]) -> Callable[[str], float | None]:

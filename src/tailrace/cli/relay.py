@@ -7,7 +7,7 @@ import signal
 
 import typer
 
-from tailrace.cli.output import FAILED
+from tailrace.cli.output import failure
 from tailrace.errors import TailraceError
 
 __all__ = ["relay"]
@@ -18,8 +18,7 @@ def relay() -> None:
     try:
         asyncio.run(_relay())
     except TailraceError as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
 
 
 async def _relay() -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tailrace.cli.output import FAILED, LEFT_TO_DO, Format, FormatOption, UrlOption, database_address
-from tailrace.errors import TailraceError
+from tailrace.cli.output import LEFT_TO_DO, Format, FormatOption, UrlOption, database_address, failure
+from tailrace.errors import SchemaError, SettingsError, TailraceError
 
 if TYPE_CHECKING:
     from tailrace.schema import Plan, Progress
@@ -135,17 +135,24 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(work())
     except TailraceError as error:
-        typer.echo(f"tailrace: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        raise failure(error) from error
     except KeyboardInterrupt:
         typer.echo("tailrace: interrupted; run it again to go on", err=True)
         raise typer.Exit(130) from None
 
 
 def _declared(reference: str) -> list[Any]:
+    """What ``--app`` names.
+
+    Raises:
+        SettingsError: it names no declarations.
+    """
     from tailrace.schema import load_declarations
 
-    return load_declarations(reference)
+    try:
+        return load_declarations(reference)
+    except SchemaError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _show_plan(found: Plan, output: Format, sql: bool) -> None:

@@ -68,20 +68,29 @@ class MonitoringFigures:
         return as_json(200, document)
 
     async def endpoint(self, exchange: Exchange) -> Answer:
-        """One route; 404 where nothing asked for it within the window."""
+        """One route.
+
+        Raises:
+            RequestError: 404, nothing asked for it within the window.
+        """
         seconds = self._window(exchange)
         wanted = "/" + exchange.path.partition(ENDPOINT)[2]
         found = {f.route: f for f in self._tailrace.metrics.window.figures(seconds)}
         figures = found.get(wanted) or next((f for route, f in found.items() if _matches(route, wanted)), None)
         if figures is None:
-            return as_json(404, {"detail": "no request to this route within the window", "routes": sorted(found)})
+            message = "no request to this route within the window"
+            raise RequestError(message, status=404, code="route_not_seen", data={"routes": sorted(found)})
         return as_json(200, {"window_seconds": seconds, "route": figures.route, **_shown(figures)})
 
     async def database(self, exchange: Exchange) -> Answer:
-        """The report on the database, and this process's pool."""
+        """The report on the database, and this process's pool.
+
+        Raises:
+            RequestError: 404, there is no database.
+        """
         database = self._tailrace.database
         if database is None:
-            return as_json(404, {"detail": "there is no database"})
+            raise RequestError("there is no database", status=404, code="no_database")
         from tailrace.db.report import database_report
 
         pool = self._tailrace.metrics["db.client.connection.count"].series

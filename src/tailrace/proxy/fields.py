@@ -1,7 +1,7 @@
 """Which header fields a gateway passes on, and which it makes. Pure.
 
 **Source:** RFC 9110 sections 6.6.1 (Date), 7.6.1 (Connection), 7.6.2 (Max-Forwards), 7.6.3 (Via), 8.6 (Content-Length)
-and 10.1.1 (Expect); RFC 9112 section 6.3 (bodies of requests).
+and 10.1.1 (Expect); RFC 9112 sections 3.2 (Host) and 6.3 (bodies of requests).
 """
 
 from __future__ import annotations
@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tailrace.asgi.headers import OF_A_CONNECTION, connection_fields, read_headers, token_list, without
-from tailrace.asgi.types import Header
+from tailrace.asgi.types import Header, Scope
 from tailrace.core.http_date import format_http_date
 
-__all__ = ["expects_continue", "fields_beyond", "fields_for_client", "fields_for_origin", "forwards_left", "has_body"]
+__all__ = [
+    "expects_continue",
+    "fields_beyond",
+    "fields_for_client",
+    "fields_for_origin",
+    "forwards_left",
+    "has_body",
+    "names_one_host",
+]
 
 VIA = b"1.1 tailrace"
 
@@ -87,6 +95,16 @@ def fields_for_client(status: int, headers: Sequence[Header], received: float) -
         passed.append((b"date", format_http_date(received)))
     passed.append((b"via", _appended(fields.get(b"via"), VIA)))
     return passed
+
+
+def names_one_host(scope: Scope) -> bool:
+    """Whether a request has the one ``Host`` that HTTP/1.1 asks for; two could be read differently behind the gateway.
+
+    >>> names_one_host({"http_version": "1.1", "headers": [(b"host", b"a"), (b"host", b"b")]})
+    False
+    """
+    count = sum(name == b"host" for name, _ in scope["headers"])
+    return count == 1 or (count == 0 and scope.get("http_version") == "1.0")
 
 
 def forwards_left(method: str, fields: Mapping[bytes, bytes]) -> int | None:

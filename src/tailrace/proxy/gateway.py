@@ -4,7 +4,7 @@ What comes is passed on as it comes, in both directions: bodies piece by piece, 
 stand, statuses whatever they are, interim responses not at all. A response that breaks off is broken off for the client
 too, so that nobody takes a part for the whole.
 
-**Source:** RFC 9110 sections 7.6 (forwarding), 15.6.3 (502), 15.6.5 (504); RFC 9112 section 8 (incomplete messages).
+**Source:** RFC 9110 sections 7.6 (forwarding), 15.6.3 (502), 15.6.5 (504); RFC 9112 sections 3.2 (Host), 8 (its end).
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from tailrace.asgi.exchange import Exchange, exchange_of, quoted_path
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.types import Message, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
-from tailrace.proxy.fields import expects_continue, fields_for_client, fields_for_origin, forwards_left, has_body
+from tailrace.errors import RequestError
+from tailrace.proxy.fields import (
+    expects_continue,
+    fields_for_client,
+    fields_for_origin,
+    forwards_left,
+    has_body,
+    names_one_host,
+)
 from tailrace.upstream.origin import Origin, PassedRequest
 
 __all__ = ["Gateway"]
@@ -32,6 +40,7 @@ class Gateway:
         clock: wall time, the date of responses that have none.
 
     Raises, while it answers:
+        RequestError: 400, the request names no host, or several.
         GatewayError, UpstreamTimeoutError, UpstreamError: as ``Origin.ask``; for a response that has begun, in its
             middle, so that a server breaks the connection off.
     """
@@ -44,6 +53,8 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         fields = read_headers(scope["headers"])
+        if not names_one_host(scope):
+            raise RequestError("The request must say once which host it means.", code="host_invalid")
         if forwards_left(scope["method"], fields) == 0:
             await _answer_here(scope["method"], send)
             return

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import asyncpg
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tailrace.clock import Clock, SystemClock
+from tailrace.db.engine import async_url
 from tailrace.errors import ConflictError, DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError, SchemaError
 
 __all__ = ["Connection", "Database", "Patience", "connect", "exclusive", "with_patience"]
@@ -51,8 +52,13 @@ class Patience:
 
 
 def address(database: Database) -> str:
-    """The address as asyncpg takes it."""
-    url = database.url if isinstance(database, AsyncEngine) else make_url(database)
+    """The address as asyncpg takes it.
+
+    Raises:
+        SettingsError: it is no PostgreSQL address.
+    """
+    url = database.url if isinstance(database, AsyncEngine) else database
+    url = async_url(url) if isinstance(url, str) else url
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -61,6 +67,7 @@ async def connect(database: Database, *, lock_timeout: float | None = None) -> A
     """A connection of our own, without a statement timeout.
 
     Raises:
+        SettingsError: ``database`` is no PostgreSQL address.
         DatabaseUnavailableError: no connection, or it was lost.
         SchemaError: PostgreSQL refused a statement.
         DatabaseTimeoutError: a lock did not come free in time.

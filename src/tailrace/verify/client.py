@@ -198,7 +198,8 @@ class Connections:
             async with asyncio.timeout(self.timeout):
                 _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
         except (OSError, TimeoutError) as error:
-            raise ExchangeFailedError("connect", f"{self._netloc}: {error!r}") from error
+            why = "no connection in time" if isinstance(error, TimeoutError) else error
+            raise ExchangeFailedError("connect", f"{self._netloc}: {why}") from error
         return connection
 
     async def send(self, request: Request, *, timeout: float | None = None) -> Response:

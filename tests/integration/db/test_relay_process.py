@@ -98,13 +98,13 @@ async def test_it_stamps_for_servers_that_do_not(watched: str, valkey: ValkeySer
 
 
 async def test_without_anything_to_stand_between_it_says_so(watched: str) -> None:
-    """One line and exit code 1."""
+    """One line and exit code 2."""
     environment = {**os.environ, "TAILRACE_DATABASE_URL": watched}
     environment.pop("TAILRACE_VALKEY_URL", None)
     command = [sys.executable, "-m", "tailrace.cli", "relay"]
     process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
     _, said = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert said.decode().count("\n") == 1
     assert "TAILRACE_VALKEY_URL" in said.decode()
 

@@ -54,7 +54,7 @@ def test_wrong_objectives_are_told(tmp_path: Path) -> None:
     """An objective that the histogram cannot tell, or no share, is one line and an exit code, and writes nothing."""
     for option, value, said in (("--latency", "0.3", "latency is one of"), ("--success", "1", "between 0 and 1")):
         done = CliRunner().invoke(command_line, ["metrics", "rules", str(tmp_path / "r"), option, value])
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert said in done.output
     assert not (tmp_path / "r").exists()
 

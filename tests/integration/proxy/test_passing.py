@@ -127,6 +127,15 @@ async def test_what_a_client_keeps_to_its_connection_is_no_part_of_its_request(f
         assert (await proxy.ask(request("/"))).body == b"for "
 
 
+@pytest.mark.parametrize("hosts", ["", "Host: a\r\nHost: b\r\n"])
+async def test_a_request_means_one_host(hosts: str) -> None:
+    """RFC 9112 3.2: 400, and nothing of it reaches an origin that might choose the other one."""
+    async with between(fine) as proxy:
+        assert (await proxy.ask(f"GET / HTTP/1.1\r\n{hosts}\r\n".encode())).status == 400
+        assert not proxy.origin.asked
+        assert (await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")).status == 200
+
+
 async def test_via_and_the_clients_address() -> None:
     """7.6.3: each gateway adds itself, to requests and to responses; the origin learns who asks."""
 

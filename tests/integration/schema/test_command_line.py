@@ -45,16 +45,17 @@ async def test_from_nothing_to_repaired(tables_url: str, connection: asyncpg.Con
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "code", "said"),
     [
-        (("--app", "nowhere:x", "--database-url", "postgresql://localhost/x"), "cannot import nowhere"),
-        (("--app", "json:dumps.nothing", "--database-url", "postgresql://localhost/x"), "has no"),
-        (("--app", APP, "--database-url", "postgresql://127.0.0.1:1/x"), "connection failed"),
+        (("--app", "nowhere:x", "--database-url", "postgresql://localhost/x"), 2, "cannot import nowhere"),
+        (("--app", "json:dumps.nothing", "--database-url", "postgresql://localhost/x"), 2, "has no"),
+        (("--app", APP, "--database-url", "nonsense"), 2, "must look like postgresql://"),
+        (("--app", APP, "--database-url", "postgresql://127.0.0.1:1/x"), 1, "connection failed"),
     ],
 )
-def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str) -> None:
-    """A mistake ends with exit code 1 and one line on stderr, no traceback."""
+def test_mistakes_are_one_line(arguments: tuple[str, ...], code: int, said: str) -> None:
+    """What was asked for wrongly ends with exit code 2, what could not be done with 1; one line on stderr."""
     done = tailrace("schema", "plan", *arguments)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

@@ -41,8 +41,8 @@ async def test_a_folder_is_loaded(database_url: str, tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that is none is wrong usage; no database, or none that answers, is a failure in one line."""
+    """A folder that is none is wrong usage, and so is no database; in one line."""
     assert (await run(tmp_path / "nowhere")).exit_code == 2
     monkeypatch.delenv("TAILRACE_DATABASE_URL", raising=False)
     unnamed = await run(tmp_path)
-    assert (unnamed.exit_code, "which database?" in unnamed.stderr) == (1, True)
+    assert (unnamed.exit_code, "which database?" in unnamed.stderr) == (2, True)

@@ -276,6 +276,10 @@ async def test_command_line() -> None:
     assert done.returncode == 3
     assert "SHORT no request id" in done.stdout
     assert "1 falls short" in done.stdout
+    async with served(FrontDoor(), lifespan="off") as url:
+        done = await asyncio.to_thread(command, f"{url}/mistyped")
+    assert done.returncode == 3, "a mistyped address is not taken for a service without faults"
+    assert "SHORT the address answers 404" in done.stdout
     for wrong in (["ftp://x/"], ["http://x/", "--only", "looks"], ["http://x/", "-H", "no colon"]):
         assert (await asyncio.to_thread(command, *wrong)).returncode == 2
     nobody = await asyncio.to_thread(command, "http://127.0.0.1:9/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
+import json
 import os
 import re
 import shlex
@@ -23,6 +24,8 @@ from tests.services.running import PATIENCE, Up, small_home, started
 from tailrace.embedded import free_port, process
 from tailrace_services.settings import database_url
 from tailrace_services.up.occupancy import read_run
+
+SERVICES = ("voice-dashboard", "call-coach", "research-hub", "trading-desk")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,16 @@ def test_workers_show_what_all_of_them_counted(up: Up) -> None:
         return text.count("\nprocess_start_time_seconds{") >= 2 and counted(text) == counted(before) + 20
 
     assert process.wait_until(complete, PATIENCE)
+
+
+def test_slow_statements_are_shown(up: Up) -> None:
+    """Which statements take the time of each service's database is counted from the start, with the plans they have."""
+    for service in SERVICES:
+        status, body = up.get(f"/{service}/monitoring/metrics/database")
+        assert status == 200
+        shown = json.loads(body)["statements"]
+        assert shown, service
+        assert all(statement["calls"] and statement["total_time"] for statement in shown)
 
 
 def test_jobs_are_in_the_metrics_of_their_service(up: Up) -> None:

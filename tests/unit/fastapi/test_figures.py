@@ -66,7 +66,10 @@ async def test_one_route_by_template_or_path(app: FastAPI) -> None:
         assert (await shown(app, f"/monitoring/metrics/endpoint/{name}"))["route"] == "/calls/{call_id}"
     missing = await ask(app, "/monitoring/metrics/endpoint/kept", **OPERATOR)
     assert missing.status == 404
-    assert json.loads(missing.body)["routes"] == ["/calls/{call_id}", "/monitoring/metrics/endpoint/*"]
+    problem = json.loads(missing.body)
+    assert problem["routes"] == ["/calls/{call_id}", "/monitoring/metrics/endpoint/*"]
+    assert (problem["code"], problem["status"]) == ("route_not_seen", 404), "in the shape of every other failure"
+    assert problem["request_id"] == missing.headers[b"x-request-id"].decode()
 
 
 @pytest.mark.parametrize("window", ["x", "0", "301", "nan", "-5", "inf"])
@@ -91,7 +94,8 @@ async def test_only_for_operators(app: FastAPI) -> None:
         assert (await ask(app, f"/monitoring/{path}")).status == 404
     assert (await ask(app, "/monitoring/health")).status in (200, 503)
     assert (await shown(app, "/monitoring/metrics/rate-limits")) == {"limits": {}}
-    assert (await ask(app, "/monitoring/metrics/database", **OPERATOR)).status == 404
+    none = await ask(app, "/monitoring/metrics/database", **OPERATOR)
+    assert (none.status, json.loads(none.body)["code"]) == (404, "no_database")
 
 
 async def test_the_application_may_have_the_paths(app: FastAPI) -> None:

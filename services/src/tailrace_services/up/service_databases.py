@@ -7,7 +7,10 @@ an interrupted run left out is made up for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+
+import asyncpg
 
 from tailrace.jobs import install_tables
 from tailrace.schema import Progress, apply
@@ -20,6 +23,8 @@ from tailrace_services.up.server_databases import ServerDatabases, connect_to_se
 __all__ = ["Report", "ServiceDatabases", "prepare"]
 
 DEFAULT_SCALE = "small"
+
+COUNTED = r"SELECT current_setting('shared_preload_libraries') ~ '\ypg_stat_statements\y'"
 
 Report = Callable[[str, int, int], None]
 """Called with a phase's name, how much of it is done and how much there is."""
@@ -135,10 +140,17 @@ class _Place:
         self._report("copy for the baseline", 1, 1)
 
     async def apply_objects(self) -> None:
-        """Watches, rollups, indexes and the queue of jobs: what makes the optimised service what it is."""
+        """Watches, rollups, indexes and the queue of jobs: what makes the optimised service what it is.
+
+        And the view of which statements are slow, where the server counts them.
+        """
 
         def tell(progress: Progress) -> None:
             self._report(f"{progress.phase} {progress.name}", progress.done, progress.total)
 
         await apply(self.url, self._data.objects(), progress=tell)
         await install_tables(self.url)
+        async with open_connection(self.url) as connection:
+            with suppress(asyncpg.InsufficientPrivilegeError):  # who runs the server knows why
+                if await connection.fetchval(COUNTED):
+                    await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")

@@ -7,6 +7,7 @@ says the same of a service of any make.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from http import HTTPStatus
 
 from tailrace.verify.probe import caching, compression, errors, pagination, rate_limits, request_ids
 from tailrace.verify.probe.finding import Finding, Level, Report
@@ -52,7 +53,11 @@ async def probe(
             "pagination": lambda: pagination.check(target),
             "limits": lambda: rate_limits.check(target, burst),
         }
-        report = Report(url, (await target.ask()).status)
+        status = (await target.ask()).status
+        report = Report(url, status)
+        if status >= HTTPStatus.BAD_REQUEST:
+            message = f"the address answers {status}, so what is said of its answers is said of an error"
+            report.findings.append(Finding("address", "refused", "short", message))
         for name in CHECKS:
             if name in only:
                 told(name)
