@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import Executable, func, select
 
 from tailrace.db.errors import translated
 from tailrace.db.keyset import Statement
@@ -49,6 +49,7 @@ async def fetch_total(
     *,
     cap: int = CAP,
     parameters: Mapping[str, Any] | None = None,
+    counting: Executable | None = None,
 ) -> Total:
     """The total of the rows that ``statement`` gives; its own ORDER BY, LIMIT and OFFSET do not count.
 
@@ -57,6 +58,8 @@ async def fetch_total(
             more is the planner's estimate, made from statistics that ANALYZE keeps.
         cap: rows.
         parameters: the values of the parameters that ``statement`` has without a value of their own.
+        counting: counts the same rows to one more than ``cap`` at most, by a better way than reading the first of
+            them: a statement that gives one number. Not used for ``exact``.
 
     Raises:
         DatabaseError: one of its kinds.
@@ -67,8 +70,10 @@ async def fetch_total(
         return NO_TOTAL
     rows = statement.order_by(None).limit(None).offset(None)
     if mode == "exact":
-        return Total(await _count(executor, rows, parameters), "exact")
-    counted = await _count(executor, rows.limit(cap + 1), parameters)
+        return Total(await _count(executor, _counting(rows), parameters), "exact")
+    if counting is None:
+        counting = _counting(rows.limit(cap + 1))
+    counted = await _count(executor, counting, parameters)
     if counted <= cap:
         return Total(counted, "exact")
     if mode == "capped":
@@ -77,7 +82,11 @@ async def fetch_total(
     return Total(max(planned, counted), "estimate")
 
 
-async def _count(executor: Executor, rows: Statement, parameters: Mapping[str, Any] | None) -> int:
+def _counting(rows: Statement) -> Executable:
+    return select(func.count()).select_from(rows.subquery())
+
+
+async def _count(executor: Executor, counting: Executable, parameters: Mapping[str, Any] | None) -> int:
     with translated():
-        counted = await executor.execute(select(func.count()).select_from(rows.subquery()), parameters)
+        counted = await executor.execute(counting, parameters)
         return int(counted.scalar_one())

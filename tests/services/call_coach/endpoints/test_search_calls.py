@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import cycle, product
 from typing import Any
 
@@ -141,6 +141,36 @@ async def test_offsets_and_totals(both: tuple[Service, Service]) -> None:
         "none": (None, "unknown"),
         **dict.fromkeys(("exact", "capped", "estimated"), (counted["calls"], "exact")),
     }
+
+
+async def test_exact_totals_of_products_types_and_times(both: tuple[Service, Service]) -> None:
+    """Put together from days, and from calls where a time begins or ends within one, they are what there is."""
+    (newest,) = await both[1].sql("SELECT max(scheduled_at) AS at FROM calls")
+    last, noon = newest["at"], ANCHOR - timedelta(days=40)
+    midnight = noon.replace(hour=0)
+    times: list[dict[str, Any]] = [
+        {},
+        {"scheduled_from": noon},
+        {"scheduled_until": noon},
+        {"scheduled_from": midnight},
+        {"scheduled_from": midnight, "scheduled_until": midnight + timedelta(days=30)},
+        {"scheduled_from": noon, "scheduled_until": noon + timedelta(days=30, hours=3)},
+        {"scheduled_from": last - timedelta(hours=1), "scheduled_until": last + timedelta(seconds=1)},
+        {"scheduled_from": last, "scheduled_until": last + timedelta(days=1)},
+        {"scheduled_from": midnight - timedelta(hours=20), "scheduled_until": midnight + timedelta(hours=20)},
+        {"scheduled_from": datetime.max.replace(tzinfo=UTC)},
+    ]
+    others: list[dict[str, Any]] = [{}, {"product": "Atlas Routing"}, {"call_type": "demo"}]
+    others.append({"product": "Atlas Routing", "call_type": "demo"})
+    write = "UPDATE calls SET product = NULL, scheduled_at = scheduled_at - interval '5 days' WHERE id % 9 = 0"
+    counted = set()
+    for statement in ("SELECT 1", write):
+        for service in both:
+            await service.sql(statement)
+        for time, other in product(times, others):
+            asked = other | {name: at.isoformat() for name, at in time.items()}
+            counted.add((await same(both, **asked, total="exact", limit=1))["total"])
+    assert len(counted) > 12
 
 
 async def test_a_search_by_relevance_counts_what_it_ranks(both: tuple[Service, Service]) -> None:

@@ -20,13 +20,15 @@ from tailrace.core.cursor import Cursors
 from tailrace.db import Database, check_order
 from tailrace.db.order_check import judge_order
 from tailrace.db.plans import explain, nodes
+from tailrace_services.call_coach.optimised.call_counts import exact_count, whole_days
 from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH
 from tailrace_services.call_coach.optimised.opportunity import CONTACTED
 from tailrace_services.call_coach.optimised.rep_insights import REMARKS
 from tailrace_services.call_coach.optimised.search_calls import DESCRIBED_WITH_MOMENTS, search_calls
+from tailrace_services.call_coach.optimised.search_counts import capped_count
 from tailrace_services.call_coach.optimised.search_statements import bounds, kind_of
 from tailrace_services.call_coach.tools import search_pages as pages
-from tailrace_services.call_coach.tools.search_calls import SORTS, SearchCalls, TotalAsked, Words
+from tailrace_services.call_coach.tools.search_calls import SORTS, SearchCalls, Sort, TotalAsked, Words
 from tailrace_services.call_coach.tools.search_mix import mixed_searches
 
 WRONG = """
@@ -178,17 +180,23 @@ async def _reads(session: AsyncSession, question: SearchCalls, words: Words | No
     given = pages.parameters(question, words)
     kind = kind_of(frozenset(given), question.sort)
     request = pages.page(question, kind.pages, Cursors([b"sixteen bytes or more"]))
-    values = {**given, **bounds(request), **request.parameters, **bounded}
-    statement: Any = kind.statement(request)
+    return await _read_by(
+        session, kind.statement(request), {**given, **bounds(request), **request.parameters, **bounded}
+    )
+
+
+async def _read_by(session: AsyncSession, statement: Any, values: dict[str, Any]) -> dict[str, int]:
+    """What a statement reads with these values: the rows of steps and of what is looked up, and the index of words."""
     sql = statement.params({name: value for name, value in values.items() if name in statement.compile().params})
     written = sql.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     (plan,) = await session.scalar(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {str(written).replace(':', chr(92) + ':')}"))
-    found: dict[str, int] = {"steps": 0, "words": 0}
+    found = dict.fromkeys(("steps", "words", "entries", "of_weeks", "looked"), 0)
     for node in nodes(plan["Plan"]):
-        if node.get("Subplan Name") == "CTE steps":
-            found["steps"] = int(node["Actual Rows"])
+        if node.get("Subplan Name") in ("CTE steps", "CTE of_weeks", "CTE looked"):
+            found[node["Subplan Name"].removeprefix("CTE ")] = int(node["Actual Rows"])
         if node.get("Index Name") == "call_search_words":
             found["words"] += int(node["Actual Loops"])
+            found["entries"] += int(node["Actual Loops"] * node["Actual Rows"])
     return found
 
 
@@ -204,7 +212,61 @@ async def test_no_more_is_walked_than_promises_a_page(database: Database, total:
         walked = await _reads(session, asked, often, **bounded)
         assert walked["words"] == 0
         assert 6 <= walked["steps"] < 150
-        assert await _reads(session, asked, never, **bounded) == {"steps": 30, "words": 1}
-        assert await _reads(session, asked, never, **bounded | {"promising": 0}) == {"steps": 150, "words": 1}
+        # Once the weeks behind the probe, and then everything.
+        given_up = await _reads(session, asked, never, **bounded)
+        assert (given_up["steps"], given_up["words"]) == (30, 2)
+        exhausted = await _reads(session, asked, never, **bounded | {"promising": 0})
+        assert (exhausted["steps"], exhausted["words"]) == (150, 2)
         # All there is has been walked: there is nothing to look up.
         assert (await _reads(session, asked, never, **bounded | {"steps": 900, "probe": 300}))["words"] == 0
+
+
+@pytest.mark.parametrize("sort", ["-scheduled_at", "scheduled_at", "relevance", "product", "-product"])
+async def test_calls_are_looked_up_where_the_page_is_first(database: Database, sort: Sort) -> None:
+    """A page that is given up after a probe reads those of a few weeks from the index, or of the first product, and
+    nothing of all others."""
+    words = Words("'thank'", "'thank'")
+    bounded = {"needed": 8, "steps": 150, "probe": 5, "promising": 6}
+    async with database.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        (calls,) = await session.scalars(text("SELECT count(*) FROM call_search WHERE document @@ 'thank'"))
+        found = await _reads(session, SearchCalls(text="...", limit=7, sort=sort), words, **bounded)
+    assert (found["steps"], found["words"]) == (5, 1)
+    assert 8 <= found["entries"] < calls / 2
+
+
+async def test_a_capped_total_reads_no_further_than_its_cap(database: Database) -> None:
+    """What fits often is counted while the newest are walked, without the index of words; what fits less often is
+    looked up in some weeks and then in all, no more of it than the cap; where all is walked, that is the total."""
+
+    async def reads(question: SearchCalls, words: Words | None, **bounded: int) -> dict[str, int]:
+        given = pages.parameters(question, words)
+        return await _read_by(session, capped_count(frozenset(given)), {**given, **bounded})
+
+    often, never = Words("'thank'", "'thank'"), Words("'xyzzy'", "'xyzzy'")
+    asked = SearchCalls(text="...")
+    bounded = {"needed": 8, "steps": 80, "probe": 20, "promising": 2}
+    async with database.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        walked = await reads(asked, often, **bounded)
+        assert 8 <= walked["steps"] < 80
+        assert (walked["looked"], walked["words"], walked["of_weeks"]) == (0, 0, 0)
+        seldom = await reads(asked, often, **bounded | {"probe": 6, "promising": 7})
+        assert (seldom["steps"], seldom["words"], seldom["of_weeks"], seldom["looked"]) == (6, 1, 8, 0)
+        nothing = {"words": 2, "entries": 0, "of_weeks": 0, "looked": 0}
+        assert await reads(asked, never, **bounded) == {"steps": 20} | nothing
+        everything = bounded | {"steps": 900, "probe": 300}
+        assert await reads(asked, never, **everything) == {"steps": 200} | nothing | {"words": 0}
+        assert (await reads(SearchCalls(call_type="demo"), None, **bounded))["looked"] == 8
+
+
+async def test_exact_totals_of_products_types_and_times_read_no_calls(database: Database) -> None:
+    """They are added up from days, but for calls of the days in which a time begins or ends."""
+    month = {"scheduled_from": ANCHOR - timedelta(days=40), "scheduled_until": ANCHOR - timedelta(days=10)}
+    for given, reads_calls in (({"product": "Atlas Routing", "call_type": "demo"}, False), (month, True)):
+        values = {**given, **(whole_days(given) or {})}
+        async with database.session() as session:
+            plan = await explain(session, exact_count(frozenset(given)), values)
+        found = {node["Relation Name"] for node in nodes(plan) if "Relation Name" in node}
+        assert "calls_by_day" in found
+        assert ("call_search" in found) == reads_calls

@@ -20,14 +20,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, MetaData, Numeric, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    cast,
+    extract,
+    func,
+    literal_column,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR, array
 from sqlalchemy.sql import ColumnElement
 
 from tailrace.schema import Index, KeptTable
 from tailrace_services.call_coach.tools.search_pages import COMPARED, ROWS
 
-__all__ = ["CALL_SEARCH", "EQUALITIES", "OBJECTS", "PARTS"]
+__all__ = ["CALL_SEARCH", "EQUALITIES", "OBJECTS", "PARTS", "WEEK", "WEEK_SECONDS", "named_week"]
 
 CALL_SEARCH = Table(
     ROWS,
@@ -43,7 +55,18 @@ CALL_SEARCH = Table(
     Column("document", TSVECTOR, nullable=False),
 )
 
-EQUALITIES: ColumnElement[Any] = array([CALL_SEARCH.c.product, CALL_SEARCH.c.call_type], type_=Text())
+WEEK_SECONDS: ColumnElement[int] = literal_column("604800", BigInteger())
+_SECONDS = extract("epoch", func.timezone(literal_column("'UTC'"), CALL_SEARCH.c.scheduled_at, type_=DateTime()))
+WEEK: ColumnElement[int] = func.floor(_SECONDS / WEEK_SECONDS)
+"""The week in which a call takes place, counted from 1970 in UTC."""
+
+
+def named_week(number: ColumnElement[int]) -> ColumnElement[str]:
+    """A week as ``EQUALITIES`` has it."""
+    return literal_column("'week '", Text()) + cast(number, Text)
+
+
+EQUALITIES: ColumnElement[Any] = array([CALL_SEARCH.c.product, CALL_SEARCH.c.call_type, named_week(WEEK)], type_=Text())
 """What a call equals, as the index of words has it beside them: it meets both before it reads a row."""
 
 OWN = ("title", "product", "call_type", "scheduled_at", "duration_seconds")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.schema import Declaration
 from tailrace_services.call_coach.optimised import (
     analysis_rows,
+    call_counts,
     call_search,
     coaching_rollups,
     opportunity,
@@ -24,4 +25,5 @@ def objects() -> list[Declaration]:
         *rep_insights.OBJECTS,
         *opportunity.OBJECTS,
         *call_search.OBJECTS,
+        *call_counts.OBJECTS,
     ]

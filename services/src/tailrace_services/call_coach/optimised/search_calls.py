@@ -11,7 +11,9 @@ from sqlalchemy import Row, text
 
 from tailrace.core.cursor import Cursors
 from tailrace.db import Database, Page, PageRequest
-from tailrace.db.totals import Total, fetch_total
+from tailrace.db.totals import NO_TOTAL, Total, fetch_total
+from tailrace_services.call_coach.optimised.call_counts import exact_count, whole_days
+from tailrace_services.call_coach.optimised.search_counts import capped_count, count_bounds
 from tailrace_services.call_coach.optimised.search_statements import Kind, bounds, kind_of
 from tailrace_services.call_coach.tools import search_pages as pages
 from tailrace_services.call_coach.tools.search_calls import (
@@ -62,7 +64,7 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
     found: Page[Row[Any]] = await replace(request, total="none").fetch(
         database, kind.fitting, prepared=kind.statement(request), parameters={**given, **bounds(request)}
     )
-    total = await _total(database, kind, request, given, found.items)
+    total = await _total(database, kind, request, given, found)
     return FoundCalls(
         await _described(database, found.items, words),
         total.rows,
@@ -75,13 +77,24 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
 
 
 async def _total(
-    database: Database, kind: Kind, request: PageRequest, given: Mapping[str, Any], rows: Sequence[Row[Any]]
+    database: Database, kind: Kind, request: PageRequest, given: Mapping[str, Any], found: Page[Row[Any]]
 ) -> Total:
-    """How many calls fit: the page knows it if it was looked up, and if it is the first one and empty."""
-    first = not request.position.values and not request.position.backward and not request.offset
-    fitting = rows[0].fitting if rows else 0 if first and request.total != "none" else None
+    """How many calls fit. The page often knows: if it was looked up, or if the last call is on it."""
+    if request.total == "none":
+        return NO_TOTAL
+    skipped = None if request.position.values or request.position.backward else request.offset or 0
+    fitting = found.items[0].fitting if found.items else None
+    if fitting is None and skipped is not None and not found.has_next and (found.items or not skipped):
+        fitting = skipped + len(found.items)
+    if fitting is None and request.total == "exact" and (days := whole_days(given)) is not None:
+        fitting = int((await database.execute(exact_count(frozenset(given)), {**given, **days})).scalar_one())
     if fitting is None:
-        return await fetch_total(database, kind.fitting, request.total, cap=request.cap, parameters=given)
+        ranked = request.sort == "relevance"
+        values = given if ranked or request.total == "exact" else {**given, **count_bounds(request.cap)}
+        counting = None if ranked else capped_count(kind.given)
+        return await fetch_total(
+            database, kind.fitting, request.total, cap=request.cap, parameters=values, counting=counting
+        )
     if request.total == "capped" and fitting > request.cap:
         return Total(request.cap, "at_least")
     return Total(fitting, "exact")

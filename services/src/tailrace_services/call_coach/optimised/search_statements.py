@@ -4,7 +4,8 @@ A page is found in one of two ways. *Walking* reads rows in the page's order by 
 fit: good if many do, whatever the depth, because a cursor is a place in the index. *Looking up* finds all that fit by
 the index of words: good if few do. Statistics tell how often a word occurs, but not that it occurs in other products
 than the one asked for, or behind the titles walked first. So where rows are tested the page's statement walks a little,
-goes on if enough of those rows fit, some thousand rows at most, and else looks the calls up.
+goes on if enough of those rows fit, some thousand rows at most, and else looks the calls up: in the order of dates
+those of some weeks first, and all of them if these do not fill the page.
 """
 
 from __future__ import annotations
@@ -42,10 +43,24 @@ from tailrace.core.cursor import Position
 from tailrace.db import PageRequest, Pages
 from tailrace.db.keyset import page_statement
 from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH, EQUALITIES
+from tailrace_services.call_coach.optimised.search_window import PLENTY, in_window, same_product, window_behind
 from tailrace_services.call_coach.tools import search_pages as pages
 from tailrace_services.call_coach.tools.search_calls import RANKED, Sort
 
-__all__ = ["COLUMNS", "Kind", "bounds", "kind_of"]
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "PROBES",
+    "Kind",
+    "beside_words",
+    "bounds",
+    "found_enough",
+    "how_many",
+    "kind_of",
+    "number",
+    "served_by",
+    "window_of",
+]
 
 Rows = Select[*tuple[Any, ...]]
 Condition = ColumnElement[bool]
@@ -74,6 +89,8 @@ SERVED: Mapping[str, frozenset[str]] = {
 }
 """Order -> what its walk need not look at row by row, because an index in that order begins with it."""
 
+WORDS = frozenset({"document", "reps"})
+"""What the index of words is read by."""
 COLUMNS = [column for column in CALL_SEARCH.c if column.name not in ("reps", "document")]
 """What is shown of a call's row."""
 UNCOUNTED = cast(null(), BigInteger).label("fitting")
@@ -111,7 +128,7 @@ class Kind:
     def _statement(self, request: PageRequest) -> Executable:
         conditions = pages.conditions(self.given, CALL_SEARCH)
         counted = request.total != "none"
-        if conditions.keys() <= _served(conditions, self.sort):
+        if conditions.keys() <= served_by(conditions, self.sort):
             plain: Executable = request.statement(select(*COLUMNS, UNCOUNTED).where(*conditions.values()))
             return plain
         if self.sort == "relevance":
@@ -119,7 +136,7 @@ class Kind:
             found = select(*[newest.c[column.name] for column in COLUMNS], CALL_SEARCH.c.document)
             document = CALL_SEARCH.c.call_id == newest.c.call_id
             rows: FromClause = pages.ranked(found.join_from(newest, CALL_SEARCH, document))
-            fitting: ColumnElement[Any] = _how_many(newest).label("fitting") if counted else UNCOUNTED
+            fitting: ColumnElement[Any] = how_many(newest).label("fitting")
         else:
             rows = _first(conditions, self.sort, request.position, counted=counted)
             fitting = rows.c.fitting
@@ -149,7 +166,8 @@ def bounds(request: PageRequest) -> dict[str, int]:
 
 
 def _first(conditions: Conditions, sort: Sort, position: Position, *, counted: bool) -> CTE:
-    """The first ``:needed`` calls that fit, behind a position in an order: walked, or else looked up.
+    """The first ``:needed`` calls that fit, behind a position in an order: walked, or else looked up, in the order of
+    dates first in the weeks in which so many are likely to be, in that of products about the first of them.
 
     What is looked up stands behind ``OFFSET 0``: from outside of it no order gets in, so the planner
     does not walk there.
@@ -158,65 +176,90 @@ def _first(conditions: Conditions, sort: Sort, position: Position, *, counted: b
         conditions: as of ``search_pages``.
         counted: whether the calls are counted that were looked up; the column ``fitting`` says how many.
     """
-    needed = _number("needed")
-    served = _served(conditions, sort)
+    needed = number("needed")
+    order, own = pages.order(CALL_SEARCH, sort), [column.name for column in COLUMNS]
+    served = served_by(conditions, sort)
     within = [condition for column, condition in conditions.items() if column in served]
     tested = [condition for column, condition in conditions.items() if column not in served]
     seen = select(*COLUMNS, and_(*tested).label("fits")).where(*within)
-    walk: Any = page_statement(seen, pages.order(CALL_SEARCH, sort), position, _number("steps"))
+    walk: Any = page_statement(seen, order, position, number("steps"))
     steps: CTE = walk.cte("steps").prefix_with("MATERIALIZED")
-    own = [column.name for column in COLUMNS]
     walked = select(*[steps.c[name] for name in own]).where(steps.c.fits).limit(needed).cte("walked")
-    verdict = select(_enough(steps, walked).label("enough")).cte("verdict").prefix_with("MATERIALIZED")
-    enough = select(verdict.c.enough).scalar_subquery()
 
-    indexed = [*conditions.values(), *_beside_words(conditions)]
+    def first_of(fitting: CTE) -> Any:
+        return page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
+
+    indexed = [*conditions.values(), *beside_words(conditions)]
     fitting = select(*COLUMNS).where(*indexed).offset(literal_column("0")).cte("fitting")
-    look_up: Any = page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
-    looked_up = look_up.subquery("looked_up")
-    count = _how_many(fitting).label("fitting") if counted else UNCOUNTED
+    looked_up = first_of(fitting).subquery("looked_up")
+    count = how_many(fitting).label("fitting") if counted else UNCOUNTED
+    ways = [(walked, found_enough(steps, walked))]
+    window = window_of(conditions, sort, steps, backward=position.backward)
+    if window is not None:
+        within_it = select(*COLUMNS).where(*indexed, window).offset(literal_column("0")).cte("within_it")
+        nearest = first_of(within_it).cte("nearest").prefix_with("MATERIALIZED")
+        ways.append((nearest, how_many(nearest) >= needed))
+    chosen = case(*[(enough, at) for at, (_, enough) in enumerate(ways)], else_=len(ways))
+    verdict = select(chosen.label("way")).cte("verdict").prefix_with("MATERIALIZED")
+    way = select(verdict.c.way).scalar_subquery()
     return union_all(
-        select(*walked.c, UNCOUNTED).where(enough),
-        select(*[looked_up.c[name] for name in own], count).where(~enough),
+        *[select(*[rows.c[name] for name in own], UNCOUNTED).where(way == at) for at, (rows, _) in enumerate(ways)],
+        select(*[looked_up.c[name] for name in own], count).where(way == len(ways)),
     ).cte("first")
 
 
-def _enough(steps: CTE, walked: CTE) -> ColumnElement[bool]:
+def window_of(
+    conditions: Conditions, sort: Sort, steps: CTE, *, backward: bool = False, plenty: int = PLENTY
+) -> Condition | None:
+    """Where calls are looked up before all are: a beginning of those behind the position; None if none is known."""
+    name, by_words = sort.removeprefix("-"), bool(WORDS & conditions.keys())
+    probe = select(steps).limit(number("probe")).subquery("beginning")
+    if name == "scheduled_at" and by_words:
+        descending = sort.startswith("-") != backward
+        return in_window(window_behind(probe, number("needed"), descending=descending, plenty=plenty))
+    if name == "product" and "product" not in conditions:
+        return same_product(probe, beside_words=by_words)
+    return None
+
+
+def found_enough(steps: CTE, walked: CTE) -> ColumnElement[bool]:
     """Whether walking gives the page: all that it needs, or all there is.
 
     A ``CASE`` is evaluated in the order in which it is written, and steps are made as far as they are asked for.
     """
-    needed = _number("needed")
-    probe = select(steps.c.fits).limit(_number("probe")).subquery("probe")
+    needed = number("needed")
+    probe = select(steps.c.fits).limit(number("probe")).subquery("probe")
     tried = select(func.count()).select_from(probe).scalar_subquery()
     fitting = select(probe.c.fits).where(probe.c.fits).limit(needed).subquery("promise")
     fit = select(func.count()).select_from(fitting).scalar_subquery()
     return case(
         (fit >= needed, true()),
-        (tried < _number("probe"), true()),
-        (fit < _number("promising"), false()),
-        (_how_many(walked) >= needed, true()),
-        else_=_how_many(steps) < _number("steps"),
+        (tried < number("probe"), true()),
+        (fit < number("promising"), false()),
+        (how_many(walked) >= needed, true()),
+        else_=how_many(steps) < number("steps"),
     )
 
 
-def _served(conditions: Conditions, sort: Sort) -> frozenset[str]:
+def served_by(conditions: Conditions, sort: Sort) -> frozenset[str]:
     """The columns that the order's index serves: of a call either its product or its type."""
     served = SERVED.get(sort, frozenset())
     return served - {"call_type"} if "product" in conditions and "product" in served else served
 
 
-def _beside_words(conditions: Conditions) -> list[Condition]:
+def beside_words(conditions: Conditions) -> list[Condition]:
     """What the index of words, where it is read, knows of the product and the type as well."""
     asked = [bindparam(name, type_=Text()) for name in ("product", "call_type") if name in conditions]
-    if not asked or not {"document", "reps"} & conditions.keys():
+    if not asked or not WORDS & conditions.keys():
         return []
     return [EQUALITIES.bool_op("@>")(cast(array(asked), ARRAY(Text)))]
 
 
-def _number(name: str) -> ColumnElement[int]:
+def number(name: str) -> ColumnElement[int]:
+    """A parameter."""
     return bindparam(name, type_=Integer())
 
 
-def _how_many(rows: CTE) -> ScalarSelect[int]:
+def how_many(rows: CTE) -> ScalarSelect[int]:
+    """Their number."""
     return select(func.count()).select_from(rows).scalar_subquery()
