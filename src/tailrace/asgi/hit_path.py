@@ -110,7 +110,8 @@ class HitPath:
         if is_unchanged(exchange.headers, head, lookup.created_at + lookup.age):
             status, body, fields = 304, b"", [*head.not_modified, *fields[len(head.headers) :]]
         elif head.unfinished:
-            fields = [*fields, (b"content-length", b"%d" % len(body))]
+            own = len(head.headers)
+            fields = [*fields[:own], (b"content-length", b"%d" % len(body)), *fields[own:]]
         request_id = self._ids.of(exchange.headers.get(b"x-request-id")).encode("ascii")
         time = response_time(self._monotonic() - started)
         fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
