@@ -24,7 +24,7 @@ from typing import Any
 
 from tailrace.core.gcra import LONGEST_SPAN
 from tailrace.errors import StoreUnavailableError
-from tailrace.events import LimitStateLost, Observer
+from tailrace.events import Event, LimitStateLost, Observer, StoreConnectionChanged
 from tailrace.settings import ValkeySettings
 from tailrace.stores.address import parse_address
 from tailrace.stores.link import Link, refusal_code
@@ -114,7 +114,7 @@ class SharedBuckets:
             parse_address(url),
             settings=settings or ValkeySettings(),
             name="limits",
-            observer=observer,
+            observer=self._heard,
             listener=None,
             tls=tls,
         )
@@ -176,14 +176,19 @@ class SharedBuckets:
     async def connect(self) -> bool:
         """Make the first attempt now instead of on the first call; True if there is a connection."""
         await self.link.ready()
-        epoch = self.link.epoch
-        if epoch is not None and self._epoch is None:
-            self._enter(epoch)  # from here on a loss is noticed, also before anything has been decided
-        return epoch is not None
+        return self.link.epoch is not None
 
     async def aclose(self) -> None:
         """Let go of the connection. Idempotent."""
         await self.link.aclose()
+
+    def _heard(self, event: Event) -> None:
+        """From the first connection on a loss is noticed, whenever that is, also before anything has been decided."""
+        if isinstance(event, StoreConnectionChanged) and event.connected and self._epoch is None:
+            assert self.link.epoch is not None
+            self._enter(self.link.epoch)
+        if self._observer is not None:
+            self._observer(event)
 
     def _trust(self, epoch: str | None) -> None:
         """Raise unless what was decided in ``epoch`` was decided behind its note: replies come in order."""

@@ -219,6 +219,23 @@ async def test_who_was_connected_notices_a_loss(own_valkey: ValkeyServer) -> Non
     await waiting.aclose()
 
 
+async def test_who_found_no_server_at_its_start_notices_a_loss(own_valkey: ValkeyServer) -> None:
+    """Once it is connected, in the background and without having decided anything, it knows the server's life."""
+    limit = Limit("few", parse_rate("5/60s"))
+    patient = ValkeySettings(timeout=10.0, reconnect_max_delay=0.05)
+    url = own_valkey.url
+    await asyncio.to_thread(own_valkey.kill)
+    waiting = SharedBuckets(url, settings=patient)
+    assert not await waiting.connect()
+    await asyncio.to_thread(own_valkey.start)
+    await wait_until(lambda: waiting.link.epoch is not None)
+    before = waiting.link.epoch
+    await asyncio.to_thread(own_valkey.restart)
+    await wait_until(lambda: waiting.link.epoch not in (None, before))
+    assert not (await ValkeyLimiter(waiting).take([Claim(limit, "a")])).allowed
+    await waiting.aclose()
+
+
 async def test_an_application_notices_a_loss_from_its_start_on(own_valkey: ValkeyServer) -> None:
     """Its first decision, behind a restart of the store, knows that something may be missing."""
     heard: list[Any] = []
