@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tailrace.db.cancelling import insist_on_cancelling, insisting_psycopg
 from tailrace.db.comments import comment_on_request
 from tailrace.db.holding import Holdings
 from tailrace.db.liveness import check_on_checkout
@@ -77,6 +78,7 @@ def make_engine(
         hide_parameters=True,
         connect_args=connect_arguments(address.drivername, settings),
     )
+    insist_on_cancelling(engine.sync_engine)
     if settings.pre_ping:
         check_on_checkout(engine.sync_engine)
     if settings.comments:
@@ -95,6 +97,7 @@ def connect_arguments(driver: str, settings: DatabaseSettings, **parameters: str
     limit = str(int(settings.statement_timeout * 1000))
     if driver == "postgresql+psycopg":
         arguments: dict[str, Any] = {"connect_timeout": max(1, round(settings.connect_timeout))}
+        arguments["async_creator_fn"] = insisting_psycopg()
         if settings.pgbouncer:
             return {**arguments, "prepare_threshold": None}
         options = {"statement_timeout": limit, **parameters}

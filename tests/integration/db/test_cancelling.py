@@ -1,0 +1,106 @@
+"""Statements of requests that were cancelled end in the database, too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from tests.waiting import wait_until
+
+from tailrace.db import Database
+from tailrace.settings import DatabaseSettings
+
+LONG = 600.0
+"""Seconds, far beyond those for which a test waits."""
+SLEEP = text("SELECT pg_sleep(:seconds) /* slept */")
+POOL = 2
+
+
+@pytest.fixture(params=["postgresql+asyncpg", "postgresql+psycopg"])
+async def database(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Database]:
+    url = database_url.replace("postgresql", request.param, 1)
+    settings = DatabaseSettings(pool_size=POOL, max_overflow=0, pool_timeout=LONG, statement_timeout=LONG)
+    database = Database(url, settings=settings)
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+async def watching(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def sleep(database: Database, told: list[int] | None = None) -> None:
+    """Ask for a statement without end; with ``told``, after the server process has been stopped and named there."""
+    async with database.session() as session:
+        await session.execute(SLEEP, {"seconds": 0.0})  # prepared from here on: one message more begins it
+        if told is not None:
+            pid = await session.scalar(text("SELECT pg_backend_pid()"))
+            os.kill(pid, signal.SIGSTOP)
+            told.append(pid)
+        await session.execute(SLEEP, {"seconds": LONG})
+
+
+async def sleeping(connection: asyncpg.Connection) -> int:
+    """How many such statements are under way."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%slept%' AND state = 'active' AND pid <> $1"
+    return int(await connection.fetchval(query, connection.get_server_pid()))
+
+
+async def end(tasks: list[asyncio.Task[None]]) -> list[Any]:
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_who_leaves_a_full_pool_ends_its_statements(database: Database, watching: asyncpg.Connection) -> None:
+    """Those under way and those of callers still waiting for a connection; the pool is whole afterwards."""
+    tasks = [asyncio.create_task(sleep(database)) for _ in range(3 * POOL)]
+    await wait_until(lambda: _is(sleeping(watching), POOL))
+    for task in tasks:
+        task.cancel()
+    await wait_until(lambda: _is(sleeping(watching), 0))
+    assert {type(outcome) for outcome in await end(tasks)} == {asyncio.CancelledError}
+    async with database.session() as one, database.session() as another:
+        assert await one.scalar(text("SELECT 1")) == await another.scalar(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_server_that_has_yet_to_begin_is_asked_again(
+    database: Database, watching: asyncpg.Connection, times: int
+) -> None:
+    """A request to cancel that comes before the statement has been read cancels nothing: the next one does. With
+    asyncpg that is so even if the caller is cancelled again before its connection has ended."""
+    if times > 1 and database.engine.driver == "psycopg":
+        pytest.skip("psycopg forgets the connection that it would have to name")
+    stopped: list[int] = []
+    tasks = [asyncio.create_task(sleep(database, stopped)) for _ in range(POOL)]
+    try:
+        await wait_until(lambda: len(stopped) == POOL)
+        await asyncio.sleep(0.05)  # the statements are on their way; nothing tells when the stopped server has them
+        for _ in range(times):
+            for task in tasks:
+                task.cancel()
+            await asyncio.sleep(0.02)  # and so are the first requests to cancel
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    await wait_until(lambda: _is(_remaining(watching, stopped), 0))
+    await end(tasks)
+    async with database.session() as session:
+        assert await session.scalar(text("SELECT 1")) == 1
+
+
+async def _is(found: Any, wanted: int) -> bool:
+    return bool(await found == wanted)
+
+
+async def _remaining(connection: asyncpg.Connection, pids: list[int]) -> int:
+    """Server processes that have not ended: a connection that was cancelled is given up."""
+    return int(await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", pids))
