@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -24,7 +25,12 @@ POOL = 2
 
 @pytest.fixture(params=["postgresql+asyncpg", "postgresql+psycopg"])
 async def database(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Database]:
-    url = database_url.replace("postgresql", request.param, 1)
+    async with closing_database(database_url.replace("postgresql", request.param, 1)) as database:
+        yield database
+
+
+@asynccontextmanager
+async def closing_database(url: str) -> AsyncIterator[Database]:
     settings = DatabaseSettings(pool_size=POOL, max_overflow=0, pool_timeout=LONG, statement_timeout=LONG)
     database = Database(url, settings=settings)
     yield database
@@ -71,19 +77,24 @@ async def test_who_leaves_a_full_pool_ends_its_statements(database: Database, wa
         assert await one.scalar(text("SELECT 1")) == await another.scalar(text("SELECT 1"))
 
 
-@pytest.mark.parametrize("times", [1, 2])
-async def test_a_server_that_has_yet_to_begin_is_asked_again(
-    database: Database, watching: asyncpg.Connection, times: int
-) -> None:
-    """A request to cancel that comes before the statement has been read cancels nothing: the next one does. With
-    asyncpg that is so even if the caller is cancelled again before its connection has ended."""
-    if times > 1 and database.engine.driver == "psycopg":
-        pytest.skip("psycopg forgets the connection that it would have to name")
+async def test_a_server_that_has_yet_to_begin_is_asked_again(database: Database, watching: asyncpg.Connection) -> None:
+    """A request to cancel that comes before the statement has been read cancels nothing: the next one does."""
+    await cancelled_too_early(database, watching, times=1)
+
+
+async def test_who_is_cancelled_again_asks_again_as_well(database_url: str, watching: asyncpg.Connection) -> None:
+    """By asyncpg, whose own request ends with the connection; psycopg forgets what it would have to name."""
+    async with closing_database(database_url) as database:
+        await cancelled_too_early(database, watching, times=2)
+
+
+async def cancelled_too_early(database: Database, watching: asyncpg.Connection, *, times: int) -> None:
+    """Cancel callers whose servers have been stopped, then let the servers go on."""
     stopped: list[int] = []
     tasks = [asyncio.create_task(sleep(database, stopped)) for _ in range(POOL)]
     try:
         await wait_until(lambda: len(stopped) == POOL)
-        await asyncio.sleep(0.05)  # the statements are on their way; nothing tells when the stopped server has them
+        await asyncio.sleep(0.05)  # the statements are on their way; nothing tells when a stopped server has them
         for _ in range(times):
             for task in tasks:
                 task.cancel()
