@@ -46,7 +46,7 @@ class DatabaseSettings(Room):
     pool_size: Count = 10
     """Connections kept open."""
     max_overflow: Annotated[int, Field(ge=0)] = 10
-    """Connections opened beyond ``pool_size`` under load."""
+    """Connections opened beyond ``pool_size`` under load, and kept while it lasts."""
     pool_timeout: Seconds = 2.0
     """Seconds to wait for a free connection before failing; less where the request's deadline leaves less."""
     hold_limit: Seconds | None = 10.0

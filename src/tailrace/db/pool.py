@@ -1,12 +1,20 @@
-"""The pool: waits no longer than the request does, and tells of itself. Touches: SQLAlchemy's pool, the clock.
+"""The pool: waits no longer than the request does, keeps what load has opened, and tells of itself.
+
+SQLAlchemy closes a connection beyond the pool's size as it comes back. With twice as many who ask all the time as the
+pool has connections, every second one of them would open its own: a process of the server's, and every statement
+prepared anew. Here such connections stay as long as so many are in use now and then.
+
+Touches: SQLAlchemy's pool, the clock.
 
 **Source:** OpenTelemetry's semantic conventions for database client connection pools.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import event, exc
@@ -22,14 +30,23 @@ from tailrace.resilience.deadline import remaining
 __all__ = ["POOL", "DeadlinePool", "PoolState", "measured_pool", "observe_pool", "pool_state"]
 
 POOL = "default"
+SPARE = 60.0
+"""Seconds for which connections beyond the pool's size stay open after more than that were last in use."""
 SHORTEST = 0.001
 """Seconds for which a request waits whose time is over: enough to take what is free."""
 
 
 class _Line(AsyncAdaptedQueue[ConnectionPoolEntry]):
-    """Those who wait for a connection, none for longer than its deadline leaves."""
+    """Those who wait for a connection, none for longer than its deadline leaves, and those connections that are free.
+
+    It has room for all: how many there may be is for the pool to say.
+    """
 
     waiting = 0
+
+    @cached_property
+    def _queue(self) -> asyncio.Queue[ConnectionPoolEntry]:  # made when first used: another loop may run by then
+        return asyncio.LifoQueue() if self.use_lifo else asyncio.Queue()
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         if not block:
@@ -45,9 +62,23 @@ class _Line(AsyncAdaptedQueue[ConnectionPoolEntry]):
 
 
 class DeadlinePool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's own, but for how long a caller waits: ``pool_timeout``, or what its deadline leaves."""
+    """SQLAlchemy's own, but for how long a caller waits, ``pool_timeout`` or what its deadline leaves, and for when a
+    connection is closed that load has opened."""
 
     _queue_class = _Line
+    _needed = -SPARE
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        now = time.monotonic()
+        if self.checkedout() > self.size():
+            self._needed = now
+        if self.checkedin() < self.size() or now - self._needed < SPARE:
+            super()._do_return_conn(record)
+            return
+        try:
+            record.close()
+        finally:
+            self._dec_overflow()
 
     @property
     def waiting(self) -> int:

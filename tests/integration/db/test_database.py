@@ -14,8 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.util import await_only
 
-from tailrace.db import Database
+from tailrace.db import Database, pool
 from tailrace.db.liveness import check_on_checkout
+from tailrace.db.pool import PoolState
 from tailrace.errors import (
     ConflictError,
     ConstraintError,
@@ -226,6 +227,31 @@ async def test_figures_of_the_pool_are_events(database_url: str) -> None:
     assert {ConnectionCheckedOut, ConnectionCheckedIn, PoolMeasured, StatementFinished} <= kinds
     assert all(event.limit == 3 for event in events if isinstance(event, PoolMeasured))
     assert any(event.operation == "SELECT" for event in events if isinstance(event, StatementFinished))
+
+
+async def test_connections_opened_under_load_stay_as_long_as_it_does(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More who ask than the pool keeps open have the same connections again and again; when it is over, they go."""
+    database = Database(database_url, settings=DatabaseSettings(pool_size=1, max_overflow=3))
+
+    async def at_once() -> set[int]:
+        rows = await asyncio.gather(
+            *[database.fetch(text("SELECT pg_backend_pid(), pg_sleep(0.05)")) for _ in range(4)]
+        )
+        return {found[0][0] for found in rows}
+
+    first = await at_once()
+    assert len(first) == 4
+    for _ in range(3):
+        assert await at_once() == first
+    assert database.pool_state() == PoolState(in_use=0, idle=4, limit=4, waiting=0)
+    monkeypatch.setattr(pool, "SPARE", 0.0)
+    for idle in (3, 2, 1, 1):
+        await database.ping()
+        assert database.pool_state() == PoolState(in_use=0, idle=idle, limit=4, waiting=0)
+    assert len(await at_once()) == 4
+    await database.aclose()
 
 
 async def test_connections_that_the_server_closed_are_never_noticed(database: Database) -> None:
