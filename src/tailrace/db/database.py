@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, FrozenResult, Result, Row, text
+from sqlalchemy import Executable, FrozenResult, Result, Row, Select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from tailrace.cache import Cache
@@ -29,6 +29,7 @@ from tailrace.db.query_cache.catalogue import CatalogueReader
 from tailrace.db.repetition import Repetition
 from tailrace.db.replicas import Replicas
 from tailrace.db.session import QUERIES, Commits, session_factory
+from tailrace.db.single import SingleWrites, Unfit
 from tailrace.errors import DatabaseError, DatabaseUnavailableError
 from tailrace.events import Observer
 from tailrace.settings import DatabaseSettings, FreshnessSettings
@@ -72,6 +73,7 @@ class Database:
         """Where sessions that only read may go; None without ``replica_urls``."""
         self._observer = observer
         self._sessions = session_factory(self.engine, lambda: self.commits)
+        self._single = SingleWrites(self.engine, lambda: self.commits)
 
     def cache_queries(self, cache: Cache) -> QueryCache:
         """Let statements that ask for it (``cached_query``) be answered from ``cache``; once, before the first one.
@@ -158,6 +160,39 @@ class Database:
                 repetition = repetition or self._repetition()
                 await repetition.pause_or_give_up(error)
 
+    async def write(self, statement: Select[*tuple[Any, ...]], parameters: Any = None) -> Sequence[Sequence[Any]]:
+        """The rows of one writing statement, committed; again after a passing failure, as far as that is safe.
+
+        Args:
+            statement: a SELECT from what its CTEs write, with a row if they have written anything.
+            parameters: its parameters.
+
+        Raises:
+            DatabaseError: what failed; a connection that was lost meanwhile may have committed it.
+
+        Cost: 2 round trips. 4, as by ``run``, behind PgBouncer.
+        """
+        repetition: Repetition | None = None
+        while True:
+            sent = False
+
+            def note() -> None:
+                nonlocal sent
+                sent = True
+
+            try:
+                with translated(), _reading_context():
+                    if self.settings.pgbouncer:  # the time limit of a statement is set within a transaction
+                        raise Unfit
+                    return await self._single.write(statement, parameters, note)
+            except Unfit:
+                return await self.run(lambda session: _rows_of(session, statement, parameters))
+            except DatabaseError as error:
+                if sent and isinstance(error, DatabaseUnavailableError):
+                    raise
+                repetition = repetition or self._repetition()
+                await repetition.pause_or_give_up(error)
+
     async def fetch(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
         """The rows of one reading statement, as by ``read``.
 
@@ -235,6 +270,12 @@ class Database:
         if self.replicas is not None:
             await self.replicas.aclose()
         await self.engine.dispose()
+
+
+async def _rows_of(
+    session: AsyncSession, statement: Select[*tuple[Any, ...]], parameters: Any
+) -> Sequence[Sequence[Any]]:
+    return (await session.execute(statement, parameters)).all()
 
 
 @contextmanager

@@ -1,11 +1,17 @@
-"""A database with one watched table."""
+"""A database with one watched table, and what hears of commits to it."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 
 import asyncpg
 import pytest
+
+from tailrace.cache.consistency import ReadContext, current_reads
+from tailrace.db import Database
+from tailrace.settings import DatabaseSettings
 
 TABLE = """
 CREATE TABLE calls (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id int NOT NULL, minutes int NOT NULL);
@@ -31,3 +37,42 @@ async def watched(database_url: str) -> str:
     finally:
         await connection.close()
     return database_url
+
+
+class Heard:
+    """Hears of commits; may refuse."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[frozenset[str], int]] = []
+        self.answer = True
+        self.gate: asyncio.Event | None = None
+
+    async def stamped(self, tags: frozenset[str], xids: frozenset[int]) -> bool:
+        self.commits.append((tags, len(xids)))
+        if self.gate is not None:
+            await self.gate.wait()
+        return self.answer
+
+
+@pytest.fixture
+async def database(watched: str) -> AsyncIterator[Database]:
+    """A database that tells ``Heard`` of its commits."""
+    made = Database(watched, settings=DatabaseSettings(pool_size=2, max_overflow=1, retry_time=0))
+    made.commits = Heard()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def heard(database: Database) -> Heard:
+    assert isinstance(database.commits, Heard)
+    return database.commits
+
+
+@pytest.fixture
+def reads() -> Iterator[ReadContext]:
+    """The standing of the request that the test plays."""
+    context = ReadContext()
+    held = current_reads.set(context)
+    yield context
+    current_reads.reset(held)

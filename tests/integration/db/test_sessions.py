@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
 from sqlalchemy import column, event, insert, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from tests.integration.db.conftest import Heard
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.db import Database
@@ -31,45 +32,6 @@ class Call(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int]
     minutes: Mapped[int]
-
-
-class Heard:
-    """Hears of commits; may refuse."""
-
-    def __init__(self) -> None:
-        self.commits: list[tuple[frozenset[str], int]] = []
-        self.answer = True
-        self.gate: asyncio.Event | None = None
-
-    async def stamped(self, tags: frozenset[str], xids: frozenset[int]) -> bool:
-        self.commits.append((tags, len(xids)))
-        if self.gate is not None:
-            await self.gate.wait()
-        return self.answer
-
-
-@pytest.fixture
-async def database(watched: str) -> AsyncIterator[Database]:
-    """A database that tells ``Heard`` of its commits."""
-    made = Database(watched, settings=DatabaseSettings(pool_size=2, max_overflow=1, retry_time=0))
-    made.commits = Heard()
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def heard(database: Database) -> Heard:
-    assert isinstance(database.commits, Heard)
-    return database.commits
-
-
-@pytest.fixture
-def reads() -> Iterator[ReadContext]:
-    """The standing of the request that the test plays."""
-    context = ReadContext()
-    held = current_reads.set(context)
-    yield context
-    current_reads.reset(held)
 
 
 async def plain(session: AsyncSession) -> None:

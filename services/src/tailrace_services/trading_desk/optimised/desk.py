@@ -83,7 +83,7 @@ class OptimisedDesk:
 
     async def create(self, trader_id: int, item: NewItem, now: datetime) -> ItemView:
         """One transaction; ends pages that could show it."""
-        return await self._database.run(lambda session: create_item(session, trader_id, item, now))
+        return await create_item(self._database, trader_id, item, now)
 
     async def change(self, trader_id: int, item_id: int, change: ItemChange, now: datetime) -> ItemView:
         """One transaction; ends its own answer, and pages that showed it or could."""

@@ -61,7 +61,7 @@ _SPLIT: Mapping[str, ColumnElement[Any]] = {"statuses": items.status, "prioritie
 """What pages are split by: the values that there are, and the columns that have them."""
 
 
-def item_view(row: Row[Any]) -> ItemView:
+def item_view(row: Row[Any] | Sequence[Any]) -> ItemView:
     """What is shown of a row of :data:`COLUMNS`."""
     number, title, description, category, priority, status, tags, details, created_at, updated_at = tuple(row)
     return ItemView.model_construct(

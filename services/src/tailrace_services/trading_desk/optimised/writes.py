@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Delete, Executable, Insert, Select, Update, bindparam, delete, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tailrace.db import Database
 from tailrace_services.trading_desk.api.audit import FIELDS, changes, item_not_found, noted, stored
 from tailrace_services.trading_desk.api.schemas import ItemChange, ItemView, NewItem
 from tailrace_services.trading_desk.model import AuditEntry, Base, Item
@@ -49,10 +50,10 @@ def _change(fields: tuple[str, ...]) -> Executable:
     return _noting(update(items).where(items.c.id == bindparam("item_id")).values(values), "changed")
 
 
-async def create_item(session: AsyncSession, trader_id: int, item: NewItem, now: datetime) -> ItemView:
-    """Store an item. Cost: 1 round trip."""
+async def create_item(database: Database, trader_id: int, item: NewItem, now: datetime) -> ItemView:
+    """Store an item. Cost: 2 round trips."""
     fields = noted(item)
-    row = await session.execute(
+    (row,) = await database.write(
         _CREATE,
         {
             **stored(fields),
@@ -63,7 +64,7 @@ async def create_item(session: AsyncSession, trader_id: int, item: NewItem, now:
             "noted_at": now,
         },
     )
-    return item_view(row.one())
+    return item_view(row)
 
 
 async def change_item(
