@@ -165,5 +165,10 @@ GROUPS = {
         partial(_module_in, "wrong_hits"),
         compares=False,
     ),
+    "manual": Group(
+        "how often PostgreSQL's manual has the page that answers a question among the first (minutes)",
+        partial(_module_in, "manual"),
+        compares=False,
+    ),
     "rollup_writes": Group("what rollups cost writers (4 minutes)", partial(_module, "rollup_writes"), compares=False),
 }
