@@ -75,6 +75,9 @@ class ServicesSettings(BaseSettings):
     answer_wrong_at_most: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the answers to similar questions that may be wrong; such questions are computed until comparisons show
     that it is kept. None: the threshold decides."""
+    answer_questions_shared: bool = False
+    """Whether Trading Desk remembers questions in its database, so that a similar one is answered from the cache
+    whichever process was asked first; otherwise each process knows its own."""
     seed: Annotated[int, Field(ge=0)] = DEFAULT_SEED
     """What generated data and its API keys are made from."""
 

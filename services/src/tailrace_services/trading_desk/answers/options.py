@@ -18,6 +18,7 @@ class AnswerOptions:
         load_default: whether Python's own documentation is loaded in the background where nothing else was.
         threshold: least cosine of a question that another's answer is given to; None: the semantic cache's own.
         wrong_at_most: share of such answers that may be wrong; None: the threshold decides.
+        questions_shared: whether all processes know what any was asked.
         chat: the language model that words answers; None: they are the passages' own sentences.
     """
 
@@ -25,6 +26,7 @@ class AnswerOptions:
     threshold: float | None = None
     wrong_at_most: float | None = None
     chat: ChatSettings | None = None
+    questions_shared: bool = False
 
 
 def options_of(settings: ServicesSettings) -> AnswerOptions:
@@ -39,4 +41,10 @@ def options_of(settings: ServicesSettings) -> AnswerOptions:
         settings.answer_chat_model,
         settings.answer_chat_api_key,
     )
-    return AnswerOptions(settings.default_documents, settings.answer_threshold, settings.answer_wrong_at_most, chat)
+    return AnswerOptions(
+        load_default=settings.default_documents,
+        threshold=settings.answer_threshold,
+        wrong_at_most=settings.answer_wrong_at_most,
+        chat=chat,
+        questions_shared=settings.answer_questions_shared,
+    )

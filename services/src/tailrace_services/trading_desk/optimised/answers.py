@@ -16,7 +16,16 @@ from tailrace.db import Database
 from tailrace.errors import TailraceError
 from tailrace.fastapi import PartStatus, ServerSentEvent, Tailrace
 from tailrace.fastapi.streams import Streams
-from tailrace.semantic import Embedder, Retriever, Scope, SemanticCache, SemanticExplanation, streamed_answer
+from tailrace.semantic import (
+    Embedder,
+    Retriever,
+    Scope,
+    SemanticCache,
+    SemanticExplanation,
+    StoredQuestions,
+    prepare_questions,
+    streamed_answer,
+)
 from tailrace.semantic.documents import DOCUMENT_SEARCH, corpus_tag
 from tailrace_services.trading_desk.answers.chosen_wording import running_wording
 from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, candidates
@@ -77,6 +86,7 @@ class OptimisedAnswerer:
                 wrong_at_most=options.wrong_at_most,
                 audit=AUDIT if self._wording.repeatable else 0.0,
                 same=same_said,
+                questions=await self._questions(),
                 observer=tailrace.observer,
             )
             if options.load_default:
@@ -165,6 +175,13 @@ class OptimisedAnswerer:
         database = self._tailrace.database
         assert database is not None
         return database
+
+    async def _questions(self) -> StoredQuestions | None:
+        """Where questions are remembered; None: in this process."""
+        if not self._options.questions_shared:
+            return None
+        await prepare_questions(self._database)
+        return StoredQuestions(self._database, POLICY.name)
 
     async def _holds(self, corpus: str) -> bool:
         async def look() -> bytes:
