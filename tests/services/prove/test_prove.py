@@ -21,6 +21,8 @@ from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.voice_dashboard.importer.campaign import COLUMNS
 
 desk = importlib.import_module("tailrace_services.trading_desk.proof.questions")
+asking = importlib.import_module("tailrace_services.trading_desk.proof.asking")
+posting = importlib.import_module("tailrace_services.trading_desk.proof.posting")
 SUBJECTS = [service.subject() for service in SERVICES]
 
 
@@ -76,18 +78,54 @@ async def test_streamed_answers_are_timed_to_their_first_piece(
     monkeypatch.setattr(desk, "python_sources", lambda: few)
     monkeypatch.setattr(desk, "READERS", 3)
     monkeypatch.setattr(desk, "PAUSE", 0.01)
+    monkeypatch.setattr(asking, "ENDINGS", ("please?",))
     subject = next(subject for subject in SUBJECTS if subject.name == "trading-desk")
     databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
     proof = await prove(subject, databases, valkey_url, scale="small", only=("questions",))
-    asked, streamed = proof.notes[-2:]
+    asked, together, streamed = proof.notes[-3:]
     counted = re.findall(r"\w+ [\d.]+ ms \((\d+)\)", asked.partition("medians: ")[2])
     assert sum(map(int, counted)) == len(desk.ERRANDS) * len(desk.WORDINGS)
+    outcomes = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)[,;]", together.partition("own: ")[2])}
+    assert sum(outcomes.values()) == len(desk.ERRANDS) * len(asking.BEGINNINGS)
+    assert outcomes["similar"] > 0
     assert streamed == f"answers streamed to 3 readers: miss {3 * desk.TURNS}"
     assert [goal.wanted for goal in proof.goals if "questions" in goal.name or "streamed" in goal.name] == [
         "< 60 ms",
         "< 10 ms",
         "< 50 ms",
+        "> 250 req/s",
+        "0",
     ]
+
+
+async def test_posted_items_are_timed(
+    postgres: PostgresServer, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are stored, those posted alone and those of many users; what they wrote is put back by the next proof."""
+    monkeypatch.setattr(posting, "WARM_UPS", 2)
+    monkeypatch.setattr(posting, "ALONE", 5)
+    monkeypatch.setattr(posting, "SECONDS", 0.2)
+    subject = next(subject for subject in SUBJECTS if subject.name == "trading-desk")
+    databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
+    proof = await prove(subject, databases, valkey_url, scale="small", only=("posting",))
+    goals = {goal.name: goal for goal in proof.goals}
+    assert goals["POST items: errors"].met
+    tried = int(goals["POST items: errors"].measured.split()[2].replace(",", ""))
+    assert tried > 5
+    counted = "SELECT count(*) FROM items"
+    for url, more in ((databases.url, tried + 2), (databases.baseline_url, 0)):
+        connection = await asyncpg.connect(url)
+        assert await connection.fetchval(counted) == databases.size.count + more
+        await connection.close()
+    again = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
+    assert again.size == databases.size
+
+
+def test_refused_items_are_failures() -> None:
+    """What is not stored counts as a failure, and never among the times."""
+    goals = list(posting.goals_of(posting.Posted([0.002] * 20, [0.01] * 20, 801.0, 1)))
+    assert [goal.met for goal in goals] == [True, True, True, False]
+    assert goals[-1].measured == "1 of 41"
 
 
 def test_questions_have_goals_of_their_own_kind() -> None:

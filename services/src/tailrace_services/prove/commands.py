@@ -52,6 +52,7 @@ class Phase(StrEnum):
     MIX = "mix"
     WRITES = "writes"
     OUTAGE = "outage"
+    POSTING = "posting"
     QUESTIONS = "questions"
     CROWD = "crowd"
 

@@ -11,7 +11,7 @@ from tailrace_services.prove.report import Goal
 from tailrace_services.prove.subject import Endpoint
 from tailrace_services.prove.timing import Timing
 
-__all__ = ["below", "crowd_goals", "growth_goal", "mix_goals", "size_goals", "soak_goal", "timing_goals"]
+__all__ = ["above", "below", "crowd_goals", "growth_goal", "mix_goals", "size_goals", "soak_goal", "timing_goals"]
 
 
 def timing_goals(endpoint: Endpoint, timing: Timing) -> Iterator[Goal]:
@@ -60,6 +60,11 @@ def soak_goal(soak: Soak) -> Goal:
     """Memory after warm-up and at the end."""
     measured = f"{soak.growth:+.1%} ({soak.before / 2**20:.0f} to {soak.after / 2**20:.0f} MB)"
     return Goal(f"memory over {soak.seconds:.0f} s", "< 2 % growth", measured, soak.growth < 0.02)
+
+
+def above(name: str, wanted: float, measured: float, unit: str) -> Goal:
+    """``measured`` is to be more than ``wanted``."""
+    return Goal(name, f"> {wanted:,g} {unit}", f"{measured:,.0f} {unit}", measured > wanted)
 
 
 def below(name: str, wanted: float, measured: float, unit: str) -> Goal:

@@ -111,6 +111,10 @@ class Proving:
         for number, endpoint in enumerate(self.subject.endpoints):
             result = await throughput(self.site, endpoint, self.people, seconds=self.effort.throughput_seconds)
             self.throughputs[endpoint.name] = result.requests_per_second
+            if endpoint.rate is not None:
+                self.goals.append(
+                    goals.above(f"{endpoint.name}, 50 users", endpoint.rate, result.requests_per_second, "req/s")
+                )
             if result.errors:
                 self.notes.append(f"errors at 50 users, {endpoint.name}: {dict(result.errors)}")
             self.told("throughput", (number + 1) / len(self.subject.endpoints))

@@ -48,6 +48,7 @@ class Endpoint:
         warm: the same with warm ones.
         smaller: by how much compression is to make its answers smaller, from 0 to 1; None: nobody asked.
         stores: asking may write what others' answers are about.
+        rate: requests a second that are aimed for; None: nobody asked.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Endpoint:
     warm: float | None = None
     smaller: float | None = None
     stores: bool = False
+    rate: float | None = None
 
 
 class Writer(Protocol):

@@ -7,20 +7,29 @@ from tailrace_services.prove.subject import Endpoint, Subject
 from tailrace_services.trading_desk.data import DATA
 from tailrace_services.trading_desk.importer import import_items
 from tailrace_services.trading_desk.proof.people import DeskTrader, load_traders
+from tailrace_services.trading_desk.proof.posting import posting
 from tailrace_services.trading_desk.proof.questions import questions
 from tailrace_services.trading_desk.proof.writes import DeskWriter, sql_write
 
 __all__ = ["SUBJECT"]
 
 
-def _get(name: str, *targets: str, asked: float, share: float, warm: float, cold: float | None = None) -> Endpoint:
+def _get(
+    name: str,
+    *targets: str,
+    asked: float,
+    share: float,
+    warm: float,
+    cold: float | None = None,
+    rate: float | None = None,
+) -> Endpoint:
     """A read; traders ask for ``targets`` in turn, which may name what is theirs."""
 
     def request(trader: DeskTrader, number: int) -> Request:
         target = targets[number % len(targets)].format(trader=trader)
         return Request(name, target, headers=trader.headers)
 
-    return Endpoint(name, request, asked, share, cold, warm)
+    return Endpoint(name, request, asked, share, cold, warm, rate=rate)
 
 
 SUBJECT = Subject(
@@ -35,6 +44,7 @@ SUBJECT = Subject(
             share=0.45,
             cold=5,
             warm=1,
+            rate=3_000,
         ),
         _get(
             "search",
@@ -72,7 +82,7 @@ SUBJECT = Subject(
     shared=True,
     hit_ratios=(0.70, 0.90),
     import_file=lambda url, file, progress: import_items(url, file, progress=progress),
-    phases={"questions": questions},
+    phases={"posting": posting, "questions": questions},
     variables={
         "TAILRACE_RATE_LIMIT__ENABLED": "false",
         "TAILRACE_SERVICES_DEFAULT_DOCUMENTS": "false",

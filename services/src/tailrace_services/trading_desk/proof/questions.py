@@ -23,6 +23,7 @@ from tailrace_services.prove.phases import Proving
 from tailrace_services.prove.questions import Asked, NotAnsweredError, ask_in_turn, say
 from tailrace_services.prove.report import Goal
 from tailrace_services.trading_desk.answers.default_corpus import DEFAULT_CORPUS, python_sources
+from tailrace_services.trading_desk.proof.asking import ask_together, rate_goals, reworded, say_together
 
 __all__ = ["ERRANDS", "WORDINGS", "goals_of", "questions"]
 
@@ -60,11 +61,16 @@ async def questions(proving: Proving) -> None:
     finally:
         await embedder.aclose()
     asked = await ask_in_turn(proving, "/query", *([_word(each, wording) for each in ERRANDS] for wording in WORDINGS))
+    together = await ask_together(proving, reworded(ERRANDS))
     await site.empty_caches()
     first = await _streamed(site.optimised.base_url, proving.random)
-    proving.goals += goals_of(asked, first)
+    proving.goals += [*goals_of(asked, first), *rate_goals(together)]
     told = ", ".join(f"{outcome} {len(seconds)}" for outcome, seconds in sorted(first.items()))
-    proving.notes += [say(asked, proving.effort.budget.cutoff), f"answers streamed to {READERS} readers: {told}"]
+    proving.notes += [
+        say(asked, proving.effort.budget.cutoff),
+        say_together(together),
+        f"answers streamed to {READERS} readers: {told}",
+    ]
 
 
 def goals_of(asked: Asked, first: Found) -> Iterator[Goal]:
