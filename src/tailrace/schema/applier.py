@@ -15,7 +15,7 @@ from sqlalchemy import Table
 from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, drop_rollup, prepare
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
-from tailrace.schema.declarations import Rollup, schema_of
+from tailrace.schema.declarations import Rollup, Watch, schema_of
 from tailrace.schema.extension import Extension
 from tailrace.schema.index import Index
 from tailrace.schema.index_build import IndexBuild, drop_index
@@ -50,8 +50,16 @@ async def plan(database: Database, objects: Iterable[Declaration]) -> Plan:
 
 
 async def _plan(connection: Connection, declared: Sequence[Declaration]) -> Plan:
-    managed = [step for item in declared if isinstance(item, Managed) for step in await item.steps(connection)]
-    return make_plan(await read_catalogue(connection), declared, managed)
+    others = [item for item in declared if isinstance(item, Watch | Index)]
+    managed: list[Step] = []
+    kept: set[int] = set()
+    for item in declared:
+        if isinstance(item, Managed):
+            undertaken = await item.undertaken(connection, others)
+            managed += [*await item.steps(connection), *undertaken.steps]
+            kept |= {id(each) for each in undertaken.items}
+    left = [item for item in declared if id(item) not in kept]
+    return make_plan(await read_catalogue(connection), left, managed)
 
 
 async def apply(

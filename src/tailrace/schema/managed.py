@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Table
 
 from tailrace.schema.backfill import Report
 from tailrace.schema.connection import Connection, Patience
+from tailrace.schema.declarations import Watch
+from tailrace.schema.index import Index
 
 if TYPE_CHECKING:
     from tailrace.schema.planner import Step
     from tailrace.schema.reconciliation import Drift
 
-__all__ = ["Managed"]
+__all__ = ["Managed", "Undertaken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Undertaken:
+    """Declarations that need nothing else, and the steps that keep them."""
+
+    items: Sequence[Watch | Index] = ()
+    steps: Sequence[Step] = ()
 
 
 class Managed(ABC):
@@ -46,6 +57,16 @@ class Managed(ABC):
         Raises:
             SchemaError: it cannot be kept; the message says why.
         """
+
+    async def undertaken(self, connection: Connection, others: Sequence[Watch | Index]) -> Undertaken:
+        """Which of the watches and indexes that are declared of its tables it keeps itself, and what that takes.
+
+        The others are kept as those of any table; which is all of them, unless it says otherwise.
+
+        Raises:
+            SchemaError: one cannot be kept; the message says why.
+        """
+        return Undertaken()
 
     @abstractmethod
     async def carry_out(

@@ -3,7 +3,8 @@
 - `TimeSeries`: a table of moments: partitions, retention, shrinking, summaries; one of the objects of
   `tailrace.schema`'s ``plan`` and ``apply``, and of ``tailrace schema``.
 - `DailySummary`: figures by day: ``count`` and ``sum_`` of `tailrace.schema`, `minimum`, `maximum`, `first`, `last`.
-- `ingest`: rows by COPY, into partitions that are made for them. `make_room`: those partitions, for other loads.
+- `ingest`: rows by COPY, into partitions that are made for them. `make_room`: those partitions, for other loads;
+  `catch_up`: after them.
 - `maintain`: what has to be done now and then: partitions ahead, shrinking, retention, summaries.
 
 Names are imported when first used.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tailrace.timeseries.ingestion import Ingested as Ingested
     from tailrace.timeseries.ingestion import ingest as ingest
     from tailrace.timeseries.maintenance import Maintained as Maintained
+    from tailrace.timeseries.maintenance import catch_up as catch_up
     from tailrace.timeseries.maintenance import maintain as maintain
     from tailrace.timeseries.maintenance import make_room as make_room
     from tailrace.timeseries.series import TimeSeries as TimeSeries
@@ -35,6 +37,7 @@ _HOME = {
     "Ingested": "ingestion",
     "Maintained": "maintenance",
     "TimeSeries": "series",
+    "catch_up": "maintenance",
     "first": "declarations",
     "ingest": "ingestion",
     "last": "declarations",

@@ -107,7 +107,10 @@ async def ingest(
         async with database.engine.connect() as connection:
             with _translating():
                 driver = await _driver(connection)
-                await engine.refresh(driver, Patience(clock=clock), clock.now(), writer.oldest)
+                telling = await engine.refresh(driver, Patience(clock=clock), clock.now(), writer.oldest)
+        if telling is not None:
+            # By a session: whoever is told that the rows are in reads days that have them.
+            await database.run(lambda session: session.execute(text(telling)), idempotent=True)
     if observer is not None:
         refused = sum(writer.refused.values())
         observer(RowsIngested(series.name, writer.rows, refused, clock.monotonic() - began))

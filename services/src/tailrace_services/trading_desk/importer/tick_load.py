@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tailrace.errors import RequestError
-from tailrace.timeseries import make_room
+from tailrace.timeseries import catch_up, make_room
 from tailrace_services.data.connection import open_connection
 from tailrace_services.data.csv_file import LISTED_REJECTIONS, Rejection, RowError
 from tailrace_services.data.importing import RowsRejectedError, continue_numbers, import_transactions, mirroring
@@ -109,6 +109,15 @@ async def import_ticks(
 
     Cost: the files are read twice; memory for one day.
     """
+    report = await _import(url, paths, baseline_url, strict, progress)
+    async with open_connection(url) as connection:
+        await catch_up(connection, SIGNALS, report.first)
+    return report
+
+
+async def _import(
+    url: str, paths: Sequence[Path], baseline_url: str | None, strict: bool, progress: Progress
+) -> TickReport:
     async with import_transactions("trading_desk", url, baseline_url) as databases:
         survey = await asyncio.to_thread(_survey, paths, progress)
         for each in databases:
