@@ -12,15 +12,17 @@ Works with routes declared, included and mounted, before or after.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.routing import Host, Match, Mount
 
 from tailrace.asgi.exchange import Exchange
-from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.types import Scope
 from tailrace.fastapi.decorator import has_general_limits, limits_of, policy_of
+from tailrace.fastapi.guarded import asks_who
 from tailrace.fastapi.indexed_routes import IndexedRoutes
 
 try:
@@ -32,6 +34,8 @@ __all__ = ["RouteTable"]
 
 REMEMBERED = 8192
 """Most paths whose route is remembered."""
+
+_log = logging.getLogger("tailrace.fastapi")
 
 _MISSING = object()
 _NOWHERE = object()
@@ -55,6 +59,7 @@ class RouteTable:
         self._paths: dict[object, Resolved | None] = {}
         self._prefixes: dict[str, str] = {}
         self._by_host = False
+        self._warned: set[object] = set()
 
     def resolve(self, scope: Scope) -> Resolved | None:
         """The cached or limited route that answers such a request, None if it is neither. HEAD is answered as GET is.
@@ -131,13 +136,23 @@ class RouteTable:
                     return None
                 return self._find(route.routes, {**scope, **child}, prefix + getattr(route, "path", ""))
             endpoint = child.get("endpoint")
-            policy = None if self._by_host else policy_of(endpoint)
+            policy = None if self._by_host else self._policy(endpoint, route)
             limits, general = limits_of(endpoint), has_general_limits(endpoint)
             if policy is None and not limits and general:
                 return None
             template, params = prefix + route.path_format, child.get("path_params", {})
             return Resolved(template, policy, params, scope["method"], limits, general)
         return _NOWHERE
+
+    def _policy(self, endpoint: Any, route: Any) -> RoutePolicy | None:
+        """The endpoint's; none where it gives to everyone what the route gives only to those whom it knows."""
+        policy = policy_of(endpoint)
+        if policy is None or policy.identity is not None or not asks_who(route):
+            return policy
+        if endpoint not in self._warned:
+            self._warned.add(endpoint)
+            _log.warning("%s is not cached: it asks who its client is, and its policy does not; %s", *_about(route))
+        return None
 
     def _prefix(self, mounted: str) -> str:
         known = self._prefixes.get(mounted)
@@ -146,6 +161,10 @@ class RouteTable:
                 self._prefixes.clear()
             known = self._prefixes[mounted] = _mount_template(self._routes, mounted)
         return known
+
+
+def _about(route: Any) -> tuple[str, str]:
+    return route.path_format, "say whose answer it gives: identity=..., with shared=True if it is the same for all"
 
 
 def _mount_template(routes: Iterable[Any], mounted: str) -> str:

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
+from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -326,6 +327,26 @@ async def test_cors_inside() -> None:
     for origin in (b"https://a.test", b"https://b.test") * 2:
         reply = await ask(app, headers=[(b"origin", origin)])
         assert reply.headers[b"access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize("where", ["route", "router", "application"])
+async def test_a_closed_route_is_not_opened_by_its_cache(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Who is let in gets an answer; that it is the same for all of these does not make it everybody's."""
+    known = APIKeyHeader(name="X-API-Key")
+
+    async def member(key: str = Depends(known)) -> None:
+        if key != "secret":
+            raise HTTPException(403)
+
+    closed = {name: [Depends(member)] if name == where else [] for name in ("route", "router", "application")}
+    app, router = FastAPI(dependencies=closed["application"]), APIRouter(prefix="/in", dependencies=closed["router"])
+    Tailrace(app, MEMORY)
+    router.get("/", dependencies=closed["route"])(cached(ttl=60, shared=True)(counting({}, "x")))
+    app.include_router(router)
+    for _ in range(2):
+        assert (await ask(app, "/in/", headers=[(b"x-api-key", b"secret")])).status == 200
+    assert (await ask(app, "/in/")).status in (401, 403)
+    assert caplog.text.count("/in/ is not cached: it asks who its client is") == 1
 
 
 async def test_one_tailrace_an_application() -> None:
