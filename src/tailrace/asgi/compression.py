@@ -43,6 +43,22 @@ from tailrace.settings import CompressionSettings
 __all__ = ["CompressionMiddleware", "EncodedResponse", "Encodes"]
 
 RANGE = frozenset({b"range", b"if-range"})
+USUAL = frozenset(
+    {
+        b"cache-control",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"etag",
+        b"last-modified",
+        b"link",
+        b"location",
+        b"set-cookie",
+        b"vary",
+    }
+)
+"""Fields that most responses have no others than; seen to be in lower case, they need not be made so."""
 MOST_DIGITS = 20
 """Digits of a length that somebody could mean."""
 
@@ -226,8 +242,11 @@ class EncodedResponse:
 
     def _decide(self, message: Message) -> Awaitable[None]:
         """Send the start of what is left alone; keep the start of what is to be encoded."""
-        headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
+        headers: list[Header] = list(message.get("headers", ()))
         fields = read_headers(headers)
+        if not USUAL.issuperset(fields):
+            headers = [(name.lower(), value) for name, value in headers]
+            fields = read_headers(headers)
         accept = self._fields.get(b"accept-encoding")
         compressor = self._encodes.compressor
         status = message["status"]

@@ -58,6 +58,7 @@ class MonitoringMiddleware:
         self._settings = settings
         self._mark = dict(mark or {})
         self._changing = changing or {}
+        self._whole = frozenset(self._paths).union(self._changing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,6 +69,9 @@ class MonitoringMiddleware:
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
+        if path not in self._whole and not path.startswith(self._starts):
+            await self.app(scope, receive, send)
+            return
         answering, name = self._paths.get(path), path
         if answering is None and path.startswith(self._starts):
             for start, below, found in self._below:

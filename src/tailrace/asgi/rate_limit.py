@@ -121,7 +121,11 @@ class RateLimitMiddleware:
         if admission is None:
             if resolved is not None:
                 exchange.path_params = resolved.path_params
-            admission = Admission(plan, await self._decide(plan, exchange))
+            verdict = self._limiter.take_now(self._claims_by_address(plan, exchange)) if plan.by_address else None
+            if verdict is None:
+                verdict = await self._decide(plan, exchange)
+            self._report(plan, verdict)
+            admission = admission_of((plan, verdict))
         if not admission.verdict.allowed:
             if resolved is not None:
                 exchange.route = resolved.template
@@ -157,13 +161,11 @@ class RateLimitMiddleware:
     # --- private -----------------------------------------------------------------------------------
 
     async def _decide(self, plan: LimitPlan, exchange: Exchange) -> Verdict:
+        """What the limits say, where finding out whose request it is, or asking a store, takes waiting."""
         if plan.by_address:
-            claims = self._claims_by_address(plan, exchange)
-        else:
-            claims = await self._claims(plan, exchange)
-        verdict = self._limiter.take_now(claims) or await self._limiter.take(claims)
-        self._report(plan, verdict)
-        return verdict
+            return await self._limiter.take(self._claims_by_address(plan, exchange))
+        claims = await self._claims(plan, exchange)
+        return self._limiter.take_now(claims) or await self._limiter.take(claims)
 
     def _claims_now(self, plan: LimitPlan, exchange: Exchange) -> Sequence[Claim] | None:
         """What the request asks of its limits, None if finding out whose it is takes waiting."""

@@ -67,7 +67,7 @@ class VersioningMiddleware:
         path: str = scope["path"]
         mounted = root if root and lies_below(path, root) else ""
         named = None if self._field is None else exchange.headers.get(self._field)
-        chosen = self._choose(path[len(mounted) :], named, scope["method"])
+        chosen = self._choose(path[len(mounted) :] if mounted else path, named, scope["method"])
         if chosen is None:
             await self.app(scope, receive, send)
             return

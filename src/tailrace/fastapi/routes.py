@@ -69,6 +69,10 @@ class RouteTable:
         if len(self._routes) != self._count:
             self.forget()
         root: str = scope.get("root_path", "")
+        if scope.get("method") == "GET" and not root:  # nearly all, so they are spared what follows
+            known = self._paths.get(scope["path"], _MISSING)
+            if known is not _MISSING:
+                return known  # type: ignore[return-value]
         key: object = (root, scope["path"]) if root else scope["path"]
         method: str = scope["method"] if scope["type"] == "http" else "WS"
         if method == "HEAD":
