@@ -164,7 +164,8 @@ class Database:
         """The rows of one writing statement, committed; again after a passing failure, as far as that is safe.
 
         Args:
-            statement: a SELECT from what its CTEs write, with a row if they have written anything.
+            statement: a SELECT from what its CTEs write, with a row if they have written anything. They write to tables
+                that are watched; after another write its client is not answered from the cache for a while.
             parameters: its parameters.
 
         Raises:

@@ -4,7 +4,8 @@ In a session a write takes four round trips: BEGIN, the statement, the tags that
 a statement is committed when it is answered; it says in which transaction that was, and by that the tags are read: two.
 As in a session, whoever is told of the write reads it, since stamps are replaced before. If this process dies in
 between, or the tags cannot be read, the relay has them, and the client that wrote is not answered from a cache until
-then.
+then. That holds as well if there are none: a relay may have been quicker, stamped and removed them, and what this
+process holds may not know yet. So this is for tables that are watched.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ class SingleWrites:
                 rows, tags = await alone.run_sync(_write, _telling(statement), parameters, commits is not None)
             if reads is not None:
                 reads.wrote |= bool(rows)
-            doubtful = tags is None or not (
-                not tags or commits is None or await commits.stamped(tags, frozenset({int(rows[0][-1])}))
-            )
+            if rows and commits is not None:
+                doubtful = not tags or not await commits.stamped(tags, frozenset({int(rows[0][-1])}))
+            else:
+                doubtful = False
         except REFUSED:
             doubtful = False
             raise
@@ -87,15 +89,15 @@ class SingleWrites:
 
 def _write(
     connection: Connection, statement: Select[*tuple[Any, ...]], parameters: Any, wanted: bool
-) -> tuple[Sequence[Sequence[Any]], frozenset[str] | None]:
-    """The rows, and the tags of what was written; None if they could not be read."""
+) -> tuple[Sequence[Sequence[Any]], frozenset[str]]:
+    """The rows, and the tags of what was written; none if they could not be read."""
     rows = connection.execute(statement, parameters).all()
     if not rows or not wanted:
         return rows, frozenset()
     try:
         return rows, frozenset(connection.execute(TAGS, {"xid": rows[0][-1]}).scalars())
     except Exception:  # it is committed: what follows must not make a failure of it
-        return rows, None
+        return rows, frozenset()
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, column, insert, select, table, text
+from sqlalchemy import bindparam, column, event, insert, select, table, text, update
+from sqlalchemy.util import await_only
 from tests.integration.db.conftest import Heard
 
 from tailrace.cache.consistency import ReadContext
@@ -93,6 +94,34 @@ async def test_tags_that_can_no_longer_be_read_make_no_failure_of_it(
     await connection.close()
     assert await database.write(WRITE, {"user": 2, "minutes": 1}) == [(2, 1)]
     assert (len(heard.commits), reads.wrote_unstamped, reads.bypass) == (1, True, True)
+
+
+async def test_a_relay_that_was_quicker_is_not_taken_for_none(
+    watched: str, database: Database, heard: Heard, reads: ReadContext
+) -> None:
+    """Its stamps are in the store, but what this process holds may not know yet: its client bypasses."""
+    connection = await asyncpg.connect(watched)
+
+    def relay(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT DISTINCT tag FROM tailrace.outbox"):
+            await_only(connection.execute("DELETE FROM tailrace.outbox"))
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", relay)
+    try:
+        assert await database.write(WRITE, {"user": 1, "minutes": 1}) == [(1, 1)]
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", relay)
+        await connection.close()
+    assert (heard.commits, reads.wrote, reads.wrote_unstamped, reads.bypass) == ([], True, True, True)
+
+
+async def test_a_statement_that_writes_nothing_leaves_no_mark(
+    database: Database, heard: Heard, reads: ReadContext
+) -> None:
+    """No rows, no tags, nothing to doubt."""
+    none = update(CALLS).where(CALLS.c.user_id == -1).values(minutes=0).returning(CALLS.c.user_id).cte("none")
+    assert await database.write(select(*none.c)) == []
+    assert (heard.commits, reads.wrote, reads.wrote_unstamped, reads.bypass) == ([], False, False, False)
 
 
 async def test_a_line_that_breaks_makes_nothing_twice(watched: str, reads: ReadContext) -> None:
