@@ -19,7 +19,7 @@ from bench import Measurement
 from bench.session import Session
 from tailrace.db import Database
 from tailrace.semantic import Embedder, Found, Retriever
-from tailrace.semantic.documents import DOCUMENT_SEARCH, load_documents, sources_in
+from tailrace.semantic.documents import DOCUMENT_SEARCH, load_documents, prepare_documents, sources_in
 from tailrace.verify.statistics import percentile
 
 __all__ = ["measure"]
@@ -43,6 +43,7 @@ def measure(session: Session) -> list[Measurement]:
 async def _measured(url: str) -> list[Measurement]:
     database, embedder = Database(url), Embedder()
     try:
+        await prepare_documents(database)
         rows = []
         for name in ("first load", "second load"):
             began = perf_counter()
