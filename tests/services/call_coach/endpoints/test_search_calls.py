@@ -21,6 +21,8 @@ MONTH = {
     "scheduled_from": (ANCHOR - timedelta(days=60)).isoformat(),
     "scheduled_until": (ANCHOR - timedelta(days=30)).isoformat(),
 }
+WEEK_END = "2026-03-26T00:00:00Z"
+"""The end of a week as they are counted from 1970."""
 FILTERS: list[dict[str, Any]] = [
     {},
     {"product": "Atlas Routing"},
@@ -40,6 +42,13 @@ FILTERS: list[dict[str, Any]] = [
     {"topics": ["security documents", "discount"]},
     {"text": "team", "topics": ["next step"], "product": "Pulse Monitoring", "min_score": 30},
     {"text": "contract", "reps": [REP], **MONTH},
+    {"text": "discount", **MONTH},
+    {
+        "text": "discount",
+        "product": "Atlas Routing",
+        "scheduled_from": "1931-01-01T00:00Z",
+        "scheduled_until": WEEK_END,
+    },
 ]
 """Everything that can restrict, alone and together."""
 

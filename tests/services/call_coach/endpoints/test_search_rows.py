@@ -27,6 +27,7 @@ from tailrace_services.call_coach.optimised.rep_insights import REMARKS
 from tailrace_services.call_coach.optimised.search_calls import DESCRIBED_WITH_MOMENTS, search_calls
 from tailrace_services.call_coach.optimised.search_counts import capped_count
 from tailrace_services.call_coach.optimised.search_statements import bounds, kind_of
+from tailrace_services.call_coach.optimised.search_window import weeks_between
 from tailrace_services.call_coach.tools import search_pages as pages
 from tailrace_services.call_coach.tools.search_calls import SORTS, SearchCalls, Sort, TotalAsked, Words
 from tailrace_services.call_coach.tools.search_mix import mixed_searches
@@ -178,6 +179,7 @@ async def test_each_index_is_used_by_its_query(database: Database, index: str) -
 async def _reads(session: AsyncSession, question: SearchCalls, words: Words | None, **bounded: int) -> dict[str, int]:
     """What the question's first page reads, by name: the rows of steps, and how often the index of words is read."""
     given = pages.parameters(question, words)
+    given |= weeks_between(given)
     kind = kind_of(frozenset(given), question.sort)
     request = pages.page(question, kind.pages, Cursors([b"sixteen bytes or more"]))
     return await _read_by(
@@ -233,6 +235,25 @@ async def test_calls_are_looked_up_where_the_page_is_first(database: Database, s
         found = await _reads(session, SearchCalls(text="...", limit=7, sort=sort), words, **bounded)
     assert (found["steps"], found["words"]) == (5, 1)
     assert 8 <= found["entries"] < calls / 2
+
+
+async def test_a_time_is_met_in_the_index_of_words(database: Database) -> None:
+    """In whatever order, what was said in a month is looked up in its weeks; a long time is not told the index."""
+    words, begin = Words("'thank'", "'thank'"), ANCHOR - timedelta(days=60)
+    bounded = {"steps": 150, "probe": 5, "promising": 6}
+    found = []
+    async with database.session() as session:
+        for setting in ("enable_seqscan = off", "enable_indexscan = off"):
+            await session.execute(text(f"SET LOCAL {setting}"))
+        for index in ("date", "product", "product_down", "type"):  # so few calls would be found by their dates
+            await session.execute(text(f"DROP INDEX call_search_{index}"))
+        for end in (begin + timedelta(days=30), begin + timedelta(days=9000)):
+            asked = SearchCalls(text="...", sort="title", scheduled_from=begin, scheduled_until=end)
+            found.append(await _reads(session, asked, words, **bounded))
+        (calls,) = await session.scalars(text("SELECT count(*) FROM call_search WHERE document @@ 'thank'"))
+    assert [each["words"] for each in found] == [1, 1]
+    assert 0 < found[0]["entries"] < calls / 4
+    assert found[1]["entries"] == calls
 
 
 async def test_a_capped_total_reads_no_further_than_its_cap(database: Database) -> None:

@@ -15,6 +15,7 @@ from tailrace.db.totals import NO_TOTAL, Total, fetch_total
 from tailrace_services.call_coach.optimised.call_counts import exact_count, whole_days
 from tailrace_services.call_coach.optimised.search_counts import capped_count, count_bounds
 from tailrace_services.call_coach.optimised.search_statements import Kind, bounds, kind_of
+from tailrace_services.call_coach.optimised.search_window import weeks_between
 from tailrace_services.call_coach.tools import search_pages as pages
 from tailrace_services.call_coach.tools.search_calls import (
     FoundCall,
@@ -59,6 +60,8 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
     """
     words = await _words(database, question)
     given = pages.parameters(question, words)
+    if words is not None or question.reps:
+        given |= weeks_between(given)
     kind = kind_of(frozenset(given), question.sort)
     request = pages.page(question, kind.pages, cursors)
     found: Page[Row[Any]] = await replace(request, total="none").fetch(

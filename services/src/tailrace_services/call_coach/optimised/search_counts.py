@@ -53,11 +53,11 @@ def capped_count(given: frozenset[str]) -> Executable:
     """Counts the calls that fit, to ``:needed`` at most.
 
     Args:
-        given: which of ``search_pages.parameters`` there are.
+        given: as of ``Kind``.
     """
     conditions = pages.conditions(given, CALL_SEARCH)
     needed = number("needed")
-    fitting = select(CALL_SEARCH.c.call_id).where(*conditions.values(), *beside_words(conditions))
+    fitting = select(CALL_SEARCH.c.call_id).where(*conditions.values(), *beside_words(given))
     found = fitting.cte("looked").prefix_with("MATERIALIZED")
     looked_up = how_many(select(found.c.call_id).limit(needed).cte("counted"))
     served = served_by(conditions, NEWEST)

@@ -10,7 +10,7 @@ those of some weeks first, and all of them if these do not fill the page.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -105,7 +105,7 @@ class Kind:
     them, so they are made once for each kind and shape of page.
 
     Attributes:
-        given: which of ``search_pages.parameters`` there are.
+        given: which of ``search_pages.parameters`` there are, and whether ``weeks`` as of ``search_window``.
         sort: the order.
         pages: what may be asked for.
         fitting: all calls that fit, to be counted as the planner likes.
@@ -132,13 +132,13 @@ class Kind:
             plain: Executable = request.statement(select(*COLUMNS, UNCOUNTED).where(*conditions.values()))
             return plain
         if self.sort == "relevance":
-            newest = _first(conditions, "-scheduled_at", Position(), counted=False)
+            newest = _first(conditions, self.given, "-scheduled_at", Position(), counted=False)
             found = select(*[newest.c[column.name] for column in COLUMNS], CALL_SEARCH.c.document)
             document = CALL_SEARCH.c.call_id == newest.c.call_id
             rows: FromClause = pages.ranked(found.join_from(newest, CALL_SEARCH, document))
             fitting: ColumnElement[Any] = how_many(newest).label("fitting")
         else:
-            rows = _first(conditions, self.sort, request.position, counted=counted)
+            rows = _first(conditions, self.given, self.sort, request.position, counted=counted)
             fitting = rows.c.fitting
         shown = select(*[rows.c[column.name] for column in COLUMNS], fitting)
         there: Executable = replace(request, order=pages.order(rows, self.sort)).statement(shown)
@@ -165,7 +165,7 @@ def bounds(request: PageRequest) -> dict[str, int]:
     return {"needed": needed, "steps": steps, "probe": probe, "promising": max(1, promising)}
 
 
-def _first(conditions: Conditions, sort: Sort, position: Position, *, counted: bool) -> CTE:
+def _first(conditions: Conditions, given: Collection[str], sort: Sort, position: Position, *, counted: bool) -> CTE:
     """The first ``:needed`` calls that fit, behind a position in an order: walked, or else looked up, in the order of
     dates first in the weeks in which so many are likely to be, in that of products about the first of them.
 
@@ -174,6 +174,7 @@ def _first(conditions: Conditions, sort: Sort, position: Position, *, counted: b
 
     Args:
         conditions: as of ``search_pages``.
+        given: as of ``Kind``.
         counted: whether the calls are counted that were looked up; the column ``fitting`` says how many.
     """
     needed = number("needed")
@@ -189,7 +190,7 @@ def _first(conditions: Conditions, sort: Sort, position: Position, *, counted: b
     def first_of(fitting: CTE) -> Any:
         return page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
 
-    indexed = [*conditions.values(), *beside_words(conditions)]
+    indexed = [*conditions.values(), *beside_words(given)]
     fitting = select(*COLUMNS).where(*indexed).offset(literal_column("0")).cte("fitting")
     looked_up = first_of(fitting).subquery("looked_up")
     count = how_many(fitting).label("fitting") if counted else UNCOUNTED
@@ -247,12 +248,16 @@ def served_by(conditions: Conditions, sort: Sort) -> frozenset[str]:
     return served - {"call_type"} if "product" in conditions and "product" in served else served
 
 
-def beside_words(conditions: Conditions) -> list[Condition]:
-    """What the index of words, where it is read, knows of the product and the type as well."""
-    asked = [bindparam(name, type_=Text()) for name in ("product", "call_type") if name in conditions]
-    if not asked or not WORDS & conditions.keys():
+def beside_words(given: Collection[str]) -> list[Condition]:
+    """What the index of words, where it is read, knows besides: of ``given`` the product, the type and the weeks."""
+    if not {"every", "reps"} & set(given):
         return []
-    return [EQUALITIES.bool_op("@>")(cast(array(asked), ARRAY(Text)))]
+    known: list[Condition] = []
+    if asked := [bindparam(name, type_=Text()) for name in ("product", "call_type") if name in given]:
+        known.append(EQUALITIES.bool_op("@>")(cast(array(asked), ARRAY(Text))))
+    if "weeks" in given:
+        known.append(EQUALITIES.bool_op("&&")(bindparam("weeks", type_=ARRAY(Text))))
+    return known
 
 
 def number(name: str) -> ColumnElement[int]:

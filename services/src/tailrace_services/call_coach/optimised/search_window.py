@@ -8,6 +8,8 @@ is likely to be about the product with which it begins.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CTE, BigInteger, ColumnElement, Float, Subquery, Text, and_, case, cast, extract, func, select
@@ -21,12 +23,26 @@ from tailrace_services.call_coach.optimised.call_search import (
     named_week,
 )
 
-__all__ = ["PLENTY", "in_window", "same_product", "window_behind"]
+__all__ = ["PLENTY", "in_window", "same_product", "weeks_between", "window_behind"]
 
 PLENTY = 4
 """So far a window reaches for a page: it has few calls, and which of them fit in the probe is chance."""
 MOST_WEEKS = 120
 """Weeks that the index is asked for at most."""
+_EPOCH, _WEEK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(weeks=1)
+
+
+def weeks_between(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The weeks of a time that is asked for, as a parameter ``weeks`` for the index of words; nothing for a long time.
+
+    >>> sunday, friday = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 6, tzinfo=UTC)
+    >>> weeks_between({"scheduled_from": sunday, "scheduled_until": friday})
+    {'weeks': ['week 2930', 'week 2931']}
+    """
+    if "scheduled_from" not in given or "scheduled_until" not in given:
+        return {}
+    first, last = [(given[name] - _EPOCH) // _WEEK for name in ("scheduled_from", "scheduled_until")]
+    return {"weeks": [f"week {number}" for number in range(first, last + 1)]} if last - first < MOST_WEEKS else {}
 
 
 def window_behind(probe: Subquery, needed: ColumnElement[int], *, descending: bool, plenty: int = PLENTY) -> CTE:
