@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
 from tailrace.verify.client import Exchange, Request
 from tailrace.verify.cookies import Cookies
-from tailrace.verify.driver import LoadResult, closed_loop
+from tailrace.verify.driver import LoadResult, closed_loop, open_loop
+from tailrace.verify.pacer import Pacer
 from tailrace_services.prove.answers import cache_outcome
 from tailrace_services.prove.site import Site
 from tailrace_services.prove.subject import Endpoint, Person, Subject, Writer
@@ -36,6 +37,10 @@ class MixResult:
         ``proxy_cache_lock`` and Varnish count them, as a hit; ``collapsed_ratio`` says how many these are.
         """
         return self._share({"hit", "collapsed"}, endpoint)
+
+    def pure_ratio(self) -> float | None:
+        """Share of answers that were there when they were asked for. None if there were no answers."""
+        return self._share({"hit"}, None)
 
     def collapsed_ratio(self) -> float | None:
         """Share of answers that waited for a computation under way. None if there were no answers."""
@@ -70,10 +75,14 @@ async def mix(
     random: Random,
     write_share: float = WRITE_SHARE,
     warm: bool = True,
+    rate: float | None = None,
 ) -> MixResult:
-    """``users`` at once, each in a browser of their own, reading by the endpoints' shares and writing now and then.
+    """``users``, each in a browser of their own, reading by the endpoints' shares and writing now and then.
 
-    ``warm``: everybody has looked once before it counts.
+    Args:
+        warm: everybody has looked once before it counts.
+        rate: requests a second, each by one of the users, at moments of which none depends on another (Poisson), as
+            people come who know nothing of each other; None: all users at once, each asking as soon as answered.
     """
     browsers = [_Browser(people[number % len(people)], site.subject, random) for number in range(users)]
     by_key = {}
@@ -99,8 +108,17 @@ async def mix(
             result.outcomes.setdefault(exchange.request.name, Counter())[outcome] += 1
 
     async with _written_to(site, people, random, lambda: int(asked * write_share)):
-        result.load = await closed_loop(site.optimised, next_request, users=users, duration=seconds, watch=watch)
+        if rate is None:
+            result.load = await closed_loop(site.optimised, next_request, users=users, duration=seconds, watch=watch)
+        else:
+            due = Pacer(rate, seconds, jitter=random)
+            result.load = await open_loop(site.optimised, _by_anybody(next_request, users, random), due, watch=watch)
     return result
+
+
+def _by_anybody(next_request: Callable[[int, int], Request], users: int, random: Random) -> Iterator[Request]:
+    while True:
+        yield next_request(random.randrange(users), 0)
 
 
 @asynccontextmanager

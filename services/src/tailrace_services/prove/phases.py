@@ -27,6 +27,8 @@ __all__ = ["COMMON", "Effort", "Proving", "Told"]
 Told = Callable[[str, float], None]
 """Called with a phase and its share done (0..1)."""
 
+OFTEN = 0.5
+"""As users come, they ask this often of what the server could answer: a service that is well has as much in reserve."""
 WORTH_TELLING = 0.01
 """Share of the processor time from which 95th percentiles show that it was stolen."""
 
@@ -129,20 +131,29 @@ class Proving:
                 self.notes.append(f"{endpoint.name}: answers smaller by {smaller}")
 
     async def mix(self) -> None:
-        """Reads and writes as users make them."""
-        self.mixed = await mix(
-            self.site,
-            self.people,
-            users=self.effort.mix_users,
-            seconds=self.effort.mix_seconds,
-            random=self.random,
-        )
-        self.goals += goals.mix_goals(self.mixed, self.subject.hit_ratios, WRITE_SHARE)
-        summary = self.mixed.load.total().summary()
+        """Reads and writes: by users who never pause, and then, half as many a second, as users come."""
+        wanted, effort = self.subject.hit_ratios, self.effort
+        self.mixed = flood = await self._mix()
+        self.goals += goals.mix_goals(flood, wanted, WRITE_SHARE)
+        self._note_mix(f"{effort.mix_users} users who never pause", flood)
+        self.told("mix", 0.5)
+        arrivals = await self._mix(max(1.0, OFTEN * flood.load.requests_per_second))
+        self.goals += goals.arrivals_goals(arrivals, wanted, WRITE_SHARE)
+        self._note_mix("as users come, half as many a second", arrivals)
+
+    async def _mix(self, rate: float | None = None) -> MixResult:
+        effort = self.effort
+        users, seconds = effort.mix_users, effort.mix_seconds
+        return await mix(self.site, self.people, users=users, seconds=seconds, random=self.random, rate=rate)
+
+    def _note_mix(self, who: str, found: MixResult) -> None:
+        summary = found.load.total().summary()
         if summary is not None:
             self.notes.append(
-                f"mix: {self.effort.mix_users} users, {self.mixed.load.requests_per_second:,.0f} requests/s, "
-                f"p50 {summary.p50 * 1000:.1f} ms, p95 {summary.p95 * 1000:.1f} ms (the load shares the cores)"
+                f"mix: {who}: {found.load.requests_per_second:,.0f} requests/s, "
+                f"p50 {summary.p50 * 1000:.1f} ms, p95 {summary.p95 * 1000:.1f} ms, "
+                f"{found.pure_ratio() or 0:.1%} hits, {found.collapsed_ratio() or 0:.1%} waited for somebody else's "
+                "(the load shares the cores)"
             )
 
     async def writes(self) -> None:
