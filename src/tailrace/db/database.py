@@ -1,6 +1,9 @@
 """The database as handlers use it: sessions, transactions that are tried again, errors of one kind.
 
-Touches: the engine, the clock. A transaction is repeated as a whole and only when that is safe: it failed for a passing
+Touches: the engine, the clock. A single statement that reads goes to the driver and comes back in one greenlet:
+SQLAlchemy's asynchronous connection takes one for each of its steps, which costs more than all that it does in them.
+
+A transaction is repeated as a whole and only when that is safe: it failed for a passing
 reason and certainly did not commit. When the connection is lost during COMMIT nobody can tell, so it is not repeated
 unless its caller says that doing it twice does no harm.
 """
@@ -14,6 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Executable, FrozenResult, Result, Row, Select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from tailrace.cache import Cache
 from tailrace.cache.consistency import ReadContext, current_reads
@@ -69,6 +73,8 @@ class Database:
         self.engine: AsyncEngine = make_engine(url, self.settings, observer, self.holdings)
         self._clock = clock or SystemClock()
         self._reading = self.engine.execution_options(postgresql_readonly=True)
+        self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        """For statements that are no part of a transaction: nothing is begun, and nothing ended."""
         self.replicas = Replicas(url, self.settings, self._clock, observer) if self.settings.replica_urls else None
         """Where sessions that only read may go; None without ``replica_urls``."""
         self._observer = observer
@@ -203,10 +209,11 @@ class Database:
         Cost: 1 round trip, on a connection that knows the statement.
         """
 
-        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            return (await connection.execute(statement, parameters)).all()
+        def work() -> Sequence[Row[Any]]:
+            with self._alone.sync_engine.connect() as connection:
+                return connection.execute(statement, parameters).all()
 
-        return await self.read(work)
+        return await self._repeated(lambda: greenlet_spawn(work))
 
     async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         """What ``fetch`` gives, as a result: for functions that read by whatever executes statements.
@@ -215,10 +222,11 @@ class Database:
             DatabaseError: one of its kinds.
         """
 
-        async def work(connection: AsyncConnection) -> FrozenResult[Any]:
-            return (await connection.execute(statement, parameters)).freeze()
+        def work() -> FrozenResult[Any]:
+            with self._alone.sync_engine.connect() as connection:
+                return connection.execute(statement, parameters).freeze()
 
-        return (await self.read(work))()
+        return (await self._repeated(lambda: greenlet_spawn(work)))()
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What ``work`` reads, without a transaction to begin and end; all of it again after a passing failure.
@@ -231,12 +239,19 @@ class Database:
 
         Cost: the round trips of ``work``, and no others.
         """
+
+        async def connected() -> T:
+            async with self._alone.connect() as connection:
+                return await work(connection)
+
+        return await self._repeated(connected)
+
+    async def _repeated(self, reading: Callable[[], Awaitable[T]]) -> T:
         repetition: Repetition | None = None
         while True:
             try:
                 with translated():
-                    async with self.engine.connect() as connection:
-                        return await work(await connection.execution_options(isolation_level="AUTOCOMMIT"))
+                    return await reading()
             except DatabaseError as error:
                 repetition = repetition or self._repetition()
                 await repetition.pause_or_give_up(error)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, Integer, Result, Row, bindparam
+from sqlalchemy import ColumnElement, Executable, Integer, Result, Row, bindparam, literal_column
 
 from tailrace.core.cursor import Cursors, CursorValue, Position, bind
 from tailrace.db.errors import translated
@@ -198,6 +198,7 @@ class PageRequest:
         *,
         prepared: Executable | None = None,
         counted: Statement | None = None,
+        counting: Executable | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Page[T]:
         """The page of the rows that ``statement`` gives.
@@ -208,6 +209,7 @@ class PageRequest:
             prepared: what ``self.statement(statement)`` was for a request of the same order and shape. To make it anew
                 costs more than to send it.
             counted: has as many rows as ``statement`` and joins less to them: it is counted in its place.
+            counting: as of ``fetch_total``.
             parameters: the values of the parameters that ``statement`` has without a value of their own.
 
         Raises:
@@ -227,21 +229,30 @@ class PageRequest:
             rows.reverse()
             places.reverse()
         rows_of = statement if counted is None else counted
-        total = await fetch_total(executor, rows_of, self.total, cap=self.cap, parameters=parameters)
+        total = await fetch_total(executor, rows_of, self.total, cap=self.cap, parameters=parameters, counting=counting)
         return self._page([item(row) for row in rows] if item is not None else rows, places, more, total)
 
-    def statement(self, statement: Statement, ranges: Sequence[ColumnElement[bool]] = ()) -> Any:
+    def statement(
+        self, statement: Statement, ranges: Sequence[ColumnElement[bool]] = (), *, fixed: bool = False
+    ) -> Any:
         """What ``fetch`` runs: one row more than the page has, with the values of the order behind its columns.
 
         Args:
             ranges: as for ``page_statement``; not with an offset, which would skip rows of each.
+            fixed: for pages of this many rows and no others, without an offset. Of a LIMIT that is a parameter
+                PostgreSQL believes that it is a tenth of all rows where it plans for any value, finds that dear, and
+                so plans anew at each execution, which takes longer than the page; a number it plans with once. For
+                statements that want one plan, whatever their parameters.
 
         Raises:
-            ValueError: there are several ranges and an offset.
+            ValueError: there are several ranges and an offset, or an offset where all is fixed.
         """
         if len(ranges) > 1 and self.offset is not None:
             raise ValueError("a page of several ranges has no offset")
-        rows = bindparam(ROWS, self.limit + 1, type_=Integer())
+        if fixed and self.offset is not None:
+            raise ValueError("a page with an offset is not fixed")
+        wanted = self.limit + 1
+        rows: Any = literal_column(str(wanted)) if fixed else bindparam(ROWS, wanted, type_=Integer())
         found: Any = page_statement(statement, self.order, self.position, rows, ranges)
         return found if self.offset is None else found.offset(bindparam(OFFSET, self.offset, type_=Integer()))
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Executable, func, select
+from sqlalchemy import Executable, func, literal_column, select
 
 from tailrace.db.errors import translated
 from tailrace.db.keyset import Statement
 from tailrace.db.plans import Executor, explain
 
-__all__ = ["CAP", "NO_TOTAL", "Executor", "Total", "TotalMode", "fetch_total"]
+__all__ = ["CAP", "NO_TOTAL", "Executor", "Total", "TotalMode", "count_statement", "fetch_total"]
 
 CAP = 10_000
 """Rows at which counting stops, by default."""
@@ -58,8 +58,8 @@ async def fetch_total(
             more is the planner's estimate, made from statistics that ANALYZE keeps.
         cap: rows.
         parameters: the values of the parameters that ``statement`` has without a value of their own.
-        counting: counts the same rows to one more than ``cap`` at most, by a better way than reading the first of
-            them: a statement that gives one number. Not used for ``exact``.
+        counting: counts the same rows to one more than ``cap`` at most: ``count_statement`` that was made before, or a
+            better way than reading the first of them; a statement that gives one number. Not used for ``exact``.
 
     Raises:
         DatabaseError: one of its kinds.
@@ -80,6 +80,14 @@ async def fetch_total(
         return Total(cap, "at_least")
     planned = int((await explain(executor, rows, parameters))["Plan Rows"])
     return Total(max(planned, counted), "estimate")
+
+
+def count_statement(statement: Statement, *, cap: int = CAP) -> Executable:
+    """What ``fetch_total`` counts by up to a cap: to make it anew costs as much as to count thousands of rows.
+
+    The cap stands in it as a number, so that PostgreSQL may plan it once.
+    """
+    return _counting(statement.order_by(None).limit(None).offset(None).limit(literal_column(str(cap + 1))))
 
 
 def _counting(rows: Statement) -> Executable:

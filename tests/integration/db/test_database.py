@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.util import await_only
+from tests.waiting import wait_until
 
 from tailrace.db import Database, pool
 from tailrace.db.liveness import check_on_checkout
@@ -202,6 +203,21 @@ async def test_a_statement_that_takes_too_long_is_cancelled(database_url: str) -
     database = Database(database_url, settings=DatabaseSettings(statement_timeout=0.1, retry_time=0))
     with pytest.raises(DatabaseTimeoutError):
         await database.fetch(text("SELECT pg_sleep(60)"))
+    await database.aclose()
+
+
+async def test_who_leaves_while_a_statement_runs_leaves_no_connection_behind(database_url: str) -> None:
+    """The next one gets the only connection there is, and a connection that answers it."""
+    database = Database(database_url, settings=DatabaseSettings(pool_size=1, max_overflow=0))
+    for read in (database.fetch, database.execute):
+        asking = asyncio.create_task(read(text("SELECT pg_sleep(60)")))
+        await wait_until(lambda: database.pool_state().in_use == 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert database.pool_state().in_use == 0
+        (row,) = await database.fetch(text("SELECT 42"))
+        assert row[0] == 42
     await database.aclose()
 
 

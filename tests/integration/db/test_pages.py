@@ -45,7 +45,7 @@ from tailrace.db.keyset import Order, Term, page_statement
 from tailrace.db.order_check import INDEXES_ONLY, check_order, judge_order
 from tailrace.db.pages import Pages
 from tailrace.db.plans import explain, nodes
-from tailrace.db.totals import Total, fetch_total
+from tailrace.db.totals import Total, count_statement, fetch_total
 from tailrace.embedded import PostgresServer
 from tailrace.errors import RequestError, SchemaError
 
@@ -548,6 +548,30 @@ async def test_one_statement_serves_every_request_of_its_shape(connection: Async
             cursors.append(page.next_cursor if turn < 2 else page.previous_cursor)
             asked += 1
     assert len(made) == 6 < asked
+
+
+async def test_a_page_of_a_fixed_size_is_the_same_page(connection: AsyncConnection) -> None:
+    """With the number in the statement as with a parameter, at any place; a position by offset has none."""
+    pages = Pages({"newest": NEWEST}, cursors=CURSORS)
+    cursor = None
+    for _ in range(3):
+        request = pages.request(limit=7, cursor=cursor, filters={}, identity=None)
+        fixed = request.statement(select(CALLS), fixed=True)
+        assert "LIMIT 8" in str(fixed)
+        page = await request.fetch(connection, select(CALLS), prepared=fixed)
+        assert page == await request.fetch(connection, select(CALLS))
+        assert len(page.items) == 7
+        cursor = page.next_cursor
+    with pytest.raises(ValueError, match="not fixed"):
+        pages.request(offset=5, filters={}, identity=None).statement(select(CALLS), fixed=True)
+
+
+@pytest.mark.parametrize(("mode", "cap"), [("capped", 10), ("capped", ROWS + 1), ("estimated", 10)])
+async def test_what_counts_may_be_made_once(connection: AsyncConnection, mode: Any, cap: int) -> None:
+    """A statement that was made before gives the total that one of its own does."""
+    counting = count_statement(select(CALLS.c.id), cap=cap)
+    own = await fetch_total(connection, select(CALLS.c.id), mode, cap=cap)
+    assert await fetch_total(connection, select(CALLS.c.id), mode, cap=cap, counting=counting) == own
 
 
 async def test_a_page_of_several_ranges(connection: AsyncConnection) -> None:

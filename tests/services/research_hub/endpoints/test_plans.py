@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.conftest import Originals
 
@@ -90,6 +92,29 @@ async def test_the_planner_takes_it(sizable_url: str, index: str) -> None:
     request = asked.request(sort=sort, filters={}, identity=None, cursors=CURSORS)
     statement = request.statement(reading.statement)
     assert index in await used(sizable_url, statement, {**request.parameters, **parameters})
+
+
+@pytest.mark.parametrize("index", READINGS)
+async def test_a_page_of_a_usual_size_is_planned_once(sizable_url: str, index: str) -> None:
+    """By the index that was declared for it, whatever its parameters, and not again at each execution."""
+    reading, asked, sort, parameters = READINGS[index]
+    request = asked.request(sort=sort, filters={}, identity=None, cursors=CURSORS)
+    compiled = request.statement(reading.statement, fixed=True).compile(dialect=asyncpg_dialect())
+    values = [{**compiled.params, **parameters}[name] for name in compiled.positiontup]
+    connection = await asyncpg.connect(sizable_url)
+    try:
+        await connection.execute(f"PREPARE page AS {compiled}")
+        page = await connection.prepare(str(compiled))
+        for _ in range(12):  # of which five are planned for their values, before PostgreSQL chooses
+            await page.fetch(*values)
+        plans = "SELECT generic_plans FROM pg_prepared_statements WHERE statement = $1"
+        assert await connection.fetchval(plans, str(compiled)) >= 7
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        given = f"({', '.join(['NULL'] * len(values))})" if values else ""
+        (plan,) = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE page{given}"))
+        assert index in {node["Index Name"] for node in nodes(plan["Plan"]) if "Index Name" in node}
+    finally:
+        await connection.close()
 
 
 async def test_an_address_is_looked_up(sizable_url: str) -> None:
