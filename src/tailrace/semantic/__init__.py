@@ -3,7 +3,7 @@
 - `Embedder`: texts to unit vectors, beside the event loop.
 - `MiniLm`: the model it runs by default, all-MiniLM-L6-v2.
 - `HybridSearch`: search by words and by meaning in a table, declared beside it.
-- `Retriever`: asks it. `embed_texts`: gives vectors to texts that have none.
+- `Retriever`: asks it. `embed_texts`, `embed_at_once`: give vectors to texts that have none.
 - `SemanticCache`: answers kept by what was asked, in a `Scope`, rather than by how it was put.
 - `StoredQuestions`: its memory in PostgreSQL, for all processes together; `prepare_questions` makes the table.
 - `streamed_answer`: the same as a stream of events, kept and replayed.
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tailrace.semantic.retriever import EmbeddingProgress as EmbeddingProgress
     from tailrace.semantic.retriever import Found as Found
     from tailrace.semantic.retriever import Retriever as Retriever
+    from tailrace.semantic.retriever import embed_at_once as embed_at_once
     from tailrace.semantic.retriever import embed_texts as embed_texts
     from tailrace.semantic.scope import Scope as Scope
     from tailrace.semantic.stored_questions import StoredQuestions as StoredQuestions
@@ -55,6 +56,7 @@ _HOME = {
     "StoredQuestions": "stored_questions",
     "Vector": "embedder",
     "best_sentences": "extract",
+    "embed_at_once": "retriever",
     "embed_texts": "retriever",
     "prepare_questions": "stored_questions",
     "streamed_answer": "streamed",

@@ -164,6 +164,23 @@ FROM fused f JOIN {texts} s ON s.{key} = f.document ORDER BY f.score DESC, f.doc
             f"WHERE s.{identifier(self.vector)} IS NULL ORDER BY s.{key} LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED"
         )
 
+    def noted(self) -> str:
+        """Some texts without a vector, not locked, with what their rows' ``version`` is; the parameter ``limit``."""
+        texts, key = self._names
+        return (
+            f"SELECT s.{key} AS key, {self._described.document('s')} AS text, s.xmin::text AS version FROM {texts} s "
+            f"WHERE s.{identifier(self.vector)} IS NULL ORDER BY s.{key} LIMIT :limit"
+        )
+
+    def embedded_as_noted(self) -> str:
+        """``embedded``, but for rows that were written since; the parameter ``versions``, too."""
+        # Whoever writes a row gives it another xmin; whoever only locks it does not.
+        rows = self.embedded().replace(
+            "CAST(:vectors AS text[])) AS n (key, vector)",
+            "CAST(:vectors AS text[]), CAST(:versions AS text[])) AS n (key, vector, version)",
+        )
+        return f"{rows} AND s.xmin::text = n.version"
+
     def embedded(self) -> str:
         """Give texts their vectors; the parameters ``keys`` and ``vectors``, arrays of texts."""
         texts, key = self._names

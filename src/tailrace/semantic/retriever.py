@@ -15,7 +15,7 @@ from tailrace.semantic.embedder import Embedder, Vector
 from tailrace.semantic.hybrid import CANDIDATES, HybridSearch
 from tailrace.semantic.wording import folded
 
-__all__ = ["SCAN", "EmbeddingProgress", "Found", "Retriever", "as_text", "embed_texts"]
+__all__ = ["SCAN", "EmbeddingProgress", "Found", "Retriever", "as_text", "embed_at_once", "embed_texts"]
 
 LONGEST_QUESTION = 2_000
 """Characters of a question that are read."""
@@ -139,6 +139,34 @@ async def embed_texts(
         await asyncio.sleep(rest * (now() - began))
         began = now()
     return done
+
+
+async def embed_at_once(database: Database, search: HybridSearch, embedder: Embedder, *, most: int) -> int:
+    """Give a vector to ``most`` texts that have none, and return how many have got one.
+
+    All vectors are computed while nothing is held, and written by one statement: what is kept of answers and ends with
+    each write to the texts ends once. A text that was written to meanwhile is left as it is, for another time.
+
+    Raises:
+        DatabaseError: one of its kinds; nothing was written.
+
+    Cost: as of ``embed_texts``; some 4 KB of memory for a text until it is written.
+    """
+    rows = await database.fetch(text(search.noted()), {"limit": most})
+    if not rows:
+        return 0
+    vectors = [as_text(vector) for vector in await embedder.embed_many([row.text for row in rows])]
+    asked = {
+        "keys": [str(row.key) for row in rows],
+        "vectors": vectors,
+        "versions": [row.version for row in rows],
+    }
+
+    async def store(session: AsyncSession) -> int:
+        written: Any = await session.execute(text(search.embedded_as_noted()), asked)
+        return int(written.rowcount)
+
+    return await database.run(store, idempotent=True)
 
 
 def as_text(vector: Vector) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 import numpy as np
@@ -12,7 +13,8 @@ from tests.integration.semantic.conftest import OWN_SEARCH, SEARCH, notes
 from tailrace.db import Database
 from tailrace.errors import SchemaError
 from tailrace.schema import Progress, apply
-from tailrace.semantic import Embedder, EmbeddingProgress, HybridSearch, Retriever, embed_texts
+from tailrace.semantic import Embedder, EmbeddingProgress, HybridSearch, Retriever, embed_at_once, embed_texts
+from tailrace.semantic.embedder import Vector
 
 TEXTS = [
     "How to make sourdough bread at home with nothing but flour, water and salt",
@@ -174,6 +176,46 @@ async def test_embedding_can_be_stopped_anywhere(
     assert stopped.cancelled()
     assert left == told[-1].waiting == 150 - told[-1].done > 0
     assert sum(await asyncio.gather(*[embed_texts(database, search, embedder) for _ in range(2)])) == left
+
+
+async def test_vectors_that_are_written_at_once_are_the_same(
+    kept: asyncpg.Connection, database: Database, embedder: Embedder, search: HybridSearch
+) -> None:
+    """One write for all, of no more texts than are asked for."""
+    await write(kept, *TEXTS * 10)
+    assert await embed_at_once(database, search, embedder, most=40) == 40
+    written = "SELECT count(DISTINCT xmin::text) FROM notes WHERE embedding IS NOT NULL"
+    assert await kept.fetchval(written) == 1
+    at_once = await kept.fetchval("SELECT array_agg(embedding::text ORDER BY id) FROM notes WHERE id <= 40")
+    await kept.execute("UPDATE notes SET embedding = NULL WHERE id <= 40")
+    await embed_texts(database, search, embedder)
+    assert await kept.fetchval("SELECT array_agg(embedding::text ORDER BY id) FROM notes WHERE id <= 40") == at_once
+    assert await embed_at_once(database, search, embedder, most=40) == 0
+
+
+class Meanwhile(Embedder):
+    """Somebody writes while it works."""
+
+    def __init__(self, write: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self.write = write
+
+    async def embed_many(self, texts: Sequence[str]) -> Vector:
+        await self.write()
+        return await super().embed_many(texts)
+
+
+async def test_what_is_written_to_meanwhile_gets_no_vector_of_before(
+    kept: asyncpg.Connection, database: Database, search: HybridSearch
+) -> None:
+    """A text that was changed after it was read keeps no vector of what it was; the others get theirs."""
+    await write(kept, *TEXTS)
+    embedder = Meanwhile(lambda: kept.execute("UPDATE notes SET body = 'other' WHERE id = 2"))
+    try:
+        assert await embed_at_once(database, search, embedder, most=100) == len(TEXTS) - 1
+        assert await kept.fetchval("SELECT array_agg(id) FROM notes WHERE embedding IS NULL") == [2]
+    finally:
+        await embedder.aclose()
 
 
 async def test_hostile_questions(connection: asyncpg.Connection, database: Database, embedder: Embedder) -> None:

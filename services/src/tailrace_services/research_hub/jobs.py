@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from tailrace.errors import TailraceError
 from tailrace.jobs import JobContext, Jobs, Retries
+from tailrace.semantic import Embedder, embed_at_once
+from tailrace_services.research_hub.optimised.research import SEARCH
 from tailrace_services.research_hub.tokens.reconciliation import reconcile
 
-__all__ = ["JOBS", "TokensDifferError", "reconcile_tokens"]
+__all__ = ["JOBS", "POSTS", "TokensDifferError", "embed_posts", "reconcile_tokens"]
+
+POSTS = 5_000
+"""Posts that get their vectors together: some minutes of a processor's work at most."""
 
 JOBS = Jobs()
 
@@ -28,3 +33,16 @@ async def reconcile_tokens(context: JobContext) -> None:
     if not found.agrees:
         users = sorted({*found.below_zero, *(each.user_id for each in found.differing)})
         raise TokensDifferError(f"tokens do not add up; users to look at: {users or 'none'}")
+
+
+@JOBS.job("embed-posts", schedule="23 * * * *", timeout=1800.0)
+async def embed_posts(context: JobContext) -> None:
+    """Each hour give vectors to posts that have none, so that they are found by meaning.
+
+    All of a run are written together: each write to the posts ends what is kept of answers about them.
+    """
+    embedder = Embedder()
+    try:
+        await embed_at_once(context.database, SEARCH, embedder, most=POSTS)
+    finally:
+        await embedder.aclose()
