@@ -45,6 +45,7 @@ class Job(Generic[P]):
         concurrency: how many run at once, in all processes together; 0: as many as workers have room for.
         priority: higher ones begin first.
         schedule: when it is put into the queue by itself.
+        interruptible: a worker that stops does not wait for it.
         after: seconds before it may begin.
         key: while a job with this key waits or runs, no other is put into the queue.
         jobs: where it was declared.
@@ -58,6 +59,7 @@ class Job(Generic[P]):
     concurrency: int
     priority: int
     schedule: Cron | None
+    interruptible: bool
     jobs: Jobs
     after: float = 0.0
     key: str | None = None
@@ -138,6 +140,7 @@ class Jobs:
         concurrency: int = 0,
         priority: int = 0,
         schedule: str | None = None,
+        interruptible: bool = False,
     ) -> Callable[[Callable[Concatenate[JobContext, P], Awaitable[None]]], Job[P]]:
         """Declare an async function as a job.
 
@@ -154,6 +157,8 @@ class Jobs:
             schedule: a cron expression, in UTC: whatever the number of processes, one job is put into the queue at each
                 tick, unless the one of an earlier tick still waits or runs. Of ticks that passed while no worker ran,
                 the last is made up for.
+            interruptible: it is given back as soon as its worker stops, instead of being waited for: for long work that
+                goes on where it was when it is begun again.
 
         Raises:
             SettingsError: the name is taken or malformed, or the schedule is no cron expression.
@@ -174,7 +179,8 @@ class Jobs:
                 raise SettingsError(f"job {name}: a job is an async function")
             if cron is not None:
                 _require_no_arguments(name, handler)
-            declared = Job(name, handler, queue, retries or Retries(), timeout, concurrency, priority, cron, self)
+            kept = retries or Retries()
+            declared = Job(name, handler, queue, kept, timeout, concurrency, priority, cron, interruptible, self)
             self._jobs[name] = declared
             return declared
 

@@ -66,13 +66,15 @@ class JobContext:
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all attempts of one worker share. When ``cut_off`` is set, those under way are given back."""
+    """What all attempts of one worker share. When ``cut_off`` is set, those under way are given back; those of jobs that
+    are interruptible as soon as ``stopping`` is."""
 
     database: Database
     queries: Queries
     clock: Clock
     random: Callable[[], float]
     observer: Observer | None
+    stopping: asyncio.Event
     cut_off: asyncio.Event
     under_way: int = 0
 
@@ -130,7 +132,8 @@ class Execution(AbstractEntrypointExecutor):
         )
         passed_on = {name: value for name, value in headers.items() if name in PASSED_ON}
         work = asyncio.create_task(self._handle(told, decode(row.payload), passed_on), name=f"tailrace job {row.id}")
-        cut_off = asyncio.create_task(self._around.cut_off.wait())
+        end = self._around.stopping if self._job.interruptible else self._around.cut_off
+        cut_off = asyncio.create_task(end.wait())
         try:
             await asyncio.wait({work, cut_off}, timeout=self._job.timeout, return_when=asyncio.FIRST_COMPLETED)
             if work.done():

@@ -98,6 +98,7 @@ class Worker:
             self._clock,
             self._random,
             self._observer,
+            stopping=self._stopping,
             cut_off=asyncio.Event(),
         )
         self._working = asyncio.create_task(self._work(), name="tailrace jobs")

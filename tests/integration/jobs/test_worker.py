@@ -182,6 +182,28 @@ async def test_a_job_that_is_not_done_in_time_is_given_back(database: Database) 
     assert attempts == [1, 1, 1]
 
 
+async def test_an_interruptible_job_is_not_waited_for(database: Database) -> None:
+    """It goes on at another worker, however long this one would wait for others."""
+    jobs, begun = Jobs(), asyncio.Event()
+    attempts: list[int] = []
+
+    @jobs.job("long", retries=Retries(attempts=1), interruptible=True)
+    async def long(context: JobContext) -> None:
+        attempts.append(context.attempt)
+        begun.set()
+        if len(attempts) < 2:
+            await asyncio.Event().wait()
+
+    await enqueue(database, long)
+    async with asyncio.timeout(60):
+        async with working(database, jobs, drain=3600.0):
+            await begun.wait()
+    assert [job.state for job in await list_jobs(database)] == ["waiting"]
+    async with working(database, jobs):
+        await wait_until(lambda: empty(database))
+    assert attempts == [1, 1]
+
+
 async def test_what_happens_is_counted(database: Database) -> None:
     """Each kind of event is a figure of its job's name."""
     jobs, metrics = Jobs(), Metrics()

@@ -12,7 +12,7 @@ from tailrace.timeseries import maintain
 from tailrace_services.trading_desk.answers.upkeep import load_default_documents
 from tailrace_services.trading_desk.signal_series import SIGNALS
 
-__all__ = ["JOBS", "load_documents", "maintain_signals", "reconcile_signals"]
+__all__ = ["JOBS", "load_default_corpus", "maintain_signals", "reconcile_signals"]
 
 _log = logging.getLogger("tailrace_services.trading_desk")
 
@@ -37,8 +37,8 @@ async def reconcile_signals(context: JobContext) -> None:
             _log.error("summary %s: %d days had drifted, and were repaired", drift.rollup, drift.keys)
 
 
-@JOBS.job("load-default-documents", timeout=3600.0)
-async def load_documents(context: JobContext) -> None:
+@JOBS.job("load-default-documents", timeout=3600.0, interruptible=True)
+async def load_default_corpus(context: JobContext) -> None:
     """Load what questions are answered from until an operator loads something else, by a processor that serves nobody.
 
     The service enqueues it when it starts. A second run finds everything there.

@@ -42,7 +42,7 @@ from tailrace_services.trading_desk.answers.passage import Passage
 from tailrace_services.trading_desk.answers.upkeep import LATER
 from tailrace_services.trading_desk.answers.wording import Wording
 from tailrace_services.trading_desk.api.query import CorpusState, DocumentsState, Produce, Wanted, corpus_not_found
-from tailrace_services.trading_desk.jobs import load_documents
+from tailrace_services.trading_desk.jobs import load_default_corpus
 
 __all__ = ["OptimisedAnswerer"]
 
@@ -102,7 +102,7 @@ class OptimisedAnswerer:
         """Leave the default documents to a worker; one job, however many processes start."""
         try:
             async with self._database.session() as session:
-                await load_documents.options(after=LATER, key="start").enqueue(session)
+                await load_default_corpus.options(after=LATER, key="start").enqueue(session)
                 await session.commit()
         except TailraceError as error:  # what there is goes on being found, and the next start tries again
             _log.warning("the default documents are not loaded: %s", error)
