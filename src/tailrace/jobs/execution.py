@@ -66,8 +66,8 @@ class JobContext:
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all attempts of one worker share. When ``cut_off`` is set, those under way are given back; those of jobs that
-    are interruptible as soon as ``stopping`` is."""
+    """What all attempts of one worker share. When ``cut_off`` is set, those under way are given back; where a job is
+    interruptible, as soon as ``stopping`` is."""
 
     database: Database
     queries: Queries

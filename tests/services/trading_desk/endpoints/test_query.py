@@ -25,6 +25,7 @@ from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.jobs import JOBS
 from tailrace_services.trading_desk.keys import api_key
+from tailrace_services.trading_desk.optimised import answers
 from tailrace_services.trading_desk.optimised.application import create_app
 
 
@@ -105,8 +106,11 @@ async def test_a_stream_is_the_answer(loaded: str, start_service: StartService, 
     assert whole["sources"][0]["path"] == "margin"
 
 
-async def test_answers_are_kept_until_their_documents_change(loaded: str, start_service: StartService) -> None:
+async def test_answers_are_kept_until_their_documents_change(
+    loaded: str, start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A question put otherwise gets the kept answer, as the same events; any write to the corpus ends it."""
+    monkeypatch.setattr(answers, "AUDIT", 0.0)  # an audited question has an answer of its own from then on
     async with start_service("optimised", at=loaded) as service:
         await service.settled()
         first = await ask(service, "How do I roll a position?")
