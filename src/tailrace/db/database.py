@@ -151,20 +151,18 @@ class Database:
         Raises:
             DatabaseError: what failed; after ``settings.retry_time`` seconds of repetitions where repeating was safe.
         """
-        repetition: Repetition | None = None
-        while True:
+        committing = False
+
+        async def attempt() -> T:
+            nonlocal committing
             committing = False
-            try:
-                async with self.session() as session:
-                    result = await work(session)
-                    committing = True
-                    await session.commit()
-                    return result
-            except DatabaseError as error:
-                if committing and isinstance(error, DatabaseUnavailableError) and not idempotent:
-                    raise
-                repetition = repetition or self._repetition()
-                await repetition.pause_or_give_up(error)
+            async with self.session() as session:
+                result = await work(session)
+                committing = True
+                await session.commit()
+                return result
+
+        return await self._repeated(attempt, uncertain=lambda: committing and not idempotent)
 
     async def write(self, statement: Select[*tuple[Any, ...]], parameters: Any = None) -> Sequence[Sequence[Any]]:
         """The rows of one writing statement, committed; again after a passing failure, as far as that is safe.
@@ -179,26 +177,32 @@ class Database:
 
         Cost: 2 round trips. 4, as by ``run``, behind PgBouncer.
         """
-        repetition: Repetition | None = None
-        while True:
+        if self.settings.pgbouncer:  # the time limit of a statement is set within a transaction
+            return await self._written_in_session(statement, parameters)
+        sent = False
+
+        def note() -> None:
+            nonlocal sent
+            sent = True
+
+        async def attempt() -> Sequence[Sequence[Any]]:
+            nonlocal sent
             sent = False
+            with _reading_context():
+                return await self._single.write(statement, parameters, note)
 
-            def note() -> None:
-                nonlocal sent
-                sent = True
+        try:
+            return await self._repeated(attempt, uncertain=lambda: sent)
+        except Unfit:
+            return await self._written_in_session(statement, parameters)
 
-            try:
-                with translated(), _reading_context():
-                    if self.settings.pgbouncer:  # the time limit of a statement is set within a transaction
-                        raise Unfit
-                    return await self._single.write(statement, parameters, note)
-            except Unfit:
-                return await self.run(lambda session: _rows_of(session, statement, parameters))
-            except DatabaseError as error:
-                if sent and isinstance(error, DatabaseUnavailableError):
-                    raise
-                repetition = repetition or self._repetition()
-                await repetition.pause_or_give_up(error)
+    async def _written_in_session(
+        self, statement: Select[*tuple[Any, ...]], parameters: Any
+    ) -> Sequence[Sequence[Any]]:
+        async def work(session: AsyncSession) -> Sequence[Sequence[Any]]:
+            return (await session.execute(statement, parameters)).all()
+
+        return await self.run(work)
 
     async def fetch(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
         """The rows of one reading statement, as by ``read``.
@@ -246,18 +250,21 @@ class Database:
 
         return await self._repeated(connected)
 
-    async def _repeated(self, reading: Callable[[], Awaitable[T]]) -> T:
+    async def _repeated(
+        self, attempt: Callable[[], Awaitable[T]], *, uncertain: Callable[[], bool] = lambda: False
+    ) -> T:
+        """What ``attempt`` gives; again after a passing failure, unless a lost connection leaves it ``uncertain``
+        whether it was committed."""
         repetition: Repetition | None = None
         while True:
             try:
                 with translated():
-                    return await reading()
+                    return await attempt()
             except DatabaseError as error:
-                repetition = repetition or self._repetition()
+                if isinstance(error, DatabaseUnavailableError) and uncertain():
+                    raise
+                repetition = repetition or Repetition(POOL, self.settings.retry_time, self._clock, self._observer)
                 await repetition.pause_or_give_up(error)
-
-    def _repetition(self) -> Repetition:
-        return Repetition(POOL, self.settings.retry_time, self._clock, self._observer)
 
     @property
     def direct(self) -> str:
@@ -286,12 +293,6 @@ class Database:
         if self.replicas is not None:
             await self.replicas.aclose()
         await self.engine.dispose()
-
-
-async def _rows_of(
-    session: AsyncSession, statement: Select[*tuple[Any, ...]], parameters: Any
-) -> Sequence[Sequence[Any]]:
-    return (await session.execute(statement, parameters)).all()
 
 
 @contextmanager

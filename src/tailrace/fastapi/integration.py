@@ -6,7 +6,6 @@ Touches: the application's middleware stack, exception handlers and lifespan; ev
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -28,17 +27,18 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.core.cursor import Cursors
 from tailrace.errors import DatabaseUnavailableError, SettingsError
 from tailrace.events import Event, Observer, UpstreamCalled
+from tailrace.fastapi.collector import collect_less_often, leave_out_what_is_loaded
 from tailrace.fastapi.errors import install_error_handlers
 from tailrace.fastapi.health import Health
 from tailrace.fastapi.indexed_routes import index_routes
 from tailrace.fastapi.jobs import make_worker
 from tailrace.fastapi.layers import surround
 from tailrace.fastapi.limits import make_limiter
+from tailrace.fastapi.native_telemetry import remember_no_telemetry
 from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
 from tailrace.fastapi.routes import RouteTable
 from tailrace.fastapi.status import Status
 from tailrace.fastapi.streams import make_streams
-from tailrace.fastapi.thrift import collect_less_often, remember_no_telemetry
 from tailrace.limits import Limiter
 from tailrace.observe import Metrics, fan_out, share_figures, watch_loop
 from tailrace.settings import Settings, load_settings
@@ -289,9 +289,8 @@ class Tailrace:
             self._folder.start()
         if self.worker is not None and self._works:
             await self.worker.start()
-        if self.settings.http.freeze and not gc.get_freeze_count():
-            gc.collect()
-            gc.freeze()
+        if self.settings.http.freeze:
+            leave_out_what_is_loaded()
         if self.settings.http.collect_less_often:
             collect_less_often()
         self._share_metrics()

@@ -22,8 +22,8 @@ from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.types import Scope
 from tailrace.fastapi.decorator import has_general_limits, limits_of, policy_of
-from tailrace.fastapi.guarded import asks_who
 from tailrace.fastapi.indexed_routes import IndexedRoutes
+from tailrace.fastapi.security_schemes import has_security_scheme
 
 try:
     from fastapi.routing import iter_route_contexts
@@ -151,7 +151,7 @@ class RouteTable:
     def _policy(self, endpoint: Any, route: Any) -> RoutePolicy | None:
         """The endpoint's; none where it gives to everyone what the route gives only to those whom it knows."""
         policy = policy_of(endpoint)
-        if policy is None or policy.identity is not None or not asks_who(route):
+        if policy is None or policy.identity is not None or not has_security_scheme(route):
             return policy
         if endpoint not in self._warned:
             self._warned.add(endpoint)

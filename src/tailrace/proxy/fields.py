@@ -13,8 +13,8 @@ from tailrace.asgi.types import Header, Scope
 from tailrace.core.http_date import format_http_date
 
 __all__ = [
+    "end_to_end_fields",
     "expects_continue",
-    "fields_beyond",
     "fields_for_client",
     "fields_for_origin",
     "forwards_left",
@@ -37,13 +37,13 @@ WITHOUT_LENGTH = frozenset({204, 304})
 """Statuses whose ``Content-Length`` says nothing about what is sent."""
 
 
-def fields_beyond(headers: Sequence[Header]) -> Sequence[Header]:
+def end_to_end_fields(headers: Sequence[Header]) -> Sequence[Header]:
     """Those of a request that are meant for more than this connection; what is not is neither passed on nor looked at.
 
     A field that ``Connection`` names does not reach the origin. If the cache took it for part of the request, a client
     could have what is answered without it kept as the answer to it.
 
-    >>> fields_beyond([(b"connection", b"X-Tenant"), (b"x-tenant", b"a")])
+    >>> end_to_end_fields([(b"connection", b"X-Tenant"), (b"x-tenant", b"a")])
     [(b'connection', b'X-Tenant')]
     """
     options = [token for name, value in headers if name == b"connection" for token in token_list(value)]

@@ -16,7 +16,7 @@ from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.asgi.x_cache import XCacheMiddleware
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
-from tailrace.proxy.fields import fields_beyond
+from tailrace.proxy.fields import end_to_end_fields
 from tailrace.proxy.gateway import Gateway
 from tailrace.proxy.operation import Operation
 from tailrace.settings import Settings
@@ -80,7 +80,7 @@ class CacheProxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["headers"] = fields_beyond(scope["headers"])
+            scope["headers"] = end_to_end_fields(scope["headers"])
             try:
                 await self._app(scope, receive, send)
             finally:

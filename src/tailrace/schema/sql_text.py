@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
@@ -22,6 +23,7 @@ __all__ = [
     "columns_of",
     "definition_hash",
     "identifier",
+    "interval",
     "literal",
     "qualified",
     "refuse_unstable",
@@ -102,6 +104,11 @@ def render(expression: ColumnElement[object], aliases: Mapping[Table, str] | Non
         return str(adapted.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
     except CompileError as error:
         raise SchemaError(f"{expression!r} cannot be written as SQL text: {error}") from error
+
+
+def interval(time: timedelta) -> str:
+    """``time`` as PostgreSQL reads an interval, without quotes; to the second."""
+    return f"{time.total_seconds():.0f} seconds"
 
 
 def type_name(expression: ColumnElement[object]) -> str:

@@ -156,39 +156,32 @@ SELECT f.document AS key, f.score, f.by_words, f.by_meaning{"".join(f", s.{ident
 FROM fused f JOIN {texts} s ON s.{key} = f.document ORDER BY f.score DESC, f.document
 """
 
-    def unembedded(self) -> str:
-        """Some texts without a vector, locked against other embedders; the parameter ``limit``."""
+    def unembedded(self, *, versioned: bool = False) -> str:
+        """Some texts without a vector; the parameter ``limit``.
+
+        They are locked against other embedders; if ``versioned``, they are not, and have their rows' ``version``.
+        """
         texts, key = self._names
+        version, lock = (", s.xmin::text AS version", "") if versioned else ("", " FOR NO KEY UPDATE SKIP LOCKED")
         return (
-            f"SELECT s.{key} AS key, {self._described.document('s')} AS text FROM {texts} s "
-            f"WHERE s.{identifier(self.vector)} IS NULL ORDER BY s.{key} LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED"
+            f"SELECT s.{key} AS key, {self._described.document('s')} AS text{version} FROM {texts} s "
+            f"WHERE s.{identifier(self.vector)} IS NULL ORDER BY s.{key} LIMIT :limit{lock}"
         )
 
-    def noted(self) -> str:
-        """Some texts without a vector, not locked, with what their rows' ``version`` is; the parameter ``limit``."""
-        texts, key = self._names
-        return (
-            f"SELECT s.{key} AS key, {self._described.document('s')} AS text, s.xmin::text AS version FROM {texts} s "
-            f"WHERE s.{identifier(self.vector)} IS NULL ORDER BY s.{key} LIMIT :limit"
-        )
+    def embedded(self, *, versioned: bool = False) -> str:
+        """Give texts their vectors; the parameters ``keys`` and ``vectors``, arrays of texts.
 
-    def embedded_as_noted(self) -> str:
-        """``embedded``, but for rows that were written since; the parameter ``versions``, too."""
-        # Whoever writes a row gives it another xmin; whoever only locks it does not.
-        rows = self.embedded().replace(
-            "CAST(:vectors AS text[])) AS n (key, vector)",
-            "CAST(:vectors AS text[]), CAST(:versions AS text[])) AS n (key, vector, version)",
-        )
-        return f"{rows} AND s.xmin::text = n.version"
-
-    def embedded(self) -> str:
-        """Give texts their vectors; the parameters ``keys`` and ``vectors``, arrays of texts."""
+        If ``versioned``, there are ``versions``, too, and rows that were written since have others: they are left out.
+        """
         texts, key = self._names
         kind = type_name(self.key)
+        # Whoever writes a row gives it another xmin; whoever only locks it does not.
+        names = {"key": "keys", "vector": "vectors"} | ({"version": "versions"} if versioned else {})
+        arrays = ", ".join(f"CAST(:{given} AS text[])" for given in names.values())
         return (
             f"UPDATE {texts} s SET {identifier(self.vector)} = CAST(n.vector AS {self.vector_type}) FROM "
-            "unnest(CAST(:keys AS text[]), CAST(:vectors AS text[])) AS n (key, vector) "
-            f"WHERE s.{key} = CAST(n.key AS {kind})"
+            f"unnest({arrays}) AS n ({', '.join(names)}) "
+            f"WHERE s.{key} = CAST(n.key AS {kind}){' AND s.xmin::text = n.version' if versioned else ''}"
         )
 
     def waiting(self) -> str:

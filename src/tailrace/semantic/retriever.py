@@ -152,7 +152,7 @@ async def embed_at_once(database: Database, search: HybridSearch, embedder: Embe
 
     Cost: as of ``embed_texts``; some 4 KB of memory for a text until it is written.
     """
-    rows = await database.fetch(text(search.noted()), {"limit": most})
+    rows = await database.fetch(text(search.unembedded(versioned=True)), {"limit": most})
     if not rows:
         return 0
     vectors = [as_text(vector) for vector in await embedder.embed_many([row.text for row in rows])]
@@ -163,7 +163,7 @@ async def embed_at_once(database: Database, search: HybridSearch, embedder: Embe
     }
 
     async def store(session: AsyncSession) -> int:
-        written: Any = await session.execute(text(search.embedded_as_noted()), asked)
+        written: Any = await session.execute(text(search.embedded(versioned=True)), asked)
         return int(written.rowcount)
 
     return await database.run(store, idempotent=True)

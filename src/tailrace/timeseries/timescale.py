@@ -22,7 +22,7 @@ from tailrace.schema.objects import record
 from tailrace.schema.planner import Action, Step
 from tailrace.schema.reconciliation import SHOWN
 from tailrace.schema.rollup_sql import SOURCE
-from tailrace.schema.sql_text import identifier, literal
+from tailrace.schema.sql_text import identifier, interval, literal
 from tailrace.timeseries.adoption import move_in, put_aside
 from tailrace.timeseries.catalogue import Standing
 from tailrace.timeseries.partitions import Span
@@ -85,9 +85,7 @@ class TimescaleEngine:
         """What has to be done so that ``watches`` of its summaries are kept."""
         if not watches:
             return []
-        keep = None if self.keep is None else _interval(self.keep)
-        refreshed = self._refreshed()
-        wanted = WatchSql(self.sql, watches, keep, refreshed)
+        wanted = WatchSql(self.sql, watches, self.keep, self._refreshed())
         step = self._step("series", wanted.name, "create", "new", wanted.statements())
         step = replace(step, definition_hash=wanted.definition_hash)
         if standing != "series":
@@ -113,34 +111,34 @@ class TimescaleEngine:
         statements = [
             "CREATE EXTENSION IF NOT EXISTS timescaledb",
             self.sql.plain_table(),
-            f"SELECT create_hypertable({table}, by_range({moment}, interval '{_interval(self.width)}'), "
+            f"SELECT create_hypertable({table}, by_range({moment}, interval '{interval(self.width)}'), "
             "create_default_indexes => false)",
             *self.sql.index_statements(self.sql.sql_name),
         ]
         if self.keep is not None:
-            statements.append(f"SELECT add_retention_policy({table}, interval '{_interval(self.keep)}')")
+            statements.append(f"SELECT add_retention_policy({table}, interval '{interval(self.keep)}')")
         return statements
 
     def _aggregate(self, summary: SummarySql) -> list[str]:
         bucket = f"time_bucket(interval '1 day', {SOURCE}.{identifier(self.sql.time)})"
         rows = summary.aggregate(f"{self.sql.sql_name} {SOURCE}", day=bucket)
         refreshed = self._refreshed()
-        if refreshed == "":
+        if refreshed == timedelta():
             return [_view(summary, rows)]
-        start = "NULL" if refreshed is None else f"interval '{refreshed}'"
+        start = "NULL" if refreshed is None else f"interval '{interval(refreshed)}'"
         policy = (
             f"SELECT add_continuous_aggregate_policy({literal(summary.sql_name)}, start_offset => {start}, "
             "end_offset => interval '1 day', schedule_interval => interval '1 hour')"
         )
         return [_view(summary, rows), policy]
 
-    def _refreshed(self) -> str | None:
-        """How far back days are refreshed by a policy: None: all of them, empty: none."""
+    def _refreshed(self) -> timedelta | None:
+        """How far back days are refreshed now and then; None: all of them."""
         if self.keep is None:
             return None
         # Days whose chunks were dropped must not be refreshed: they would be empty then.
         refreshed = self.keep - self.width
-        return "" if refreshed < LEAST_REFRESHED else _interval(refreshed)
+        return timedelta() if refreshed < LEAST_REFRESHED else refreshed
 
     # --- doing it --------------------------------------------------------------------------------
 
@@ -280,7 +278,7 @@ class TimescaleEngine:
         table = literal(self.sql.sql_name)
         await connection.execute(f"ALTER TABLE {self.sql.sql_name} SET ({options})")
         await connection.execute(
-            f"SELECT add_compression_policy({table}, interval '{_interval(age)}', if_not_exists => true)"
+            f"SELECT add_compression_policy({table}, interval '{interval(age)}', if_not_exists => true)"
         )
 
     async def check(self, connection: Connection, *, repair: bool) -> list[Drift]:
@@ -305,7 +303,3 @@ def _view(summary: SummarySql, rows: str) -> str:
         f"CREATE MATERIALIZED VIEW {summary.sql_name} "
         f"WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS\n{rows}\nWITH NO DATA"
     )
-
-
-def _interval(time: timedelta) -> str:
-    return f"{time.total_seconds():.0f} seconds"

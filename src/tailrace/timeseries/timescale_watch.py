@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tailrace.errors import SchemaError
 from tailrace.schema import Watch
 from tailrace.schema.plpgsql import REFERENCING, Function, block, branch, dollar
-from tailrace.schema.sql_text import definition_hash, identifier, literal, qualified, short_name
+from tailrace.schema.sql_text import definition_hash, identifier, interval, literal, qualified, short_name
 from tailrace.schema.tags import note, note_one, note_truncate, own_tags
 from tailrace.timeseries.plain_sql import PlainSql
 
@@ -56,8 +57,8 @@ class WatchSql:
     Args:
         sql: the series.
         watches: of its summaries.
-        keep: how old rows may become, as an interval; None: they are kept for ever.
-        refreshed: how far back days may be refreshed, as an interval; None: as far as there are any; empty: not at all.
+        keep: how old rows may become; None: they are kept for ever.
+        refreshed: how far back days may be refreshed; None: as far as there are any.
 
     Raises:
         SchemaError: a watch has a key that is no column of the series.
@@ -65,8 +66,8 @@ class WatchSql:
 
     sql: PlainSql
     watches: tuple[Watch, ...]
-    keep: str | None
-    refreshed: str | None
+    keep: timedelta | None
+    refreshed: timedelta | None
 
     def __post_init__(self) -> None:
         for watch in self.watches:
@@ -135,15 +136,15 @@ class WatchSql:
 
     def _upkeep(self) -> list[str]:
         texts = []
-        if self.refreshed != "":
-            start = "NULL" if self.refreshed is None else f"now() - interval {literal(self.refreshed)}"
+        if self.refreshed != timedelta():
+            start = "NULL" if self.refreshed is None else f"now() - interval {literal(interval(self.refreshed))}"
             span = f"{start}, date_trunc('day', now(), 'UTC')"
             texts += [
                 f"CALL refresh_continuous_aggregate({literal(summary.sql_name)}, {span})"
                 for summary in self.sql.summaries
             ]
         if self.keep is not None:
-            old = f"now() - interval {literal(self.keep)}"
+            old = f"now() - interval {literal(interval(self.keep))}"
             texts.append(f"PERFORM drop_chunks({literal(self.sql.sql_name)}, older_than => {old})")
         return [*texts, f"CALL {changed_procedure(self.sql)}()"]
 

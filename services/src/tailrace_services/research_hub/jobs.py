@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from tailrace.errors import TailraceError
 from tailrace.jobs import JobContext, Jobs, Retries
 from tailrace.semantic import Embedder, embed_at_once
@@ -41,8 +43,5 @@ async def embed_posts(context: JobContext) -> None:
 
     All of a run are written together: each write to the posts ends what is kept of answers about them.
     """
-    embedder = Embedder()
-    try:
+    async with aclosing(Embedder()) as embedder:
         await embed_at_once(context.database, SEARCH, embedder, most=POSTS)
-    finally:
-        await embedder.aclose()

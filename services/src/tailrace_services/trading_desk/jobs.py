@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from contextlib import aclosing
 
 from tailrace.jobs import JobContext, Jobs
 from tailrace.schema import reconcile
@@ -43,8 +44,5 @@ async def load_default_corpus(context: JobContext) -> None:
 
     The service enqueues it when it starts. A second run finds everything there.
     """
-    embedder = Embedder()
-    try:
+    async with aclosing(Embedder()) as embedder:
         await load_default_documents(context.database.direct, embedder)
-    finally:
-        await embedder.aclose()

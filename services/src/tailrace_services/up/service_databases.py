@@ -25,6 +25,7 @@ __all__ = ["Report", "ServiceDatabases", "prepare"]
 DEFAULT_SCALE = "small"
 
 COUNTED = r"SELECT current_setting('shared_preload_libraries') ~ '\ypg_stat_statements\y'"
+"""Whether the server counts statements: its extension is only a view of them."""
 
 Report = Callable[[str, int, int], None]
 """Called with a phase's name, how much of it is done and how much there is."""
@@ -70,6 +71,7 @@ async def prepare(
         await place.ensure_baseline(dataset)
         if build:
             await place.apply_objects()
+            await place.show_statements()
         return ServiceDatabases(place.url, place.baseline_url, dataset)
 
 
@@ -140,16 +142,16 @@ class _Place:
         self._report("copy for the baseline", 1, 1)
 
     async def apply_objects(self) -> None:
-        """Watches, rollups, indexes and the queue of jobs: what makes the optimised service what it is.
-
-        And the view of which statements are slow, where the server counts them.
-        """
+        """Watches, rollups, indexes and the queue of jobs: what makes the optimised service what it is."""
 
         def tell(progress: Progress) -> None:
             self._report(f"{progress.phase} {progress.name}", progress.done, progress.total)
 
         await apply(self.url, self._data.objects(), progress=tell)
         await install_tables(self.url)
+
+    async def show_statements(self) -> None:
+        """Make the view of which statements are slow, where the server counts them."""
         async with open_connection(self.url) as connection:
             with suppress(asyncpg.InsufficientPrivilegeError):  # who runs the server knows why
                 if await connection.fetchval(COUNTED):

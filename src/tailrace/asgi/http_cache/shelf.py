@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tailrace.asgi.headers import token_list
-from tailrace.asgi.http_cache.endings import Endings
+from tailrace.asgi.http_cache.invalidation import Invalidation
 from tailrace.asgi.http_cache.parts import is_part, span_within
 from tailrace.asgi.http_cache.places import (
     ANY_GROUP,
@@ -109,7 +109,7 @@ class Shelf:
         self._keyspace = cache.keyspace
         self._longest = cache.stamps.ttl
         self._most = cache.settings.max_value_bytes
-        self._endings = Endings(self._store, self._prefix, self._longest)
+        self._invalidation = Invalidation(self._store, self._prefix, self._longest)
         self._places: dict[str, Place] = {}
         self._read: dict[str, tuple[bytes, bytes, StoredResponse]] = {}
 
@@ -122,7 +122,7 @@ class Shelf:
             StoreUnavailableError: the store is not connected.
         """
         place = self._place(target)
-        found = None if self._endings.owing else self._store.peek(place.names)
+        found = None if self._invalidation.owing else self._store.peek(place.names)
         if found is None or None in found[2:]:
             return None
         names = self._names(place, found[0], headers)
@@ -156,8 +156,8 @@ class Shelf:
         Cost: 2 round trips, one more each where groups are named and where ``No-Vary-Search`` is; none while this
         process holds all of it.
         """
-        if self._endings.owing:
-            await self._endings.settle()
+        if self._invalidation.owing:
+            await self._invalidation.settle()
         place = self._place(target)
         [listed, ruled, *held] = await self._get(place.names)
         stamps = Stamps(*await self._complete(place.prefix, (place.tag, place.path, ANY_GROUP), held))
@@ -230,11 +230,11 @@ class Shelf:
         tags = [tag for target in map(unversioned, targets) for tag in (target_tag(target), path_tag(target))]
         if groups:
             tags += [*[group_tag(targets[0], name) for name in groups], ANY_GROUP]
-        await self._endings.end(tags)
+        await self._invalidation.invalidate(tags)
 
     async def aclose(self) -> None:
         """End what runs in the background."""
-        await self._endings.aclose()
+        await self._invalidation.aclose()
 
     async def _rule(self, place: Place, rule: SearchVariation) -> Place:
         """The place of what ``rule`` makes equivalent to ``place``, after noting the rule for the path."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+from tests.services.jobs import carrying_out
 from tests.services.trading_desk.endpoints.conftest import Service
-from tests.waiting import wait_until
 
-from tailrace.db import Database
-from tailrace.jobs import Worker, install_tables, list_jobs
 from tailrace.schema import reconcile
 from tailrace.timeseries import make_room
 from tailrace_services.trading_desk.jobs import JOBS, maintain_signals, reconcile_signals
@@ -39,25 +37,10 @@ async def test_signals_are_looked_after(optimised: Service) -> None:
         await connection.close()
     await optimised.sql(PAST_THE_TRIGGERS)
     assert (await reconcile(optimised.database_url, [SIGNALS]))[0].keys > 0
-    await install_tables(optimised.database_url)
-    database = Database(optimised.database_url)
-    async with database.session() as session:
-        await reconcile_signals.enqueue(session)
-        await session.commit()
-    worker = Worker(JOBS, database)
-
-    async def done() -> bool:
-        return await list_jobs(database) == []
-
-    await worker.start()
-    await wait_until(done, timeout=60)
-    assert (await reconcile(optimised.database_url, [SIGNALS]))[0].keys == 0
-    async with database.session() as session:
-        await maintain_signals.enqueue(session)
-        await session.commit()
-    await wait_until(done, timeout=60)
-    await worker.stop()
-    await database.aclose()
+    async with carrying_out(JOBS, optimised.database_url) as (_, carry_out):
+        await carry_out(reconcile_signals)
+        assert (await reconcile(optimised.database_url, [SIGNALS]))[0].keys == 0
+        await carry_out(maintain_signals)
     assert [row["time"] for row in await optimised.sql(KEPT)] == [old]
     found = [(await optimised.sql(COMMENT, f"signals_{day:%Y%m%d}"))[0] for day in (old, expired, now, coming)]
     assert [tuple(row) for row in found] == [

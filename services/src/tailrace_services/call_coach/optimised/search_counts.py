@@ -35,6 +35,8 @@ __all__ = ["capped_count", "count_bounds"]
 NEWEST: Sort = "-scheduled_at"
 ONE_IN = 10
 """Calls are walked where one of so many fits: to look up more reads more of the index than walking reads rows."""
+PLENTY = 2
+"""So far the window reaches, as of ``search_window``: the probe has seen many calls."""
 
 
 def count_bounds(cap: int) -> dict[str, int]:
@@ -42,10 +44,6 @@ def count_bounds(cap: int) -> dict[str, int]:
     needed = cap + 1
     steps = needed * ONE_IN
     return {"needed": needed, "steps": steps, "probe": steps // PROBES, "promising": max(1, needed // PROBES)}
-
-
-PLENTY = 2
-"""So far the window reaches, as of ``search_window``: the probe has seen many calls."""
 
 
 @lru_cache(maxsize=KINDS)

@@ -11,10 +11,10 @@ try:
 except ImportError:  # there is only Starlette, which has no dependencies
     SecurityBase = None  # type: ignore[assignment,misc]
 
-__all__ = ["asks_who"]
+__all__ = ["has_security_scheme"]
 
 
-def asks_who(route: Any) -> bool:
+def has_security_scheme(route: Any) -> bool:
     """True if one of the route's dependencies, its router's included, is a security scheme of FastAPI's."""
     dependant = getattr(route, "dependant", None)
     return SecurityBase is not None and dependant is not None and _asks(dependant)

@@ -1,8 +1,9 @@
-"""Ends what is stored by giving its tags new stamps, and owes what a store would not take. Touches: the store, a task.
+"""Invalidates what is stored by giving its tags new stamps, and owes what a store would not take.
 
-A store that cannot be reached, or has no room, may come back with everything that it held. What was ended meanwhile is
-remembered here, written as soon as it can be, and nothing is read before that: a client that wrote while the store was
-away is not shown what was there before. Processes that can reach the store go on without knowing until then.
+Touches: the store, a task. A store that cannot be reached, or has no room, may come back with everything that it held.
+What was invalidated meanwhile is remembered here, written as soon as it can be, and nothing is read before that: a
+client that wrote while the store was away is not shown what was there before. Processes that can reach the store go on
+without knowing until then.
 
 **Source:** RFC 9111 section 4.4 (invalidation); docs/decisions/0048-answers-of-others.md.
 """
@@ -19,15 +20,15 @@ from tailrace.core.freshness import STAMP_BYTES
 from tailrace.errors import StoreUnavailableError
 from tailrace.stores import Store
 
-__all__ = ["Endings"]
+__all__ = ["Invalidation"]
 
 MOST_OWED = 16_384
-"""Tags that are remembered; with more, everything is ended."""
+"""Tags that are remembered; with more, everything is invalidated."""
 PAUSE = 0.25
 """Seconds between two attempts to write what is owed."""
 
 
-class Endings:
+class Invalidation:
     """Writes new stamps.
 
     Args:
@@ -41,15 +42,15 @@ class Endings:
         self._prefix = prefix
         self._longest = longest
         self._owed: dict[str, object] = {}
-        self._all = False
+        self._all: object = None
         self._trying: asyncio.Task[None] | None = None
 
     @property
     def owing(self) -> bool:
-        """Whether something was ended that the store may still hold."""
-        return self._all or bool(self._owed)
+        """Whether something was invalidated that the store may still hold."""
+        return self._all is not None or bool(self._owed)
 
-    async def end(self, tags: Sequence[str]) -> None:
+    async def invalidate(self, tags: Sequence[str]) -> None:
         """Give ``tags`` new stamps. Cost: 1 round trip, 2 where the store has no room.
 
         Raises:
@@ -67,9 +68,11 @@ class Endings:
         Raises:
             StoreUnavailableError: it is still owed.
         """
-        if self._all:
+        everything = self._all
+        if everything is not None:
             await self._store.clear(self._prefix())
-            self._all = False
+            if self._all is everything:  # nor was more than can be remembered owed meanwhile
+                self._all = None
         owed = dict(self._owed)
         if owed:
             await self._write(list(owed))
@@ -93,9 +96,9 @@ class Endings:
         self._owed |= {tag: object() for tag in tags}
         if len(self._owed) > MOST_OWED:
             self._owed.clear()
-            self._all = True
+            self._all = object()
         if self._trying is None or self._trying.done():
-            self._trying = asyncio.create_task(self._try(), name="tailrace endings")
+            self._trying = asyncio.create_task(self._try(), name="tailrace invalidation")
 
     async def _try(self) -> None:
         while self.owing:
