@@ -53,6 +53,80 @@ async def test_one_question_is_embedded_once() -> None:
         assert model.asked == [["what?"]]
 
 
+async def test_questions_that_wait_go_together() -> None:
+    """Nobody waits for company; whoever comes while one is embedded goes with the others who do."""
+    model = Held()
+    async with embedding(model) as embedder:
+        first = asyncio.create_task(embedder.embed("one"))
+        await wait_until(lambda: bool(model.asked))
+        others = [asyncio.create_task(embedder.embed(f"question {number}")) for number in range(10)]
+        await wait_until(lambda: len(embedder._flights) == 11)
+        model.leave.set()
+        vectors = await asyncio.gather(first, *others)
+    assert [vector[0] for vector in vectors] == [3, *[10] * 10]
+    assert [len(each) for each in model.asked] == [1, 8, 2]
+
+
+async def test_who_left_is_not_embedded() -> None:
+    """A question that nobody waits for any more is taken out of the line."""
+    model = Held()
+    async with embedding(model) as embedder:
+        first = asyncio.create_task(embedder.embed("one"))
+        await wait_until(lambda: bool(model.asked))
+        leaving, staying = (asyncio.create_task(embedder.embed(text)) for text in ("leaving", "staying"))
+        await wait_until(lambda: len(embedder._flights) == 3)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        model.leave.set()
+        await asyncio.gather(first, staying)
+    assert model.asked == [["one"], ["staying"]]
+
+
+async def test_a_long_question_keeps_no_short_one() -> None:
+    """All that go together take as long as the longest, so the short ones of a line go by themselves."""
+    model = Held()
+    async with embedding(model) as embedder:
+        first = asyncio.create_task(embedder.embed("one"))
+        await wait_until(lambda: bool(model.asked))
+        texts = ["a" * 40, "b" * 900, "c" * 38, "d" * 901]
+        others = [asyncio.create_task(embedder.embed(text)) for text in texts]
+        await wait_until(lambda: len(embedder._flights) == 5)
+        model.leave.set()
+        await asyncio.gather(first, *others)
+    assert [[text[0] for text in each] for each in model.asked] == [["o"], ["a", "c"], ["b"], ["d"]]
+
+
+async def test_a_failure_is_told_to_all_and_ends_nothing() -> None:
+    """Those who went together hear of it; the next question is embedded."""
+
+    class Failing(Held):
+        def embed(self, texts: Sequence[str]) -> Vector:
+            vectors = super().embed(texts)
+            if "bad" in texts:
+                raise RuntimeError("no")
+            return vectors
+
+    model = Failing()
+    model.leave.set()
+    async with embedding(model) as embedder:
+        found = await asyncio.gather(embedder.embed("bad"), embedder.embed("one"), return_exceptions=True)
+        assert [str(each) for each in found] == ["no", "no"]
+        assert (await embedder.embed("two"))[0] == 3
+
+
+async def test_closing_ends_who_waits() -> None:
+    """Nobody waits for ever for an embedder that is closed."""
+    model = Held()
+    embedder = Embedder(lambda: model)
+    asked = [asyncio.create_task(embedder.embed(text)) for text in ("one", "two")]
+    await wait_until(lambda: bool(model.asked))
+    closing = asyncio.create_task(embedder.aclose())
+    assert await asyncio.gather(*asked, return_exceptions=True)
+    assert all(task.cancelled() for task in asked)
+    model.leave.set()
+    await closing
+
+
 async def test_what_is_remembered_is_bounded() -> None:
     """The least recently used question is forgotten first."""
     model = Held()
