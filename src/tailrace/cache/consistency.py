@@ -5,10 +5,12 @@ The front door makes a ``ReadContext`` for each request, the database session no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-__all__ = ["ReadContext", "current_reads"]
+__all__ = ["ReadContext", "current_reads", "reading_context"]
 
 
 @dataclass(slots=True)
@@ -33,5 +35,25 @@ class ReadContext:
     ended: bool = False
     writing: int = 0
 
+    def stamped(self, life: str | None) -> None:
+        """Note that a commit's stamps were written in ``life``; one token cannot speak for two of them."""
+        self.wrote_unstamped |= self.stamped_in not in (None, life)
+        self.stamped_in = life
+
 
 current_reads: ContextVar[ReadContext | None] = ContextVar("tailrace_current_reads", default=None)
+
+
+@contextmanager
+def reading_context() -> Iterator[None]:
+    """Outside requests (workers, scripts) a session is a request of its own: it does not read past its own writes."""
+    if current_reads.get() is not None:
+        yield
+        return
+    own = ReadContext()
+    current_reads.set(own)
+    try:
+        yield
+    finally:
+        if current_reads.get() is own:  # else the session ends in another task than it began in
+            current_reads.set(None)

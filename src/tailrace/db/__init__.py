@@ -3,6 +3,7 @@
 from tailrace.db.database import Database
 from tailrace.db.folding import Folder
 from tailrace.db.freshness import DatabaseFreshness
+from tailrace.db.group_commit import GroupedWrite, given
 from tailrace.db.keyset import Order, Term
 from tailrace.db.order_check import check_order
 from tailrace.db.pages import Page, PageRequest, Pages
@@ -14,6 +15,7 @@ __all__ = [
     "Database",
     "DatabaseFreshness",
     "Folder",
+    "GroupedWrite",
     "Order",
     "Page",
     "PageRequest",
@@ -24,5 +26,6 @@ __all__ = [
     "Total",
     "cached_query",
     "check_order",
+    "given",
     "relaying",
 ]

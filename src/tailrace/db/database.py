@@ -11,8 +11,8 @@ unless its caller says that doing it twice does no harm.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Executable, FrozenResult, Result, Row, Select, text
@@ -20,13 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
 from tailrace.cache import Cache
-from tailrace.cache.consistency import ReadContext, current_reads
+from tailrace.cache.consistency import current_reads, reading_context
 from tailrace.clock import Clock, SystemClock
 from tailrace.db.engine import make_engine, make_relay_engine
 from tailrace.db.errors import FOREIGN, translate, translated
 from tailrace.db.freshness import DatabaseFreshness
+from tailrace.db.group_commit import GroupCommit, GroupedWrite
 from tailrace.db.holding import Holdings
-from tailrace.db.pool import POOL, PoolState, pool_state
+from tailrace.db.pool import POOL, PoolState, pool_state, waiting_time
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
@@ -80,6 +81,7 @@ class Database:
         self._observer = observer
         self._sessions = session_factory(self.engine, lambda: self.commits)
         self._single = SingleWrites(self.engine, lambda: self.commits)
+        self._grouped = GroupCommit(self.write, lambda: waiting_time(self.settings.pool_timeout))
 
     def cache_queries(self, cache: Cache) -> QueryCache:
         """Let statements that ask for it (``cached_query``) be answered from ``cache``; once, before the first one.
@@ -121,7 +123,7 @@ class Database:
         Raises:
             DatabaseError: one of its kinds, in place of SQLAlchemy's and the driver's.
         """
-        with translated(), _reading_context():
+        with translated(), reading_context():
             replica = await self.replicas.choose(current_reads.get()) if read_only and self.replicas else None
             bound = {"bind": self._reading if replica is None else replica.engine} if read_only else {}
             try:
@@ -188,13 +190,28 @@ class Database:
         async def attempt() -> Sequence[Sequence[Any]]:
             nonlocal sent
             sent = False
-            with _reading_context():
+            with reading_context():
                 return await self._single.write(statement, parameters, note)
 
         try:
             return await self._repeated(attempt, uncertain=lambda: sent)
         except Unfit:
             return await self._written_in_session(statement, parameters)
+
+    async def write_grouped(self, grouped: GroupedWrite, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """One caller's rows of a statement that writes for all who come while another one is under way, committed.
+
+        Args:
+            grouped: the statement.
+            values: this caller's, by the names of its ``given``; what JSON can say.
+
+        Raises:
+            DatabaseError: what failed, this caller's write or that of all; a connection that was lost meanwhile may
+                have committed it. ``PoolTimeoutError``, as where no connection is free: its turn did not come.
+
+        Cost: 2 round trips, as for ``write``, shared by those who came together.
+        """
+        return await self._grouped.write(grouped, values)
 
     async def _written_in_session(
         self, statement: Select[*tuple[Any, ...]], parameters: Any
@@ -286,6 +303,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        await self._grouped.aclose()
         if self.queries is not None:
             await self.queries.aclose()
         if self.holdings is not None:
@@ -293,18 +311,3 @@ class Database:
         if self.replicas is not None:
             await self.replicas.aclose()
         await self.engine.dispose()
-
-
-@contextmanager
-def _reading_context() -> Iterator[None]:
-    """Outside requests (workers, scripts) a session is a request of its own: it does not read past its own writes."""
-    if current_reads.get() is not None:
-        yield
-        return
-    own = ReadContext()
-    current_reads.set(own)
-    try:
-        yield
-    finally:
-        if current_reads.get() is own:  # else the session ends in another task than it began in
-            current_reads.set(None)

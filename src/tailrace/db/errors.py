@@ -19,9 +19,11 @@ from tailrace.errors import (
     PoolTimeoutError,
 )
 
-__all__ = ["FAILURES", "FOREIGN", "from_sqlstate", "translate", "translated"]
+__all__ = ["FAILURES", "FOREIGN", "from_sqlstate", "refused", "translate", "translated"]
 
 CONSTRAINTS = {"23502": "not_null", "23503": "foreign_key", "23505": "unique", "23514": "check", "23P01": "exclusion"}
+REFUSALS = frozenset({"0A", "22", "23", "42", "44", "P0"})
+"""Classes of what is wrong with a statement or its values: unsupported, data, constraints, access, checks, triggers."""
 CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 TIMEOUTS = {"57014": "statement timeout", "55P03": "lock not available", "25P03": "transaction idle for too long"}
 UNAVAILABLE = {
@@ -69,8 +71,7 @@ def translate(error: BaseException) -> DatabaseError | None:
     if isinstance(error, exc.TimeoutError):
         return PoolTimeoutError("no database connection became free in time", retry_after=1)
     if isinstance(error, exc.DBAPIError):
-        driver = error.orig.__cause__ or error.orig if error.orig is not None else None
-        state = getattr(error.orig, "sqlstate", None) or getattr(driver, "sqlstate", None)
+        state, driver = _state(error)
         found = from_sqlstate(state, getattr(driver, "constraint_name", None))
         if found is not None:
             return found
@@ -84,6 +85,20 @@ def translate(error: BaseException) -> DatabaseError | None:
     if isinstance(error, OSError):
         return DatabaseUnavailableError(f"cannot reach the database: {error.strerror or type(error).__name__}")
     return None
+
+
+def refused(error: BaseException) -> bool:
+    """Whether a statement that is its own transaction has certainly done nothing, and would be refused again."""
+    if isinstance(error, exc.DBAPIError):
+        state, _ = _state(error)
+        return state is not None and state[:2] in REFUSALS
+    return isinstance(error, (ConstraintError, exc.StatementError))  # the latter: it could not even be sent
+
+
+def _state(error: exc.DBAPIError) -> tuple[str | None, BaseException | None]:
+    """SQLSTATE, and the driver's own error."""
+    driver = error.orig.__cause__ or error.orig if error.orig is not None else None
+    return getattr(error.orig, "sqlstate", None) or getattr(driver, "sqlstate", None), driver
 
 
 @contextmanager

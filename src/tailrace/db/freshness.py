@@ -153,8 +153,7 @@ class DatabaseFreshness:
                 return False
             raise
         if reads is not None:
-            reads.wrote_unstamped |= reads.stamped_in not in (None, stamped_in)  # one token cannot speak for both
-            reads.stamped_in = stamped_in
+            reads.stamped(stamped_in)
         if self.settings.relay:
             for xid, tag in product(xids, tags):
                 self._own.add(life, xid, tag)

@@ -27,13 +27,19 @@ from tailrace.db.holding import Holdings
 from tailrace.events import ConnectionCheckedIn, ConnectionCheckedOut, Observer, PoolMeasured, PoolTimedOut
 from tailrace.resilience.deadline import remaining
 
-__all__ = ["POOL", "DeadlinePool", "PoolState", "measured_pool", "observe_pool", "pool_state"]
+__all__ = ["POOL", "DeadlinePool", "PoolState", "measured_pool", "observe_pool", "pool_state", "waiting_time"]
 
 POOL = "default"
 SPARE = 60.0
 """Seconds for which connections beyond the pool's size stay open after more than that were last in use."""
 SHORTEST = 0.001
 """Seconds for which a request waits whose time is over: enough to take what is free."""
+
+
+def waiting_time(limit: float) -> float:
+    """Seconds for which a caller waits for its turn: ``limit``, or what its deadline leaves."""
+    left = remaining(SystemClock())
+    return limit if left is None else min(limit, max(left, SHORTEST))
 
 
 class _Line(AsyncAdaptedQueue[ConnectionPoolEntry]):
@@ -51,9 +57,8 @@ class _Line(AsyncAdaptedQueue[ConnectionPoolEntry]):
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         if not block:
             return super().get(block, timeout)
-        left = remaining(SystemClock())
-        if left is not None and timeout is not None:
-            timeout = min(timeout, max(left, SHORTEST))
+        if timeout is not None:
+            timeout = waiting_time(timeout)
         self.waiting += 1
         try:
             return super().get(block, timeout)

@@ -15,20 +15,16 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, Text, cast, func, text
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tailrace.cache.consistency import current_reads
+from tailrace.db.errors import refused
 from tailrace.db.session import READABLE, Commits
 
 __all__ = ["SingleWrites", "Unfit"]
 
 XID = cast(func.pg_current_xact_id(), Text).label("tailrace_xid")
 TAGS = text("SELECT DISTINCT tag FROM tailrace.outbox WHERE xid = CAST(CAST(:xid AS text) AS xid8)")
-
-
-REFUSED = (IntegrityError, DataError, ProgrammingError)
-"""What the server says of a statement that has done nothing."""
 
 
 class Unfit(Exception):
@@ -76,8 +72,8 @@ class SingleWrites:
                 doubtful = not tags or not await commits.stamped(tags, frozenset({int(rows[0][-1])}))
             else:
                 doubtful = False
-        except REFUSED:
-            doubtful = False
+        except Exception as error:
+            doubtful = doubtful and not refused(error)
             raise
         finally:  # whatever ended it, cancellation too: this client must not be told that all is well
             if reads is not None:

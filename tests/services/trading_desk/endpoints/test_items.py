@@ -67,6 +67,33 @@ async def test_an_item_from_its_beginning_to_its_end(service: Service) -> None:
     assert log[2]["changes"] == {name: [None, made[name]] for name in fields}
 
 
+async def test_each_of_those_posted_together_is_its_poster_s(service: Service) -> None:
+    """Whoever posts while others do gets back what they sent, at once readable, and logged under their name."""
+
+    async def post(number: int) -> int:
+        sent = {
+            "title": f"Item {number}",
+            "description": "x" * number,
+            "category": ("execution", "risk")[number % 2],
+            "priority": model.PRIORITIES[number % 4],
+            "status": model.STATUSES[number % 3],
+            "tags": [f"of {number}", "Ünïcode \N{GREEK SMALL LETTER OMEGA}"][: number % 3],
+            "metadata": {"number": number, "large": 10**30 + number, "half": number / 2, "none": None},
+        }
+        trader = 1 + number % 5
+        made = (await service.post(sent, trader=trader)).json()
+        assert made == {**made, **sent}
+        assert (await service.get(f"/api/items/{made['id']}", trader=trader)).json() == made
+        log = (await service.get("/api/audit-log", item_id=made["id"])).json()["items"]
+        assert [entry["trader"]["id"] for entry in log] == [trader]
+        assert log[0]["changes"] == {name: [None, value] for name, value in sent.items()}
+        assert log[0]["created_at"] == made["created_at"]
+        return int(made["id"])
+
+    ids = await asyncio.gather(*(post(number) for number in range(40)))
+    assert len(set(ids)) == 40
+
+
 async def test_what_is_not_noted_is_not_written(service: Service) -> None:
     """A change and its entry in the log are one transaction: none is there without the other."""
     await service.sql("ALTER TABLE audit_log ADD CONSTRAINT refused CHECK (trader_id <> 7) NOT VALID")

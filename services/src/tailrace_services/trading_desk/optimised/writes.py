@@ -6,10 +6,24 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Delete, Executable, Insert, Select, Update, bindparam, delete, insert, literal, select, update
+from sqlalchemy import (
+    Delete,
+    Executable,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tailrace.db import Database
+from tailrace.db import Database, GroupedWrite, given
 from tailrace_services.trading_desk.api.audit import FIELDS, changes, item_not_found, noted, stored
 from tailrace_services.trading_desk.api.schemas import ItemChange, ItemView, NewItem
 from tailrace_services.trading_desk.model import AuditEntry, Base, Item
@@ -38,9 +52,28 @@ def _noting(write: Insert | Update | Delete, action: str) -> Select[*tuple[Any, 
     return select(*written.c).add_cte(insert(audit).from_select(fields, entry).cte("entry"))
 
 
-_CREATE = _noting(
-    insert(items).values({name: bindparam(name) for name in (*FIELDS, "created_at", "updated_at")}), "created"
-)
+def _creating() -> GroupedWrite:
+    """Items of any number of callers, and an entry for each.
+
+    Ids are given in the order of an ordered SELECT, so by their order it is known whose each item is. SQLAlchemy tells
+    the rows of its own bulk inserts apart by that, too.
+    """
+    fields = [items.c[name] for name in (*FIELDS, "created_at")]
+    new = given(**{field.name: field.type for field in fields}, trader_id=audit.c.trader_id.type, changes=JSONB())
+    rows = select(*(new.c[field.name] for field in fields), new.c.created_at).order_by(new.c.number)
+    written = insert(items).from_select([*fields, items.c.updated_at], rows).returning(*COLUMNS).cte("written")
+    number = (func.row_number().over(order_by=written.c.id) - 1).label("number")
+    made = select(number, *written.c).cte("made")
+    entries = (
+        select(made.c.id, new.c.trader_id, literal("created"), new.c.changes, new.c.created_at)
+        .join(new, new.c.number == made.c.number)
+        .order_by(made.c.number)
+    )
+    noted_ = insert(audit).from_select(("item_id", "trader_id", "action", "changes", "created_at"), entries)
+    return GroupedWrite(select(*made.c).add_cte(noted_.cte("entry")))
+
+
+_CREATE = _creating()
 _DELETE = _noting(delete(items).where(items.c.id == bindparam("item_id")), "deleted")
 
 
@@ -51,17 +84,15 @@ def _change(fields: tuple[str, ...]) -> Executable:
 
 
 async def create_item(database: Database, trader_id: int, item: NewItem, now: datetime) -> ItemView:
-    """Store an item. Cost: 2 round trips."""
+    """Store an item, together with those that come meanwhile. Cost: 2 round trips for all of them."""
     fields = noted(item)
-    (row,) = await database.write(
+    (row,) = await database.write_grouped(
         _CREATE,
         {
             **stored(fields),
-            "created_at": now,
-            "updated_at": now,
+            "created_at": now.isoformat(),
             "trader_id": trader_id,
             "changes": {name: (None, value) for name, value in fields.items()},
-            "noted_at": now,
         },
     )
     return item_view(row)
