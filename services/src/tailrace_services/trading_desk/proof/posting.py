@@ -1,27 +1,32 @@
 """Items that are posted, one after another and many at once, with everything on: layers, invalidation, the log.
 
-What is asked and aimed for is held against both. Touches: the network, and the optimised database alone, since the
-original's is what the next proof is put back from.
+What is asked and aimed for is held against it. Many are posted to one server process, to two, and, for comparison, to
+one of the original's code on the same tables. Touches: the network, processes, and the optimised database alone, since
+the original's is what the next proof is put back from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tailrace.verify.client import Exchange, Request
+from tailrace.verify.client import Connections, Exchange, Request
 from tailrace.verify.driver import closed_loop
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.databases import mark_written
 from tailrace_services.prove.goals import above, below
 from tailrace_services.prove.phases import Proving
+from tailrace_services.prove.processes import ServerProcess
 from tailrace_services.prove.report import Goal
 from tailrace_services.trading_desk.proof.writes import DeskWriter
 
-__all__ = ["Posted", "goals_of", "posting"]
+__all__ = ["Posted", "Together", "goals_of", "posting"]
 
 CREATED = 201
 WARM_UPS = 20
+"""Items posted to each process before it counts."""
 ALONE = 300
 """Items posted one after another."""
 USERS = 20
@@ -29,13 +34,27 @@ SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Seconds of each that ``USERS`` stored who never pause, how many a second, and how many were not stored."""
+
+    times: list[float]
+    rate: float
+    failed: int = 0
+
+    def __str__(self) -> str:
+        slowest = f", p95 {percentile(self.times, 0.95) * 1000:.1f} ms" if self.times else ""
+        return f"{self.rate:,.0f} a second{slowest}"
+
+
+@dataclass(frozen=True, slots=True)
 class Posted:
-    """Seconds of each that was stored, alone and among ``USERS``; how many of those a second, and how many failed."""
+    """Seconds of each that was stored alone, how many were not; those of ``USERS`` in each way."""
 
     alone: list[float]
-    together: list[float]
-    rate: float
     failed: int
+    by_one: Together
+    by_two: Together
+    original: Together
 
 
 async def posting(proving: Proving) -> None:
@@ -46,7 +65,8 @@ async def posting(proving: Proving) -> None:
     proving.notes.append(
         f"items posted: alone p50 {percentile(posted.alone, 0.5) * 1000:.2f} ms, p95 "
         f"{percentile(posted.alone, 0.95) * 1000:.2f} ms ({len(posted.alone)}); by {USERS} users who never pause "
-        f"{posted.rate:,.0f} a second, p95 {percentile(posted.together, 0.95) * 1000:.1f} ms"
+        f"{posted.by_one}; to two processes {posted.by_two}; with the original's code on the same tables "
+        f"{posted.original}"
     )
 
 
@@ -55,24 +75,56 @@ def goals_of(posted: Posted) -> Iterator[Goal]:
     alone = percentile(posted.alone, 0.95) * 1000
     yield below("POST items, asked", 100, alone, "ms")
     yield below("POST items", 8, alone, "ms")
-    yield above(f"POST items, {USERS} users", 800, posted.rate, "req/s")
-    tried = len(posted.alone) + len(posted.together) + posted.failed
-    yield Goal("POST items: errors", "0", f"{posted.failed} of {tried:,}", posted.failed == 0)
+    yield above(f"POST items, {USERS} users", 800, posted.by_one.rate, "req/s")
+    yield above(f"POST items, {USERS} users, two processes", 800, posted.by_two.rate, "req/s")
+    many = (posted.by_one, posted.by_two)
+    failed = posted.failed + sum(each.failed for each in many)
+    tried = len(posted.alone) + sum(len(each.times) for each in many) + failed
+    yield Goal("POST items: errors", "0", f"{failed} of {tried:,}", failed == 0)
 
 
 async def _post(proving: Proving) -> Posted:
-    optimised, random = proving.site.optimised, proving.random
+    site, random = proving.site, proving.random
     writers = [DeskWriter(person) for person in proving.people]
 
     def next_request(user: int, _turn: int) -> Request:
         return writers[user % len(writers)].usual(random)
 
-    exchanges = [await optimised.exchange(next_request(turn, turn)) for turn in range(WARM_UPS + ALONE)][WARM_UPS:]
-    many: list[Exchange] = []
-    load = await closed_loop(optimised, next_request, users=USERS, duration=SECONDS, watch=many.append)
-    alone, together = ([each.latency for each in part if _stored(each)] for part in (exchanges, many))
-    failed = len(exchanges) + len(many) - len(alone) - len(together)
-    return Posted(alone, together, len(together) / load.duration, failed)
+    async def one_by_one(to: Connections, count: int) -> list[Exchange]:
+        return [await to.exchange(next_request(turn, turn)) for turn in range(count)]
+
+    async def together(*to: Connections) -> Together:
+        """The users, half of them at each if there are two."""
+        many: list[Exchange] = []
+        for each in to:
+            await one_by_one(each, WARM_UPS)
+        users = USERS // len(to)
+        loads = await asyncio.gather(
+            *(closed_loop(each, next_request, users=users, duration=SECONDS, watch=many.append) for each in to)
+        )
+        stored = [each.latency for each in many if _stored(each)]
+        return Together(stored, len(stored) / max(load.duration for load in loads), len(many) - len(stored))
+
+    original = await together(site.reference)
+    by_one = await together(site.optimised)
+    exchanges = await one_by_one(site.optimised, ALONE)
+    alone = [each.latency for each in exchanges if _stored(each)]
+    async with _another(proving) as another:
+        by_two = await together(site.optimised, another)
+    return Posted(alone, len(exchanges) - len(alone), by_one, by_two, original)
+
+
+@asynccontextmanager
+async def _another(proving: Proving) -> AsyncIterator[Connections]:
+    """A second process of the optimised service, beside the one there is."""
+    first = proving.stage.optimised
+    second = ServerProcess("another", first.app, first.environment, first.log.parent, ready=proving.subject.ready)
+    await second.start()
+    try:
+        async with Connections(second.url, timeout=30) as connections:
+            yield connections
+    finally:
+        await second.stop()
 
 
 def _stored(exchange: Exchange) -> bool:
