@@ -96,6 +96,11 @@ class LoadSheddingMiddleware:
         """Requests in the line."""
         return self._waiting
 
+    def tell(self) -> None:
+        """Tell the observer how it is just now; while no requests come nobody else does."""
+        if self._observer is not None:
+            self._observer(ConcurrencyMeasured(self._limit.value, self._admitted, self._waiting))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -202,8 +207,7 @@ class LoadSheddingMiddleware:
         self._limit.sample(now - scheduled, wanted=self._wanted, failures=self._failures)
         self._wanted, self._failures = self._waiting > 0, 0
         self._admit()
-        if self._observer is not None:
-            self._observer(ConcurrencyMeasured(self._limit.value, self._admitted, self._waiting))
+        self.tell()
 
 
 def _is_event_stream(headers: list[Header]) -> bool:

@@ -101,6 +101,8 @@ class Health:
         metrics.record_store(store.name, entries=held.entries, size=held.bytes, evictions=held.evictions)
         limiter = self._tailrace.limiter
         metrics.record_limits(buckets=limiter.held, evictions=limiter.evictions)
+        if self._tailrace.shedding is not None:
+            self._tailrace.shedding.tell()
         measure_process(metrics)
 
 

@@ -15,6 +15,7 @@ from tailrace.asgi.api_versions import Versions
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.hit_path import HitPath
 from tailrace.asgi.http_cache import HttpCacheMiddleware
+from tailrace.asgi.load_shedding import LoadSheddingMiddleware
 from tailrace.asgi.phases import measure_phases
 from tailrace.asgi.problem_details import ErrorShape, ProblemDetailsMiddleware, rfc9457
 from tailrace.asgi.rate_limit import RateLimitMiddleware
@@ -126,6 +127,7 @@ class Tailrace:
         self._make_store = store or self._open_store
         self._closed = False
         self.http_cache: HttpCacheMiddleware | None = None
+        self.shedding: LoadSheddingMiddleware | None = None
         self._caches: list[ResponseCacheMiddleware | HttpCacheMiddleware] = []
         self._rate_limit: RateLimitMiddleware | None = None
         self._hits: HitPath | None = None

@@ -161,9 +161,14 @@ def _layers(tailrace: Tailrace, routes: RouteTable, ids: RequestIds, observer: O
         ),
     }
     if tailrace.settings.shedding.enabled:
-        layers["load_shedding"] = lambda inner: LoadSheddingMiddleware(
-            inner, settings=tailrace.settings.shedding, observer=observer, clock=tailrace.clock
-        )
+
+        def shedding(inner: ASGIApp) -> LoadSheddingMiddleware:
+            tailrace.shedding = LoadSheddingMiddleware(
+                inner, settings=tailrace.settings.shedding, observer=observer, clock=tailrace.clock
+            )
+            return tailrace.shedding
+
+        layers["load_shedding"] = shedding
     versions = tailrace.versions
     if versions is not None:
         layers["versioning"] = lambda inner: VersioningMiddleware(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -280,6 +281,30 @@ async def test_in_tailrace(enabled: bool) -> None:
     gate.set()
     assert (await first).status == 200
     assert (await second).status == (503 if enabled else 200)
+
+
+async def test_metrics_are_of_now() -> None:
+    """After a burst nobody is worked on and nobody waits, and ``/metrics`` says so although no request came since."""
+    app, gate = FastAPI(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await gate.wait()
+        return "done"
+
+    narrow = SheddingSettings(initial=1, minimum=1, maximum=1)
+    Tailrace(app, Settings(database_url=None, valkey_url=None, shedding=narrow))
+
+    async def counted() -> tuple[str, ...]:
+        said = (await ask(app, "/metrics", client=("127.0.0.1", 1))).body.decode()
+        found = re.findall(r"^tailrace_shedding_(?:admitted|waiting) (\d+)$", said, re.MULTILINE)
+        return tuple(found)
+
+    tasks = await begin(app, "/slow", "/slow", "/slow")
+    assert await counted() == ("1", "2")
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert await counted() == ("0", "0")
 
 
 def test_error_says_it_may_be_tried_again() -> None:

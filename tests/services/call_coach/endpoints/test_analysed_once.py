@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,6 +51,13 @@ class Server:
         body = {"call_id": 7, **question}
         return await self.client.post("/api/v1/tools/analyze_call", json=body, headers={"x-api-key": api_key(1, 1)})
 
+    async def works_on(self, count: int) -> bool:
+        """Whether so many requests are being answered."""
+        metrics = (await self.client.get("/metrics")).text
+        found = re.search(r"^tailrace_shedding_admitted (\d+)$", metrics, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) >= count
+
     def kill(self) -> None:
         """No word to anybody."""
         self.process.send_signal(signal.SIGKILL)
@@ -86,6 +94,9 @@ async def two_servers(postgres: PostgresServer, name: str, model: ChatServer) ->
     environment = {
         "TAILRACE_DATABASE_URL": postgres.url(name),
         "TAILRACE_RATE_LIMIT__ENABLED": "false",
+        # Nobody waits in line: who asks has begun to.
+        "TAILRACE_SHEDDING__INITIAL": str(4 * ASKED),
+        "TAILRACE_SHEDDING__MINIMUM": str(4 * ASKED),
         "TAILRACE_SERVICES_CHAT_URL": model.url,
         "TAILRACE_SERVICES_CHAT_MODEL": "judge",
     }
@@ -95,6 +106,7 @@ async def two_servers(postgres: PostgresServer, name: str, model: ChatServer) ->
             await wait_until(server.ready, 120)
         yield servers
     finally:
+        model.gate.set()  # who still waits for it would keep a server from stopping
         for server in servers:
             await server.stop()
 
@@ -149,7 +161,12 @@ async def test_a_hundred_at_once_on_two_processes(
         for made in (2, 3):
             assert (await servers[made % 2].analyze(force=True)).status_code == 200
             assert len(model.requests) == made
+        model.gate.clear()
         asking = [asyncio.create_task(server.analyze(force=True)) for _ in range(ASKED) for server in servers]
+        for server in servers:
+            await wait_until(lambda server=server: server.works_on(ASKED))  # type: ignore[misc]
+            assert (await server.analyze()).status_code == 200  # it overtakes nobody, so all who came before it wait
+        model.gate.set()
         assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
         assert 4 <= len(model.requests) <= 7
         assert await rows(postgres, served_database) == (1, 4, 0)
