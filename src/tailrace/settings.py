@@ -179,6 +179,9 @@ class HttpSettings(Room):
     index_routes: bool = True
     """Whether the router is given only those routes that a path may match, found by index, rather than trying each in
     turn, which is a microsecond a route."""
+    short_handlers: bool = True
+    """Whether plain endpoints (coroutines without dependencies and bodies) are answered without the steps of FastAPI's
+    handler that have to do with others; with ``index_routes`` only."""
     trusted_proxies: str = ""
     """Networks of the proxies whose word on the client's address counts, as in ``10.0.0.0/8, ::1``; ``unix`` for those
     that come over a Unix socket. By default nobody's."""

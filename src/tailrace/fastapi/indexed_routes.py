@@ -14,7 +14,7 @@ attributes, is not, until the application is started again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from operator import is_
@@ -84,12 +84,14 @@ class IndexedRoutes:
 
     Args:
         router: whose routes it finds.
+        prepare: called with each route before it is first found, as it matches: with its prefixes, if it is included.
 
     Cost: about a microsecond, and 20 nanoseconds for each route, to see that there is no other.
     """
 
-    def __init__(self, router: Any) -> None:
+    def __init__(self, router: Any, prepare: Callable[[Any], None] | None = None) -> None:
         self._router = router
+        self._prepare = prepare
         self._routes: list[Any] = []
         self._included: list[Any] = []
         self._versions: list[int] = []
@@ -138,6 +140,9 @@ class IndexedRoutes:
         self._tree = list(self._nodes(self._routes))
         self._versions = [router._routes_version for router in self._included]
         self._index = PathIndex([_template(leaf) for leaf in self._leaves])
+        if self._prepare is not None:
+            for leaf in self._leaves:
+                self._prepare(leaf.effective)
 
     def _nodes(self, routes: Sequence[Any]) -> Iterator[_Leaf | _Branch]:
         for route in routes:
@@ -175,7 +180,7 @@ class _Rest(BaseRoute):
         await self._router.app(scope, receive, send)
 
 
-def index_routes(router: Any) -> IndexedRoutes | None:
+def index_routes(router: Any, prepare: Callable[[Any], None] | None = None) -> IndexedRoutes | None:
     """Have ``router`` find its routes by index; None, and nothing is done, where its own code was replaced."""
     plain = getattr(router, "app", None)
     if (
@@ -184,7 +189,7 @@ def index_routes(router: Any) -> IndexedRoutes | None:
         or type(router).__call__ not in CALLS
     ):
         return None
-    router.middleware_stack = found = IndexedRoutes(router)
+    router.middleware_stack = found = IndexedRoutes(router, prepare)
     return found
 
 
