@@ -312,15 +312,17 @@ class Cache:
         entry = decode(found[0])
         return entry.value if entry is not None and current(entry.stamps, found[1:]) else None
 
-    async def forget(self, key: str) -> None:
+    async def forget(self, key: str) -> bool:
         """Remove one answer.
+
+        Returns:
+            Whether there was one.
 
         Raises:
             StoreUnavailableError: the store is down or slow.
         """
         prefixes = {self.keyspace.prefix(database=database) for database in (True, False)} - {None}
-        if prefixes:
-            await self.store.delete([f"{prefix}e:{key}" for prefix in prefixes])
+        return bool(prefixes) and await self.store.delete([f"{prefix}e:{key}" for prefix in prefixes]) > 0
 
     async def clear(self, prefix: str = "") -> int:
         """Remove the answers whose keys begin so; without a prefix everything of this namespace, in any epoch.

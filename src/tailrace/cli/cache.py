@@ -133,8 +133,13 @@ def clear(
         typer.echo(json.dumps(document, indent=2))
     elif name in ("tag", "url"):
         typer.echo(f"ended: {', '.join(document['ended'])}")
+    elif name == "key":
+        removed = document["removed"]
+        for word, keys in {"removed": removed, "not there": [key for key in values if key not in removed]}.items():
+            if keys:
+                typer.echo(f"{word}: {', '.join(keys)}")
     else:
-        typer.echo(f"removed: {document['removed'] if name != 'key' else ', '.join(document['removed'])}")
+        typer.echo(f"removed: {document['removed']}")
 
 
 def _root_of(url: str) -> str:

@@ -69,9 +69,7 @@ class CacheFigures:
             await cache.invalidate(values)
             return as_json(200, {"ended": values})
         if what == "key":
-            for key in values:
-                await cache.forget(key)
-            return as_json(200, {"removed": values})
+            return as_json(200, {"removed": [key for key in values if await cache.forget(key)]})
         if what == "url":
             return as_json(200, {"ended": await self._end([to_target(url, exchange) for url in values])})
         removed = sum([await cache.clear("" if what == "all" else prefix) for prefix in values])

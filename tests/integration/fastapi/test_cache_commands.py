@@ -116,6 +116,11 @@ async def test_stats_and_clear() -> None:
             before = counted["own"]
             await talk(port, request("/own", "x-user: 7"))
             assert counted["own"] == before + 1
+        await talk(port, request("/own", "x-user: 7").replace(b"host: x", f"host: 127.0.0.1:{port}".encode()))
+        key = (await explained(port, "/own", "-H", "x-user: 7"))["key"]
+        cleared = await tailrace_cache("clear", base, "--key", key, "--key", "never kept")
+        assert cleared[:2] == (0, f"removed: {key}\nnot there: never kept\n")
+        assert (await tailrace_cache("clear", base, "--key", key))[:2] == (0, f"not there: {key}\n")
         assert (await tailrace_cache("clear", base))[0] == 2
         assert (await tailrace_cache("clear", base, "--all", "--tag", "calls"))[0] == 2
 

@@ -345,10 +345,11 @@ async def test_clear_removes_everything_of_the_namespace(world: World) -> None:
 
 
 async def test_forget_removes_one_answer(world: World) -> None:
-    """And no other."""
+    """And no other; it says whether there was one."""
     await world.read(key="a")
     await world.read(key="b")
-    await world.cache.forget("a")
+    assert await world.cache.forget("a")
+    assert not await world.cache.forget("a")
     assert (await world.read(key="a")).status == "miss"
     assert (await world.read(key="b")).status == "hit"
 
