@@ -87,6 +87,26 @@ async def test_the_last_write_holds(store: Store) -> None:
         assert store.peek(["a"]) in ([value], None)
 
 
+async def test_a_reader_gives_of_one_key_what_peek_gives(store: Store) -> None:
+    """Values that are held here as they were written last, None for what is not here or not known, and both count."""
+    read = store.reader()
+    assert read("a") is None
+    for number in range(20):
+        value = b"%d" % number
+        await store.set({"a": value, "b": b""}, 60)
+        assert read("a") in (value, None)
+        assert await store.get(["a", "b"]) == [value, b""]
+        before, known = store.statistics().hits, store.peek(["a"])
+        assert [read("a")] == (known or [None])
+        assert store.statistics().hits - before == (2 if known else 0)
+    await store.delete(["a"])
+    assert read("a") is None
+    await store.set({"a": b"1"}, 0.05)
+    await store.get(["a"])
+    await wait_until(lambda: gone(store, "a"))
+    assert read("a") is None
+
+
 async def test_a_value_ends_with_its_time_to_live(store: Store) -> None:
     """After `ttl` seconds a key is gone for `get`, `peek`, `delete` and `release`, and free for `add`."""
     await store.set({"a": b"1", "b": b"1", "c": b"1", "kept": b"1"}, 0.05)

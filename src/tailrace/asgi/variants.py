@@ -44,6 +44,7 @@ class Variants:
     def use(self, cache: Cache) -> None:
         """Keep them with another cache from now on."""
         self._store = cache.store
+        self._read_one = cache.store.reader()
         self._worth = cache.worth
         self._root = cache.keyspace.root
         self._max_bytes = cache.settings.max_value_bytes
@@ -59,14 +60,14 @@ class Variants:
         encoding = self._compressor.wanted(accept, coded.original_length)
         if encoding == coded.encoding:
             return head, data
-        found = self._store.peek((self._name(head, coded, encoding),))
-        if found is None or found[0] is None:
+        found = self._read_one(self._name(head, coded, encoding))
+        if found is None:
             return None
-        if found[0] == WOULD_NOT_SHRINK and encoding != IDENTITY:
+        if found == WOULD_NOT_SHRINK and encoding != IDENTITY:
             if not self._compressor.choose(accept).identity_allowed:
                 return None
             return (head, data) if coded.encoding == IDENTITY else self.peek(head, data, None)
-        return self._as(head, coded, encoding, found[0]), found[0]
+        return self._as(head, coded, encoding, found), found
 
     async def of(
         self, head: StoredHead, data: bytes, accept: bytes | None, ttl: float

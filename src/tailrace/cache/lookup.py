@@ -26,6 +26,8 @@ from tailrace.stores import Store
 
 __all__ = ["Lookup"]
 
+NO_STAMPS: list[bytes | None] = []
+
 
 class Lookup:
     """Looks for one answer in this process. Made by ``Cache.prepare``.
@@ -47,6 +49,7 @@ class Lookup:
         "_keyspace",
         "_names",
         "_prefix",
+        "_read_one",
         "_refusal",
         "_stamps",
         "_store",
@@ -79,6 +82,7 @@ class Lookup:
         self.policy = policy
         self.tags = tags
         self._store = store
+        self._read_one = store.reader()
         self._keyspace = keyspace
         self._clock = clock
         self._refusal = refusal
@@ -106,13 +110,16 @@ class Lookup:
         if prefix is not self._prefix:
             self._prefix = prefix
             self._names = self._keyspace.names(prefix, self.key, tags)
-        found = self._store.peek(self._names)
-        if found is None:
-            return None
-        data = found[0]
+        if tags:
+            found = self._store.peek(self._names)
+            if found is None:
+                return None
+            data, stamps = found[0], found[1:]
+        else:
+            data, stamps = self._read_one(self._names[0]), NO_STAMPS
         if data is None or (data[: self.start] != self._fixed and not self._read(data)):
             return None
-        if found[1:] != self._stamps:
+        if stamps != self._stamps:
             return None
         now = self._clock.now()
         created_at = self.created_at

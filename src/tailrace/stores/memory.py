@@ -14,8 +14,8 @@ from tailrace.settings import CacheSettings
 from tailrace.stores.bounded_map import BoundedMap
 from tailrace.stores.expired import STEP, count_expired
 from tailrace.stores.lifetime import lifetime
-from tailrace.stores.s3fifo import MOST_USES
-from tailrace.stores.store import StoreStatistics
+from tailrace.stores.s3fifo import MOST_USES, Entry
+from tailrace.stores.store import Reader, StoreStatistics
 
 __all__ = ["MemoryStore"]
 
@@ -49,6 +49,7 @@ class MemoryStore:
         self._epoch = draw_epoch()
         self._asked = 0
         self._misses = 0
+        self._read, self._count_read = _reading(self._map.entries, self._monotonic, lambda key: self.peek((key,))[0])
 
     @property
     def epoch(self) -> str | None:
@@ -82,6 +83,10 @@ class MemoryStore:
             values.append(None)
         self._asked += len(values)
         return values
+
+    def reader(self) -> Reader:
+        """Gives the value of a key, always known. Cost: 0.1 us, of which the clock is two fifths."""
+        return self._read
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values in the order of ``keys``. Does not wait."""
@@ -155,7 +160,7 @@ class MemoryStore:
         return StoreStatistics(
             entries=len(self._map.entries),
             bytes=self._map.size,
-            hits=self._asked - self._misses,
+            hits=self._asked - self._misses + self._count_read(),
             misses=self._misses,
             evictions=self._map.evictions,
         )
@@ -163,3 +168,31 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Let go of everything held."""
         self._map.clear()
+
+
+def _reading(
+    entries: Mapping[str, Entry], monotonic: Callable[[], float], absent: Reader
+) -> tuple[Reader, Callable[[], int]]:
+    """What reads single keys, and what tells how often it found one.
+
+    A closure, since the attributes of a method would cost as much as the look-up.
+
+    Args:
+        absent: asked for a key that is not there any more.
+    """
+    found = 0
+
+    def read(key: str) -> bytes | None:
+        nonlocal found
+        try:
+            entry = entries[key]
+        except KeyError:
+            return absent(key)
+        if entry.deadline <= monotonic():
+            return absent(key)
+        if entry.uses < MOST_USES:
+            entry.uses += 1
+        found += 1
+        return entry.value
+
+    return read, lambda: found

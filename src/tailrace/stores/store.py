@@ -5,11 +5,14 @@ One contract suite (``tests/contract/test_store.py``) runs against every adapter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Store", "StoreStatistics"]
+__all__ = ["Reader", "Store", "StoreStatistics"]
+
+Reader = Callable[[str], "bytes | None"]
+"""Gives the value of a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,13 @@ class Store(Protocol):
 
         A memory store always knows (an absent key is a known ``None`` in the list); a networked store never does; a
         tiered store knows what it holds a tracked copy of. Never raises.
+        """
+        ...
+
+    def reader(self) -> Reader:
+        """What gives the value of one key if this process holds it, else None, whether it is absent or not known.
+
+        For those who ask for single keys often: it is made once and asked without a list. It never waits or raises.
         """
         ...
 

@@ -22,7 +22,7 @@ from tailrace.stores.address import parse_address
 from tailrace.stores.lifetime import lifetime
 from tailrace.stores.link import Link, Listener, refusal_code
 from tailrace.stores.resp3 import Refusal, pack
-from tailrace.stores.store import StoreStatistics
+from tailrace.stores.store import Reader, StoreStatistics
 
 __all__ = ["ValkeyStore"]
 
@@ -103,6 +103,10 @@ class ValkeyStore:
 
     def peek(self, keys: Sequence[str]) -> None:
         """Never known without asking."""
+
+    def reader(self) -> Reader:
+        """Gives None for every key."""
+        return lambda key: None
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values in the order of ``keys``. Cost: 1 round trip."""

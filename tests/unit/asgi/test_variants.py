@@ -268,6 +268,10 @@ class DownAfterwards(MemoryStore):
     def peek(self, keys: Any) -> Any:
         return None if self._concerns(keys) else super().peek(keys)
 
+    def reader(self) -> Any:
+        known = super().reader()
+        return lambda key: None if self._concerns([key]) else known(key)
+
     async def get(self, keys: Any) -> Any:
         if self._concerns(keys):
             raise StoreUnavailableError("down")

@@ -11,6 +11,7 @@ from tailrace.cache import Cache, CachePolicy
 from tailrace.cache.worth import TOLERATED, Worth, is_worth_asking
 from tailrace.events import CacheBypassed, Event
 from tailrace.stores import MemoryStore
+from tailrace.stores.store import Reader
 
 POLICY = CachePolicy("p", ttl=60.0, jitter=0.0, early_refresh=0.0)
 
@@ -33,6 +34,10 @@ class FarStore(MemoryStore):
 
     def peek(self, keys: Sequence[str]) -> list[bytes | None] | None:  # type: ignore[override]
         return super().peek(keys) if self.copies else None
+
+    def reader(self) -> Reader:
+        known = super().reader()
+        return lambda key: known(key) if self.copies else None
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         self.asked.append("get")

@@ -199,6 +199,9 @@ class SharedStore(MemoryStore):
     def peek(self, keys: Sequence[str]) -> None:  # type: ignore[override]
         return None
 
+    def reader(self) -> Callable[[str], bytes | None]:
+        return lambda key: None
+
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         return super().peek(keys)
 
