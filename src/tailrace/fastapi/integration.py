@@ -38,7 +38,7 @@ from tailrace.fastapi.limits import make_limiter
 from tailrace.fastapi.native_telemetry import remember_no_telemetry
 from tailrace.fastapi.openapi import document_errors, document_limits, document_versions
 from tailrace.fastapi.routes import RouteTable
-from tailrace.fastapi.short_handler import shorten
+from tailrace.fastapi.short_handler import can_shorten, shorten
 from tailrace.fastapi.status import Status
 from tailrace.fastapi.streams import make_streams
 from tailrace.limits import Limiter
@@ -211,7 +211,7 @@ class Tailrace:
         self._app = app
         http = self.settings.http
         self._root_path: str = getattr(app, "root_path", "")
-        prepare = shorten if http.short_handlers else None
+        prepare = shorten if http.short_handlers and can_shorten() else None
         self._routes = RouteTable(app, _has_tailrace, index_routes(app.router, prepare) if http.index_routes else None)
         errors = ProblemDetailsMiddleware(
             app, shape=self.error_shape, on_error=self.on_error, route_of=self._routes.template

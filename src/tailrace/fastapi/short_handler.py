@@ -33,7 +33,7 @@ try:
 except ImportError:  # there is only Starlette
     routing = None  # type: ignore[assignment]
 
-__all__ = ["KNOWN", "shorten", "steps_of_fastapi"]
+__all__ = ["KNOWN", "can_shorten", "shorten", "steps_of_fastapi"]
 
 KNOWN = frozenset({"144b269be4e6ff4912083821f84677f713b0b29f118c85d5a9dd0f455800e559"})
 """What ``steps_of_fastapi`` gave for each FastAPI whose handler does as this one: 0.165."""
@@ -78,13 +78,18 @@ def steps_of_fastapi() -> str:
     return digest.hexdigest()
 
 
+def can_shorten() -> bool:
+    """Whether this FastAPI is known. Reads its source once, so it is better asked before there are requests."""
+    return steps_of_fastapi() in KNOWN
+
+
 def shorten(route: Any) -> None:
     """Answer ``route`` in the short way, if it is plain; else leave it as it is.
 
     Args:
         route: one of FastAPI's, or what FastAPI made of it for the router that includes it.
     """
-    if steps_of_fastapi() not in KNOWN:
+    if not can_shorten():
         return
     outer = getattr(route, "app", None)
     handler = _closed_over(outer, routing.request_response).get("f")

@@ -238,7 +238,7 @@ GET: tuple[str, dict[str, Any]] = ("/7", {"query_string": b"q=1"})
 @example(one("x", made=RAISED[2]), [GET])
 @example(one("x", annotation=None, options={"status_code": 204}, made="nothing"), [GET])
 @given(endpoints(), st.lists(requests(), min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 def test_endpoints_answer_as_by_fastapis_own_handler(declared: dict[str, Any], asked: list[Any]) -> None:
     """Whatever is declared and asked: the same messages or errors, and all that is done is done in the same order."""
 
