@@ -85,7 +85,7 @@ class MemoryStore:
         return values
 
     def reader(self) -> Reader:
-        """Gives the value of a key, always known. Cost: 0.1 us, of which the clock is two fifths."""
+        """Gives the value of a key, always known. Cost: 0.12 us, of which the clock is a third."""
         return self._read
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
