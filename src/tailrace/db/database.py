@@ -15,18 +15,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, FrozenResult, Result, Row, Select, text
+from sqlalchemy import Executable, Result, Row, Select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
 from tailrace.cache import Cache
 from tailrace.cache.consistency import current_reads, reading_context
 from tailrace.clock import Clock, SystemClock
-from tailrace.db.engine import make_engine, make_relay_engine
+from tailrace.db.engine import make_engine, make_relay_engine, statement_observer
 from tailrace.db.errors import FOREIGN, translate, translated
 from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.group_commit import GroupCommit, GroupedWrite
 from tailrace.db.holding import Holdings
+from tailrace.db.kept_statements import KeptStatements
 from tailrace.db.pool import POOL, PoolState, pool_state, waiting_time
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
@@ -82,6 +83,8 @@ class Database:
         self._sessions = session_factory(self.engine, lambda: self.commits)
         self._single = SingleWrites(self.engine, lambda: self.commits)
         self._grouped = GroupCommit(self.write, lambda: waiting_time(self.settings.pool_timeout))
+        told = None if observer is None else statement_observer(observer, POOL)
+        self._kept = KeptStatements(self.engine, self.settings, told)
 
     def cache_queries(self, cache: Cache) -> QueryCache:
         """Let statements that ask for it (``cached_query``) be answered from ``cache``; once, before the first one.
@@ -230,7 +233,11 @@ class Database:
         Cost: 1 round trip, on a connection that knows the statement.
         """
 
+        kept = self._kept.find(statement, parameters)
+
         def work() -> Sequence[Row[Any]]:
+            if kept is not None:
+                return self._kept.run(kept, parameters).all()
             with self._alone.sync_engine.connect() as connection:
                 return connection.execute(statement, parameters).all()
 
@@ -242,12 +249,15 @@ class Database:
         Raises:
             DatabaseError: one of its kinds.
         """
+        kept = self._kept.find(statement, parameters)
 
-        def work() -> FrozenResult[Any]:
+        def work() -> Result[Any]:
+            if kept is not None:
+                return self._kept.run(kept, parameters)
             with self._alone.sync_engine.connect() as connection:
-                return connection.execute(statement, parameters).freeze()
+                return connection.execute(statement, parameters).freeze()()
 
-        return (await self._repeated(lambda: greenlet_spawn(work)))()
+        return await self._repeated(lambda: greenlet_spawn(work))
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What ``work`` reads, without a transaction to begin and end; all of it again after a passing failure.

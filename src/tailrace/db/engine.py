@@ -26,7 +26,7 @@ from tailrace.errors import SettingsError
 from tailrace.events import Observer, StatementFinished
 from tailrace.settings import DatabaseSettings
 
-__all__ = ["ANSWERED", "async_url", "connect_arguments", "make_engine", "make_relay_engine"]
+__all__ = ["ANSWERED", "async_url", "connect_arguments", "make_engine", "make_relay_engine", "statement_observer"]
 
 DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 ANSWERED = "tailrace_answered"
@@ -117,18 +117,29 @@ def _limit_statements(seconds: float) -> Callable[[Connection], None]:
     return limit
 
 
+def statement_observer(observer: Observer, pool: str) -> Callable[[str, float, bool], None]:
+    """What tells ``observer`` of a statement, its seconds, and whether it failed."""
+
+    def executed(statement: str, seconds: float, failed: bool) -> None:
+        observer(StatementFinished(pool, _operation(statement), seconds, failed))
+
+    return executed
+
+
 def _observe_statements(engine: AsyncEngine, observer: Observer, pool: str) -> None:
+    executed = statement_observer(observer, pool)
+
     def before(_c: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool) -> None:
         context.tailrace_began = time.monotonic()
 
     def after(_c: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
         if not getattr(context, ANSWERED, False):
-            observer(StatementFinished(pool, _operation(statement), time.monotonic() - context.tailrace_began, False))
+            executed(statement, time.monotonic() - context.tailrace_began, False)
 
     def failed(context: Any) -> None:
         began = getattr(context.execution_context, "tailrace_began", None)
         if began is not None:
-            observer(StatementFinished(pool, _operation(context.statement or ""), time.monotonic() - began, True))
+            executed(context.statement or "", time.monotonic() - began, True)
 
     event.listen(engine.sync_engine, "before_cursor_execute", before)
     event.listen(engine.sync_engine, "after_cursor_execute", after)
