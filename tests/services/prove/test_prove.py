@@ -20,6 +20,7 @@ from tailrace_services.services import SERVICES
 from tailrace_services.trading_desk.answers.default_corpus import python_sources
 from tailrace_services.voice_dashboard.importer.campaign import COLUMNS
 
+collecting = importlib.import_module("tailrace_services.research_hub.proof.collecting")
 desk = importlib.import_module("tailrace_services.trading_desk.proof.questions")
 asking = importlib.import_module("tailrace_services.trading_desk.proof.asking")
 posting = importlib.import_module("tailrace_services.trading_desk.proof.posting")
@@ -122,6 +123,28 @@ async def test_posted_items_are_timed(
     await connection.close()
     again = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
     assert again.size == databases.size
+
+
+async def test_collected_posts_are_timed_and_compared(
+    postgres: PostgresServer, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each address counts once as collected, and nothing of it stays; what is not the site's is refused."""
+    monkeypatch.setattr(collecting, "SAMPLES", 8)
+    monkeypatch.setattr(collecting, "BEFORE", 3)
+    subject = next(subject for subject in SUBJECTS if subject.name == "research-hub")
+    databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
+    proof = await prove(subject, databases, valkey_url, scale="small", only=("collecting",))
+    assert proof.equal, "\n\n".join(map(str, proof.mismatches))
+    row = proof.rows[-1]
+    assert (row.endpoint, row.answers_compared) == ("collected", 16)
+    assert proof.samples["collected"] == (3, 4, 8 * collecting.AGAIN)
+    assert min(row.before_p95_ms, row.cold_p95_ms) > collecting.SITE.latency_ms > 0
+    assert next(goal for goal in proof.goals if "not public" in goal.name).met
+    for url in (databases.url, databases.baseline_url):
+        connection = await asyncpg.connect(url)
+        assert await connection.fetchval("SELECT count(*) FROM contents") == databases.size.count
+        assert await connection.fetchval("SELECT count(*) FROM authors WHERE platform = '127.0.0.1'") == 0
+        await connection.close()
 
 
 def test_refused_items_are_failures() -> None:

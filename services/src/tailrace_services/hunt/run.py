@@ -97,7 +97,7 @@ async def _servers(
         variables |= quarry.variables
         if quarry.simulator is not None:
             provider = await stack.enter_async_context(simulation(quarry.simulator, logs))
-            variables[quarry.simulator.variable] = provider.url
+            variables.update(quarry.simulator.variables(provider.url))
         variables |= plan.variables
         package = f"tailrace_services.{quarry.data.service}"
         servers = [

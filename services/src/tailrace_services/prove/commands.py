@@ -53,6 +53,7 @@ class Phase(StrEnum):
     WRITES = "writes"
     OUTAGE = "outage"
     POSTING = "posting"
+    COLLECTING = "collecting"
     QUESTIONS = "questions"
     CROWD = "crowd"
 

@@ -49,7 +49,7 @@ class Effort:
 
 
 class Proving:
-    """The phases on one stage, and what they found. A subject's own phases add their goals and notes."""
+    """The phases on one stage, and what they found. A subject's own phases add their goals, notes and rows."""
 
     def __init__(self, running: Stage, scale: str, effort: Effort, told: Told) -> None:
         self.stage, self.site, self.subject = running, running.site, running.site.subject
@@ -57,6 +57,8 @@ class Proving:
         self.random = Random(effort.seed)  # noqa: S311 - samples, no secrets
         self.people: Sequence[Any] = draw(self.site.people, effort.users, self.random)
         self.verdicts = Verdicts()
+        self.endpoints = [*self.subject.endpoints]
+        """What has a row; phases of a subject's own may add to it."""
         self.timings: dict[str, Timing] = {}
         self.throughputs: dict[str, float] = {}
         self.mixed: MixResult | None = None
@@ -194,7 +196,7 @@ class Proving:
         title, size = self.subject.data.title, self.stage.databases.size
         proof = Proof(title, self.scale, size, goals=self.goals, notes=self.notes)
         proof.mismatches = self.verdicts.mismatches
-        for endpoint in self.subject.endpoints:
+        for endpoint in self.endpoints:
             name, timing = endpoint.name, self.timings.get(endpoint.name)
             if timing is not None:
                 proof.samples[name] = (len(timing.before), len(timing.cold), len(timing.warm))

@@ -61,7 +61,7 @@ async def stage(subject: Subject, databases: Databases, valkey_url: str) -> Asyn
         simulated = None
         if subject.simulator is not None:
             simulated = await stack.enter_async_context(simulation(subject.simulator, logs))
-            variables[subject.simulator.variable] = simulated.url
+            variables.update(subject.simulator.variables(simulated.url))
         # One worker each: the cores are shared with the database, the cache and the load.
         optimised = ServerProcess("optimised", f"{subject.package}:app", variables, logs, ready=subject.ready)
         baseline = ServerProcess("baseline", f"{subject.package}:baseline_app", variables, logs, ready=subject.ready)

@@ -92,12 +92,12 @@ class Simulator:
 
     Args:
         factory: ``module:attribute`` of an ASGI application that is told by ``/_control`` how to behave.
-        variable: what tells a server of the service where it is.
+        variables: what tells a server of the service where it is, given its address.
         latency_ms: what it takes to answer while times are measured, as in life; otherwise nothing.
     """
 
     factory: str
-    variable: str
+    variables: Callable[[str], Mapping[str, str]]
     latency_ms: int
 
 

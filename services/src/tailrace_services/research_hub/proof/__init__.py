@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.verify.client import Request
 from tailrace_services.prove.subject import Endpoint, Subject
 from tailrace_services.research_hub.data import DATA
+from tailrace_services.research_hub.proof.collecting import SITE, collecting
 from tailrace_services.research_hub.proof.people import Member, load_members
 from tailrace_services.research_hub.proof.questions import questions
 from tailrace_services.research_hub.proof.writes import MemberWriter, sql_write
@@ -75,6 +76,7 @@ SUBJECT = Subject(
     new_writer=MemberWriter,
     shared=True,
     hit_ratios=(0.70, 0.90),
-    phases={"questions": questions},
+    phases={"collecting": collecting, "questions": questions},
+    simulator=SITE,
     variables={"TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]'},
 )

@@ -50,7 +50,9 @@ SUBJECT = Subject(
     hit_ratios=(0.80, 0.95),
     notes=("the voice provider takes 200 ms a call while times are measured",),
     simulator=Simulator(
-        "tailrace_services.voice_dashboard.provider.simulator:Simulator", "TAILRACE_SERVICES_PROVIDER_URL", 200
+        "tailrace_services.voice_dashboard.provider.simulator:Simulator",
+        lambda url: {"TAILRACE_SERVICES_PROVIDER_URL": url},
+        latency_ms=200,
     ),
     import_file=lambda url, file, progress: import_campaign(url, file, progress=progress),
     phases={"outage": outage},
