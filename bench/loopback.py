@@ -228,7 +228,10 @@ def _serve(pipe: Connection, server: str, table: str, contender: str, surroundin
 
 async def _by_uvicorn(pipe: Connection, app: ASGIApp) -> None:
     with socket.create_server((HOST, 0), backlog=128) as listener:
-        config = uvicorn.Config(app, http="httptools", lifespan="on", access_log=False, log_level="warning")
+        # Kept for longer than a client's pause: one that is closed just as it is used again counts as an error.
+        config = uvicorn.Config(
+            app, http="httptools", lifespan="on", access_log=False, log_level="warning", timeout_keep_alive=75
+        )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         pipe.send((listener.getsockname()[1], os.getpid()))
