@@ -7,7 +7,8 @@ and to run it takes a connection of the pool, the driver, and rows. Pool, errors
 
 Kept is what has been run ``USES`` times as the same object, so that statements which are made for one request are not
 compiled for nothing. Whatever is not plain goes through SQLAlchemy as before: other drivers, what may write or set
-something, options, parameters that change the text (``IN``), and engines that somebody else listens to.
+something, options, parameters that change the text (``IN``), engines that somebody else listens to, and all with a
+SQLAlchemy that is not ``KNOWN``.
 
 Touches: pooled connections. **Source:** SQLAlchemy 2.1, ``DefaultExecutionContext._init_compiled``,
 ``Connection._handle_dbapi_exception`` and the asyncpg dialect's ``handle_dbapi_exception``.
@@ -20,7 +21,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import CompoundSelect, Connection, Executable, IteratorResult, Result, Select, TextClause, exc
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Executable,
+    IteratorResult,
+    Result,
+    Select,
+    TextClause,
+    __version__,
+    exc,
+)
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import is_exit_exception
@@ -30,6 +41,8 @@ from tailrace.settings import DatabaseSettings
 
 __all__ = ["KeptStatements"]
 
+KNOWN = "2.1."
+"""How the version of the SQLAlchemy begins whose inner names these are. Another one runs everything by itself."""
 USES = 3
 """Executions of one statement from which on it is kept."""
 MOST = 500
@@ -74,7 +87,7 @@ class KeptStatements:
         self._dialect: Any = engine.dialect
         self._executed = executed
         self._comments = settings.comments
-        self._suits = engine.dialect.driver == "asyncpg" and not settings.pgbouncer
+        self._suits = engine.dialect.driver == "asyncpg" and not settings.pgbouncer and __version__.startswith(KNOWN)
         listening: Any = (self._engine.dispatch, self._engine.dialect.dispatch)
         self._watched = [(listening[0], name) for name in WATCHED] + [(listening[1], "handle_error")]
         self._own = [len(getattr(where, name).listeners) for where, name in self._watched]

@@ -274,3 +274,11 @@ async def test_behind_a_pooler_nothing_is_kept(database_url: str) -> None:
     database = Database(database_url, settings=DatabaseSettings(pgbouncer=True))
     assert not await used(database, text("SELECT 1"))
     await database.aclose()
+
+
+async def test_with_another_sqlalchemy_nothing_is_kept(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its inner names may mean something else there."""
+    monkeypatch.setattr("tailrace.db.kept_statements.__version__", "2.2.0")
+    database = Database(database_url)
+    assert not await used(database, text("SELECT 1"))
+    await database.aclose()
