@@ -14,6 +14,7 @@ __all__ = [
     "Progress",
     "add_constraints",
     "copy_rows",
+    "copy_to_all",
     "drop_constraints",
     "finish_tables",
     "hand_over",
@@ -83,6 +84,26 @@ async def copy_rows(
                 yield part[start : start + MESSAGE]
 
     await connection.copy_to_table(table, source=messages(), columns=list(columns), format=form, freeze=freeze)
+
+
+async def copy_to_all(
+    connections: Sequence[Connection],
+    table: str,
+    columns: Sequence[str],
+    rows: bytes,
+    *,
+    form: Literal["text", "binary"],
+) -> None:
+    """Write the same rows to several databases, at the same time; the first failure ends all."""
+    writing = [
+        asyncio.create_task(copy_rows(each, table, columns, rows, form=form, freeze=False)) for each in connections
+    ]
+    try:
+        await asyncio.gather(*writing)
+    finally:  # nothing may still use a connection whose transaction is about to be rolled back
+        for task in writing:
+            task.cancel()
+        await asyncio.gather(*writing, return_exceptions=True)
 
 
 async def add_constraints(connection: Connection, statements: Sequence[str], progress: Progress) -> None:

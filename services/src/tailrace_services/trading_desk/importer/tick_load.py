@@ -21,7 +21,7 @@ from tailrace.timeseries import catch_up, make_room
 from tailrace_services.data.connection import open_connection
 from tailrace_services.data.csv_file import LISTED_REJECTIONS, Rejection, RowError
 from tailrace_services.data.importing import RowsRejectedError, continue_numbers, import_transactions, mirroring
-from tailrace_services.data.loading import Connection, Progress, copy_rows, hand_over
+from tailrace_services.data.loading import Connection, Progress, copy_to_all, hand_over
 from tailrace_services.trading_desk.api.signals import AHEAD, KEEP
 from tailrace_services.trading_desk.importer.statements import FIND_IMPORT, INSERT_IMPORT
 from tailrace_services.trading_desk.importer.ticks import Day, TickFileError, parse_line, read_days
@@ -215,8 +215,7 @@ async def _copy(
             good, rejected = counts.good, counts.rejected
 
             async def take(lines: bytes) -> None:
-                for each in databases:
-                    await copy_rows(each, "signals", _COLUMNS, lines, form="text", freeze=False)
+                await copy_to_all(databases, "signals", _COLUMNS, lines, form="text")
                 progress("ticks", counts.good + counts.rejected, total)
 
             await hand_over(_pieces(day, day.start + moved, counts), take)
