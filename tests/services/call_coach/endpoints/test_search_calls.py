@@ -266,6 +266,8 @@ async def test_writes_show_at_once(both: tuple[Service, Service]) -> None:
         ({"min_score": 70, "max_score": 60}, 422, None),
         ({"scheduled_from": "2026-02-01T00:00:00Z", "scheduled_until": "2026-01-01T00:00:00Z"}, 422, None),
         ({"scheduled_from": "2026-02-01T00:00:00"}, 422, None),
+        ({"scheduled_from": "0001-01-01T00:00:00+14:00"}, 422, None),
+        ({"scheduled_until": "9999-12-31T23:59:59-14:00"}, 422, None),
         ({"text": "a\0b"}, 422, None),
         ({"sort": "title; DROP TABLE calls"}, 422, None),
         ({"limit": 51}, 422, None),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, PlainSerializer, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, StringConstraints, model_validator
 
 from tailrace.core.cursor import MAX_CURSOR
 from tailrace_services.call_coach.api.v1.schemas.body import Envelope, RequestBody, ResponseBody
@@ -22,6 +22,16 @@ Score = Annotated[Decimal, Field(ge=0, le=100, max_digits=5, decimal_places=2)]
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the database counts in UTC
+        raise ValueError("in UTC it lies before the first year or behind the last") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class SearchCallsRequest(RequestBody):
     """Which calls, in which order, and which page of them. What is left out does not restrict."""
 
@@ -35,8 +45,8 @@ class SearchCallsRequest(RequestBody):
     product: Named | None = None
     call_type: CallTypeName | None = None
     reps: Annotated[tuple[Named, ...], Field(max_length=50, description="emails; one of them takes part")] = ()
-    scheduled_from: Annotated[AwareDatetime | None, Field(description="then or later")] = None
-    scheduled_until: Annotated[AwareDatetime | None, Field(description="before")] = None
+    scheduled_from: Annotated[Instant | None, Field(description="then or later")] = None
+    scheduled_until: Annotated[Instant | None, Field(description="before")] = None
     min_score: Score | None = None
     max_score: Score | None = None
     sort: Annotated[
