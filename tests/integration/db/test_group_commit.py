@@ -169,7 +169,7 @@ async def test_who_waits_for_a_lock_holds_up_only_those_that_came_with_it(watche
 
 async def test_a_turn_is_not_waited_for_longer_than_a_connection(watched: str) -> None:
     """When so many are held up that no more may follow, who comes has its error in time and writes nothing."""
-    database = Database(watched, settings=DatabaseSettings(pool_timeout=0.5))
+    database = Database(watched, settings=DatabaseSettings(pool_timeout=3))
     async with in_the_way(watched, LOCKED) as one_more_waits:
         held_up: list[asyncio.Task[Any]] = []
         for user in range(4):
