@@ -6,10 +6,11 @@ import asyncio
 import http.client
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.services.data.samples import SAMPLES
@@ -79,6 +80,21 @@ class Up:
             return response.status, response.read()
         finally:
             connection.close()
+
+    def ask_as_printed(self) -> list[tuple[str, int, str | None]]:
+        """Each ``curl`` command that it has printed, with the status and the media type that it is answered with."""
+        answers = []
+        for command in [line.strip() for line in self.said.splitlines() if line.startswith("  curl ")]:
+            *options, url = shlex.split(command)[1:]
+            given = list(zip(options[::2], options[1::2], strict=True))
+            headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
+            body = next((value for option, value in given if option == "-d"), None)
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+                path = url.removeprefix(f"http://127.0.0.1:{self.port}")
+                connection.request("GET" if body is None else "POST", path, body, headers)
+                response = connection.getresponse()
+                answers.append((command, response.status, response.getheader("content-type")))
+        return answers
 
 
 @contextmanager

@@ -172,13 +172,16 @@ async def service(database_url: str, valkey_url: str) -> Service:
 
 
 @asynccontextmanager
-async def prometheus(port: int, folder: Path) -> AsyncIterator[int]:
-    """A Prometheus with the deployed files, which asks the service on ``port`` every second."""
+async def prometheus(port: int, folder: Path, **paths: str) -> AsyncIterator[int]:
+    """A Prometheus with the deployed files, which asks ``port`` every second: one service, or those under ``paths``."""
     for name in ("prometheus.yml", "rules.yml"):
         text = (DEPLOY / "prometheus" / name).read_text()
         (folder / name).write_text(text.replace("_interval: 15s", "_interval: 1s"))
-    target = {"targets": [f"127.0.0.1:{port}"], "labels": {"job": "trading-desk", "__metrics_path__": "/metrics"}}
-    (folder / "targets.json").write_text(json.dumps([target]))
+    targets = [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"job": job, "__metrics_path__": path}}
+        for job, path in (paths or {"trading-desk": "/metrics"}).items()
+    ]
+    (folder / "targets.json").write_text(json.dumps(targets))
     (folder / "admin_token").write_text(TOKEN)
     own = free_port()
     command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}"]

@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -54,19 +53,11 @@ def up(home: Path) -> Iterator[Up]:
 
 def test_printed_commands_work(up: Up) -> None:
     """What is printed can be copied, and answers."""
-    commands = [line.strip() for line in up.said.splitlines() if line.startswith("  curl ")]
-    assert len(commands) == 15
-    for command in commands:
-        *options, url = shlex.split(command)[1:]
-        given = list(zip(options[::2], options[1::2], strict=True))
-        headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
-        body = next((value for option, value in given if option == "-d"), None)
-        with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)) as connection:
-            path = url.removeprefix(f"http://127.0.0.1:{up.port}")
-            connection.request("GET" if body is None else "POST", path, body, headers)
-            response = connection.getresponse()
-            assert response.status in (200, 201), command
-            assert response.getheader("content-type") == "application/json", command
+    answers = up.ask_as_printed()
+    assert len(answers) == 15
+    for command, status, media_type in answers:
+        assert status in (200, 201), command
+        assert media_type == "application/json", command
 
 
 def test_printed_addresses_answer(up: Up) -> None:
