@@ -96,9 +96,9 @@ class Database:
         bound = (FreshnessSettings() if freshness is None else freshness.settings).bound
         own = make_relay_engine(self.url, self.settings, "tailrace-catalogue", keep=True)
         catalogue = CatalogueReader(own, self._clock, bound=bound)
-        queries = self.queries = QueryCache(
-            self.engine, cache, catalogue, self._observer, pooled=self.settings.pgbouncer
-        )
+        with self._kept.adopting():
+            queries = QueryCache(self.engine, cache, catalogue, self._observer, pooled=self.settings.pgbouncer)
+        self.queries = queries
         if freshness is not None and self.settings.query_audit:
             queries.auditor = Auditor(
                 self.engine,

@@ -17,7 +17,8 @@ Touches: pooled connections. **Source:** SQLAlchemy 2.1, ``DefaultExecutionConte
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -47,8 +48,13 @@ USES = 3
 """Executions of one statement from which on it is kept."""
 MOST = 500
 """Statements that are kept, and as many that are counted."""
-WATCHED = ("before_execute", "before_cursor_execute", "after_execute", "after_cursor_execute")
-"""What instruments of SQLAlchemy listen to, beside errors."""
+WATCHED = (
+    *("engine_connect", "begin", "rollback"),
+    *("before_execute", "before_cursor_execute", "after_execute", "after_cursor_execute"),
+)
+"""What somebody may listen to who sets a tenant, a role or a path on connections, or who traces statements."""
+BELOW = ("do_execute", "handle_error")
+"""The same of the dialect."""
 
 Executed = Callable[[str, float, bool], None]
 """Told of an execution: the statement, its seconds, and whether it failed."""
@@ -89,7 +95,7 @@ class KeptStatements:
         self._comments = settings.comments
         self._suits = engine.dialect.driver == "asyncpg" and not settings.pgbouncer and __version__.startswith(KNOWN)
         listening: Any = (self._engine.dispatch, self._engine.dialect.dispatch)
-        self._watched = [(listening[0], name) for name in WATCHED] + [(listening[1], "handle_error")]
+        self._watched = [(listening[0], name) for name in WATCHED] + [(listening[1], name) for name in BELOW]
         self._own = [len(getattr(where, name).listeners) for where, name in self._watched]
         self._uses: dict[Executable, int] = {}
         self._kept: dict[Executable, _Kept | None] = {}
@@ -103,8 +109,14 @@ class KeptStatements:
             found = self._keep(statement)
         if found is None or not (parameters is None or isinstance(parameters, Mapping)):
             return None
-        listeners = [len(getattr(where, name)) for where, name in self._watched]
-        return found if listeners == self._own else None
+        return found if self._listeners() == self._own else None
+
+    @contextmanager
+    def adopting(self) -> Iterator[None]:
+        """Whoever begins to listen within the block is Tailrace's own, and has no business with what is kept."""
+        before = self._listeners()
+        yield
+        self._own = [own + now - then for own, now, then in zip(self._own, self._listeners(), before, strict=True)]
 
     def run(self, kept: _Kept, parameters: Any) -> Result[Any]:
         """Its rows, all of them here, in the greenlet that this is called in; outside any transaction.
@@ -175,6 +187,9 @@ class KeptStatements:
         raise exc.DBAPIError.instance(
             sql, values, error, known.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect
         ) from error
+
+    def _listeners(self) -> list[int]:
+        return [len(getattr(where, name)) for where, name in self._watched]
 
     def _counted(self, statement: Executable) -> bool:
         """Whether the statement has been used often enough."""

@@ -15,11 +15,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.waiting import wait_until
 
+from tailrace.cache import Cache
 from tailrace.db import Database
 from tailrace.db.kept_statements import MOST, USES
 from tailrace.errors import DatabaseTimeoutError
 from tailrace.events import Event, StatementFinished
 from tailrace.settings import DatabaseSettings
+from tailrace.stores import MemoryStore
 
 
 class Kind(enum.Enum):
@@ -229,6 +231,33 @@ async def test_whoever_listens_to_sqlalchemy_is_told(database: Database, to_all:
         event.remove(target, "before_cursor_execute", listen)
     assert len(seen) == 1
     assert database._kept.find(statement, None) is not None
+
+
+@pytest.mark.parametrize("moment", ["begin", "engine_connect"])
+async def test_what_a_listener_sets_on_connections_holds(database: Database, moment: str) -> None:
+    """A tenant that a listener sets is the tenant of kept statements, too, from whenever it listens."""
+    statement = text("SELECT current_setting('my.tenant', true) AS tenant")
+    assert await used(database, statement)
+    tenant = ""
+
+    def set_tenant(connection: sa.Connection) -> None:
+        cursor = connection.connection.cursor()
+        cursor.execute("SELECT set_config('my.tenant', $1, false)", (tenant,))
+        cursor.close()
+
+    event.listen(database.engine.sync_engine, moment, set_tenant)
+    for tenant in ("first", "second", "third"):
+        assert [row.tenant for row in await database.fetch(statement)] == [tenant]
+
+
+async def test_with_a_query_cache_statements_are_kept(database: Database) -> None:
+    """It listens, too, and has nothing to do with what does not ask for it; whoever else listens is still told."""
+    cache = Cache(MemoryStore())
+    database.cache_queries(cache)
+    statement = select(things.id)
+    assert await used(database, statement)
+    event.listen(database.engine.sync_engine, "begin", lambda _connection: None)
+    assert database._kept.find(statement, None) is None
 
 
 @pytest.mark.parametrize(
