@@ -37,6 +37,8 @@ RATE = 40
 BY_SQL = 2
 """Writes a second by others."""
 USERS = 20_000
+TURNED_AWAY = "status_503"
+"""Of a machine that is held up by others' work a server sheds load, as it should; these are counted."""
 
 
 def measure(session: Session) -> list[Measurement]:
@@ -56,7 +58,7 @@ def measure(session: Session) -> list[Measurement]:
 
 async def _measure(url: str, database: str, pid: int, step: float, advance: Callable[[], None]) -> list[Measurement]:
     draw, numbers = Random(1), count()
-    held = [_resident(pid)]
+    held, turned_away = [_resident(pid)], 0
     async with Connections(url) as client:
         for _ in range(STEPS):
             asked = round(RATE * step)
@@ -67,9 +69,10 @@ async def _measure(url: str, database: str, pid: int, step: float, advance: Call
                 (number / RATE for number in range(asked)),
             )
             await others
-            statuses = set(result.total().statuses)
-            if result.errors or statuses != {200}:
-                raise NotWorkingError(f"{GROUP}: {dict(result.errors)} {statuses}")
+            failed, statuses = dict(result.errors), set(result.total().statuses)
+            turned_away += failed.pop(TURNED_AWAY, 0)
+            if failed or not statuses <= {200, 503}:
+                raise NotWorkingError(f"{GROUP}: {failed} {statuses}")
             held.append(_resident(pid))
             advance()
     rows = [
@@ -77,6 +80,7 @@ async def _measure(url: str, database: str, pid: int, step: float, advance: Call
         for number, megabytes in enumerate(held)
     ]
     half = held[len(held) // 2]
+    rows.append(Measurement(GROUP, "all of it", "turned away", turned_away, ""))
     return [*rows, Measurement(GROUP, "second half", "growth", 100 * (held[-1] / half - 1), "%")]
 
 
