@@ -62,6 +62,10 @@ FILTERS: list[dict[str, Any]] = [
     {"since": "2026-03-30T00:00:00Z"},
     {"before": "2026-03-20T02:00:00+02:00", "asset": "XAUUSD"},
     {"since": "2026-03-10T00:00:00Z", "before": "2026-03-12T00:00:00Z", "signal_type": "sell"},
+    {"since": "0001-01-01T00:00:00Z", "before": "0089-03-12T00:00:00Z"},
+    {"before": "0001-01-01T00:00:00Z"},
+    {"before": "9999-12-31T23:59:59Z", "asset": "XAUUSD"},
+    {"since": "9999-12-31T23:59:59Z"},
 ]
 
 
@@ -96,6 +100,7 @@ SUMMARIES: list[dict[str, Any]] = [
     {"asset": "XAUUSD", "signal_type": "quote"},
     {"asset": "WTI", "channel": "desk chat", "signal_type": "buy"},
     {"asset": "XAUUSD", "since": "2026-03-10", "before": "2026-03-20"},
+    {"asset": "XAUUSD", "since": "0001-01-01", "before": "9999-12-31"},
     {"asset": "nothing"},
 ]
 

@@ -118,17 +118,25 @@ def _windows(wanted: SignalFilter, asked: PageRequest, now: datetime) -> list[Wi
     windows: list[Window] = []
     for width in _WIDTHS:
         if falling:
-            last = start - width
-            if end is not None and end >= last:
+            last = _moved(start, -width)
+            if last is None or (end is not None and end >= last):
                 break
-            windows.append((last, known and known + _DAY))
+            windows.append((last, known and _moved(known, _DAY)))
         else:
-            last = start + width
-            if end is not None and end <= last:
+            last = _moved(start, width)
+            if last is None or (end is not None and end <= last):
                 break
             windows.append((known, last))
     final = end and _midnight(end)
-    return [*windows, (final, known and known + _DAY) if falling else (known, final and final + _DAY)]
+    return [*windows, (final, known and _moved(known, _DAY)) if falling else (known, final and _moved(final, _DAY))]
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime | None:
+    """None beyond the first and the last year."""
+    try:
+        return moment + by
+    except OverflowError:
+        return None
 
 
 def _midnight(moment: datetime) -> datetime:
@@ -153,4 +161,5 @@ def _page(given: tuple[str, ...], asked: Asked, since: datetime | None, before: 
 
 
 def _literal(day: datetime) -> ColumnElement[datetime]:
-    return literal_column(f"timestamptz '{day:%Y-%m-%d} 00:00:00+00'", signals.time.type)
+    # ``%Y`` would have as few digits as the year has, which PostgreSQL does not read.
+    return literal_column(f"timestamptz '{day.date()} 00:00:00+00'", signals.time.type)
