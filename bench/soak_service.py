@@ -8,6 +8,8 @@ import asyncpg
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Column, Index, Integer, MetaData, Table, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from bench.arena import failures
 from bench.asking import ASGIApp
@@ -51,8 +53,8 @@ async def prepare(url: str) -> None:
     """A row for each customer, and what Tailrace keeps in the database."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, amount int NOT NULL)")
-        await connection.execute("CREATE INDEX orders_customer ON orders (customer)")
+        for made in (CreateTable(orders), *map(CreateIndex, orders.indexes)):
+            await connection.execute(str(made.compile(dialect=postgresql.dialect())))
         await connection.execute(f"INSERT INTO orders SELECT n, n, 1 FROM generate_series(0, {CUSTOMERS - 1}) AS n")
         await connection.execute("VACUUM (ANALYZE) orders")
     finally:

@@ -22,12 +22,12 @@ from sqlalchemy.util import greenlet_spawn
 from tailrace.cache import Cache
 from tailrace.cache.consistency import current_reads, reading_context
 from tailrace.clock import Clock, SystemClock
+from tailrace.db.compiled_statements import CompiledStatements
 from tailrace.db.engine import make_engine, make_relay_engine, statement_observer
 from tailrace.db.errors import FOREIGN, translate, translated
 from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.group_commit import GroupCommit, GroupedWrite
 from tailrace.db.holding import Holdings
-from tailrace.db.kept_statements import KeptStatements
 from tailrace.db.pool import POOL, PoolState, pool_state, waiting_time
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
@@ -84,7 +84,7 @@ class Database:
         self._single = SingleWrites(self.engine, lambda: self.commits)
         self._grouped = GroupCommit(self.write, lambda: waiting_time(self.settings.pool_timeout))
         told = None if observer is None else statement_observer(observer, POOL)
-        self._kept = KeptStatements(self.engine, self.settings, told)
+        self._compiled = CompiledStatements(self.engine, self.settings, told)
 
     def cache_queries(self, cache: Cache) -> QueryCache:
         """Let statements that ask for it (``cached_query``) be answered from ``cache``; once, before the first one.
@@ -96,7 +96,7 @@ class Database:
         bound = (FreshnessSettings() if freshness is None else freshness.settings).bound
         own = make_relay_engine(self.url, self.settings, "tailrace-catalogue", keep=True)
         catalogue = CatalogueReader(own, self._clock, bound=bound)
-        with self._kept.adopting():
+        with self._compiled.adopting():
             queries = QueryCache(self.engine, cache, catalogue, self._observer, pooled=self.settings.pgbouncer)
         self.queries = queries
         if freshness is not None and self.settings.query_audit:
@@ -232,12 +232,11 @@ class Database:
 
         Cost: 1 round trip, on a connection that knows the statement.
         """
-
-        kept = self._kept.find(statement, parameters)
+        kept = self._compiled.find(statement, parameters)
 
         def work() -> Sequence[Row[Any]]:
             if kept is not None:
-                return self._kept.run(kept, parameters).all()
+                return self._compiled.run(kept, parameters).all()
             with self._alone.sync_engine.connect() as connection:
                 return connection.execute(statement, parameters).all()
 
@@ -249,11 +248,11 @@ class Database:
         Raises:
             DatabaseError: one of its kinds.
         """
-        kept = self._kept.find(statement, parameters)
+        kept = self._compiled.find(statement, parameters)
 
         def work() -> Result[Any]:
             if kept is not None:
-                return self._kept.run(kept, parameters)
+                return self._compiled.run(kept, parameters)
             with self._alone.sync_engine.connect() as connection:
                 return connection.execute(statement, parameters).freeze()()
 

@@ -1,7 +1,7 @@
 """Embedding beside the event loop: questions at once and once, many texts in small batches.
 
 Touches: two threads. Questions have one of their own, so that none waits for a batch; a batch yields after each part.
-Questions that come while others are embedded go together when those are done (``together``).
+Questions that come while others are embedded are one batch when those are done (``dynamic_batcher``).
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ import numpy.typing as npt
 
 from tailrace.cache import SingleFlight
 from tailrace.errors import OverloadedError
+from tailrace.semantic.dynamic_batcher import MOST, DynamicBatcher
 from tailrace.semantic.minilm import MiniLm
-from tailrace.semantic.together import Together
 
 __all__ = ["Embedder", "Model", "Vector"]
 
 Vector = npt.NDArray[np.float32]
 T = TypeVar("T")
 
-BATCH = 8
-"""Texts embedded together; larger ones take as long for each text."""
 LONGEST_REMEMBERED = 1000
 """Characters of a question whose vector is remembered."""
 
@@ -60,7 +58,7 @@ class Embedder:
         self._max_waiting = max_waiting
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
         self._flights: SingleFlight[Vector] = SingleFlight()
-        self._together = Together(self._embed_questions)
+        self._batcher = DynamicBatcher(self._embed_questions)
         self._questions = ThreadPoolExecutor(1, "embed-question")
         self._batches = ThreadPoolExecutor(1, "embed-batch")
 
@@ -90,7 +88,7 @@ class Embedder:
             raise OverloadedError(f"{self._max_waiting} questions wait to be embedded")
 
         async def compute() -> Vector:
-            vector: Vector = await self._together.join(question)
+            vector: Vector = await self._batcher.submit(question)
             self._remember(question, vector)
             return vector
 
@@ -104,8 +102,8 @@ class Embedder:
         model = await self.model()
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # a batch takes the time of its longest
         made: list[Vector | None] = [None] * len(texts)
-        for start in range(0, len(order), BATCH):
-            part = order[start : start + BATCH]
+        for start in range(0, len(order), MOST):
+            part = order[start : start + MOST]
             vectors = await self._in(self._batches, partial(model.embed, [texts[at] for at in part]))
             for at, vector in zip(part, vectors, strict=True):
                 made[at] = vector
@@ -113,7 +111,7 @@ class Embedder:
 
     async def aclose(self) -> None:
         """End the threads; what they are at is finished first."""
-        await self._together.aclose()
+        await self._batcher.aclose()
         for lane in (self._questions, self._batches):
             await asyncio.to_thread(lane.shutdown, cancel_futures=True)
 

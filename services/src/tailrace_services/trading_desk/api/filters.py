@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy import Text, func, literal_column
 from sqlalchemy.sql import ColumnElement
 
 from tailrace.db import Order, Pages
 from tailrace.db.totals import TotalMode
 from tailrace_services.bodies import Words
+from tailrace_services.instant import Instant
 from tailrace_services.trading_desk.api.schemas import Category, Priority, Status, Tag, storable
 from tailrace_services.trading_desk.model import PRIORITIES, AuditEntry, Item
 
-__all__ = ["AUDIT", "ENGLISH", "ITEMS", "WORDS", "ItemFilter", "Moment", "requested_filter"]
+__all__ = ["AUDIT", "ENGLISH", "ITEMS", "WORDS", "ItemFilter", "requested_filter"]
 
 TOTALS: Sequence[TotalMode] = ("none", "capped", "exact", "estimated")
 """Whoever wants to know how many there are says how exactly."""
@@ -75,17 +75,6 @@ class ItemFilter:
         return bool(self.tags_any or self.tags_all or self.details or self.q)
 
 
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
-"""With its offset from UTC."""
-
-
 def requested_filter(
     *,
     category: Annotated[Category | None, Query()] = None,
@@ -100,8 +89,8 @@ def requested_filter(
         Words | None,
         Query(min_length=2, max_length=200, description='Words in title or description; `"a phrase"`, `or`, `-not`.'),
     ] = None,
-    created_since: Annotated[Moment | None, Query(description="With its offset from UTC.")] = None,
-    created_before: Annotated[Moment | None, Query(description="With its offset from UTC.")] = None,
+    created_since: Annotated[Instant | None, Query(description="With its offset from UTC.")] = None,
+    created_before: Annotated[Instant | None, Query(description="With its offset from UTC.")] = None,
 ) -> ItemFilter:
     """The filter that a request asks for, a dependency of FastAPI.
 

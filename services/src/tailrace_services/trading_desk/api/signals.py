@@ -19,7 +19,7 @@ from tailrace.db import Order, Pages
 from tailrace.db.totals import TotalMode
 from tailrace.errors import RequestError
 from tailrace_services.bodies import Body, Printable, RequestBody
-from tailrace_services.trading_desk.api.filters import Moment
+from tailrace_services.instant import Instant
 from tailrace_services.trading_desk.model import Signal
 
 __all__ = [
@@ -115,7 +115,7 @@ class DayView(Body):
 class NewSignal(RequestBody):
     """A signal to store. A quote has ``bid`` and ``ask``, anything else a ``price``."""
 
-    time: Moment
+    time: Instant
     asset: Asset
     signal_type: SignalType
     channel: Channel
@@ -174,8 +174,8 @@ def requested_signals(
     asset: Annotated[Asset | None, Query()] = None,
     channel: Annotated[Channel | None, Query()] = None,
     signal_type: Annotated[SignalType | None, Query()] = None,
-    since: Annotated[Moment | None, Query(description="With its offset from UTC.")] = None,
-    before: Annotated[Moment | None, Query(description="With its offset from UTC.")] = None,
+    since: Annotated[Instant | None, Query(description="With its offset from UTC.")] = None,
+    before: Annotated[Instant | None, Query(description="With its offset from UTC.")] = None,
 ) -> SignalFilter:
     """The filter that a request asks for, a dependency of FastAPI."""
     return SignalFilter(asset, channel, signal_type, since, before)

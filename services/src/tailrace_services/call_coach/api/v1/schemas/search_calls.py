@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, StringConstraints, model_validator
+from pydantic import Field, PlainSerializer, StringConstraints, model_validator
 
 from tailrace.core.cursor import MAX_CURSOR
 from tailrace_services.call_coach.api.v1.schemas.body import Envelope, RequestBody, ResponseBody
 from tailrace_services.call_coach.tools.search_calls import RANKED, FoundCalls, SearchCalls, Sort, TotalAsked
 from tailrace_services.call_coach.tools.search_pages import CAP, MAX_LIMIT, MAX_OFFSET
+from tailrace_services.instant import Instant
 
 __all__ = ["SearchCallsRequest", "SearchCallsResponse"]
 
@@ -20,16 +21,6 @@ Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Named = Annotated[str, StringConstraints(min_length=1, max_length=320, pattern=r"^[^\x00]*$")]
 Score = Annotated[Decimal, Field(ge=0, le=100, max_digits=5, decimal_places=2)]
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float)]
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:  # the database counts in UTC
-        raise ValueError("in UTC it lies before the first year or behind the last") from None
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class SearchCallsRequest(RequestBody):

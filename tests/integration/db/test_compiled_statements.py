@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 from tailrace.cache import Cache
 from tailrace.db import Database
-from tailrace.db.kept_statements import MOST, USES
+from tailrace.db.compiled_statements import MOST, USES
 from tailrace.errors import DatabaseTimeoutError
 from tailrace.events import Event, StatementFinished
 from tailrace.settings import DatabaseSettings
@@ -105,7 +105,7 @@ async def used(database: Database, statement: Any, parameters: Any = None) -> bo
     """Run it until it is kept; whether it is."""
     for _ in range(USES):
         await database.fetch(statement, parameters)
-    return database._kept.find(statement, parameters) is not None
+    return database._compiled.find(statement, parameters) is not None
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
@@ -230,7 +230,7 @@ async def test_whoever_listens_to_sqlalchemy_is_told(database: Database, to_all:
     finally:
         event.remove(target, "before_cursor_execute", listen)
     assert len(seen) == 1
-    assert database._kept.find(statement, None) is not None
+    assert database._compiled.find(statement, None) is not None
 
 
 @pytest.mark.parametrize("moment", ["begin", "engine_connect"])
@@ -257,7 +257,7 @@ async def test_with_a_query_cache_statements_are_kept(database: Database) -> Non
     statement = select(things.id)
     assert await used(database, statement)
     event.listen(database.engine.sync_engine, "begin", lambda _connection: None)
-    assert database._kept.find(statement, None) is None
+    assert database._compiled.find(statement, None) is None
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ async def test_with_a_query_cache_statements_are_kept(database: Database) -> Non
 )
 async def test_what_is_not_plain_is_left_to_sqlalchemy(database: Database, statement: Any) -> None:
     """Settings are noticed there, writes are, and options mean something there."""
-    assert [database._kept.find(statement, None) for _ in range(USES + 1)] == [None] * (USES + 1)
+    assert [database._compiled.find(statement, None) for _ in range(USES + 1)] == [None] * (USES + 1)
 
 
 async def test_only_so_many_are_kept(database: Database) -> None:
@@ -281,10 +281,10 @@ async def test_only_so_many_are_kept(database: Database) -> None:
     for number in range(MOST + 20):
         statement = select(sa.literal(number))
         for _ in range(USES):
-            database._kept.find(statement, None)
-        database._kept.find(select(sa.literal(number)), None)
-    assert len(database._kept._kept) <= MOST
-    assert len(database._kept._uses) <= MOST
+            database._compiled.find(statement, None)
+        database._compiled.find(select(sa.literal(number)), None)
+    assert len(database._compiled._kept) <= MOST
+    assert len(database._compiled._uses) <= MOST
 
 
 @pytest.mark.parametrize("settings", [DatabaseSettings(comments=True), DatabaseSettings(pre_ping=False)], ids=str)
@@ -307,7 +307,7 @@ async def test_behind_a_pooler_nothing_is_kept(database_url: str) -> None:
 
 async def test_with_another_sqlalchemy_nothing_is_kept(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its inner names may mean something else there."""
-    monkeypatch.setattr("tailrace.db.kept_statements.__version__", "2.2.0")
+    monkeypatch.setattr("tailrace.db.compiled_statements.__version__", "2.2.0")
     database = Database(database_url)
     assert not await used(database, text("SELECT 1"))
     await database.aclose()

@@ -1,4 +1,4 @@
-"""Statements that a program keeps and runs again and again: compiled once, and then sent as they are.
+"""Compiled statements: those that a program keeps and runs again and again, sent as they were compiled once.
 
 What SQLAlchemy does around each execution (connection, context, cache key, parameters, cursor metadata) takes several
 times as much CPU as asyncpg takes to send a statement and to read its rows, and comes to the same whenever the
@@ -40,7 +40,7 @@ from sqlalchemy.util import is_exit_exception
 from tailrace.db.comments import comment
 from tailrace.settings import DatabaseSettings
 
-__all__ = ["KeptStatements"]
+__all__ = ["CompiledStatement", "CompiledStatements"]
 
 KNOWN = "2.1."
 """How the version of the SQLAlchemy begins whose inner names these are. Another one runs everything by itself."""
@@ -62,8 +62,8 @@ _Shape = Sequence[tuple[Any, ...]]
 
 
 @dataclass(slots=True, eq=False)
-class _Kept:
-    """One statement. ``columns`` and what follows are of the rows as the server described them last."""
+class CompiledStatement:
+    """A statement as it is sent. ``columns`` and what follows are of the rows as the server described them last."""
 
     compiled: Any
     sql: str
@@ -79,7 +79,7 @@ class _Kept:
         return tuple([binders[name](given[name]) if name in binders else given[name] for name in self.names])
 
 
-class KeptStatements:
+class CompiledStatements:
     """Runs what it keeps on connections of an engine's pool, each statement by itself.
 
     Args:
@@ -98,9 +98,9 @@ class KeptStatements:
         self._watched = [(listening[0], name) for name in WATCHED] + [(listening[1], name) for name in BELOW]
         self._own = [len(getattr(where, name).listeners) for where, name in self._watched]
         self._uses: dict[Executable, int] = {}
-        self._kept: dict[Executable, _Kept | None] = {}
+        self._kept: dict[Executable, CompiledStatement | None] = {}
 
-    def find(self, statement: Executable, parameters: Any) -> _Kept | None:
+    def find(self, statement: Executable, parameters: Any) -> CompiledStatement | None:
         """The statement if it may be run here, None if SQLAlchemy has to. Counts as a use. Cost: 1 microsecond."""
         found = self._kept.get(statement)
         if found is None:
@@ -118,7 +118,7 @@ class KeptStatements:
         yield
         self._own = [own + now - then for own, now, then in zip(self._own, self._listeners(), before, strict=True)]
 
-    def run(self, kept: _Kept, parameters: Any) -> Result[Any]:
+    def run(self, kept: CompiledStatement, parameters: Any) -> Result[Any]:
         """Its rows, all of them here, in the greenlet that this is called in; outside any transaction.
 
         Raises:
@@ -132,7 +132,7 @@ class KeptStatements:
                 raise
             return self._run(kept, parameters)
 
-    def _run(self, kept: _Kept, parameters: Any) -> Result[Any]:
+    def _run(self, kept: CompiledStatement, parameters: Any) -> Result[Any]:
         values = kept.values(parameters)
         sql = kept.sql + comment() if self._comments else kept.sql
         connection = self._connected()
@@ -200,13 +200,13 @@ class KeptStatements:
         self._uses[statement] = uses
         return False
 
-    def _keep(self, statement: Executable) -> _Kept | None:
+    def _keep(self, statement: Executable) -> CompiledStatement | None:
         _make_room(self._kept)
         kept = self._kept[statement] = _compile(statement, self._dialect)
         return kept
 
 
-def _compile(statement: Executable, dialect: Any) -> _Kept | None:
+def _compile(statement: Executable, dialect: Any) -> CompiledStatement | None:
     """None for what is not plain."""
     if not isinstance(statement, Select | CompoundSelect | TextClause) or statement._execution_options:
         return None
@@ -219,7 +219,7 @@ def _compile(statement: Executable, dialect: Any) -> _Kept | None:
     sql = str(compiled)
     if not _reads(sql):
         return None
-    return _Kept(compiled, sql, tuple(compiled.positiontup or ()), compiled._bind_processors)
+    return CompiledStatement(compiled, sql, tuple(compiled.positiontup or ()), compiled._bind_processors)
 
 
 def _reads(sql: str) -> bool:
@@ -228,7 +228,7 @@ def _reads(sql: str) -> bool:
     return sql.lstrip().startswith(("select", "with")) and "set_config" not in sql
 
 
-def _describe(kept: _Kept, shape: _Shape, dialect: Any) -> None:
+def _describe(kept: CompiledStatement, shape: _Shape, dialect: Any) -> None:
     """Take note of how rows are read that look like ``shape``."""
     expected = kept.compiled._result_columns
     names = [column[0] for column in shape]

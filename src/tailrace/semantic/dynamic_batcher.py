@@ -1,7 +1,9 @@
-"""Texts that wait at the same time are embedded in one go. Pure but for the tasks of those who wait.
+"""Dynamic batching: texts that wait at the same time are embedded in one batch. Pure but for the tasks that wait.
 
-One go is under way at a time. Whoever comes while nothing is waits for nobody; whoever comes meanwhile goes with the
-next, with others who did. A go takes the time of its longest text for each, so texts much shorter wait for their own.
+One batch is under way at a time. Whoever comes while none is waits for nobody; whoever comes meanwhile is in the next
+one, with others who did. A batch takes the time of its longest text for each, so texts much shorter wait for their own.
+
+**Source:** the scheduler of NVIDIA's Triton Inference Server, "dynamic batcher", here without a delay.
 """
 
 from __future__ import annotations
@@ -11,55 +13,55 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-__all__ = ["MOST", "Together", "chosen"]
+__all__ = ["MOST", "DynamicBatcher", "chosen"]
 
 MOST = 8
-"""Texts that go together: more take as long for each."""
+"""Texts of a batch; larger ones take as long for each text."""
 MOST_CHARACTERS = 1_000
-"""Of texts that go together, each counted as the longest: so a go is no longer than for one long question."""
+"""Of a batch, each text counted as the longest: so it takes no longer than one long question."""
 PADDING = 1 / 3
 """Characters that are only there for the sake of the longest, beside those that are asked."""
 
-Go: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+Compute: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
 _Waiting: TypeAlias = tuple[str, "asyncio.Future[Any]"]
 
 
-class Together:
-    """Calls ``go`` with what waits.
+class DynamicBatcher:
+    """Calls ``compute`` with what waits.
 
     Args:
-        go: gives something for each of some texts, in their order.
+        compute: gives something for each of some texts, in their order.
     """
 
-    def __init__(self, go: Go) -> None:
-        self._go = go
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
         self._waiting: deque[_Waiting] = deque()
-        self._going: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
 
-    async def join(self, text: str) -> Any:
-        """What ``go`` gives for ``text``.
+    async def submit(self, text: str) -> Any:
+        """What ``compute`` gives for ``text``.
 
         Raises:
-            Whatever ``go`` raises, to all who went together.
+            Whatever ``compute`` raises, to all of the batch.
         """
         given: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((text, given))
-        if self._going is None:  # the task begins after those who ask in this turn of the loop, too
-            self._going = asyncio.create_task(self._keep_going(), name="tailrace embedding")
+        if self._running is None:  # the task begins after those who ask in this turn of the loop, too
+            self._running = asyncio.create_task(self._run(), name="tailrace embedding")
         return await given
 
     async def aclose(self) -> None:
         """Whoever waits is cancelled; what is under way is waited for by nobody."""
-        if self._going is not None:
-            self._going.cancel()
-            await asyncio.gather(self._going, return_exceptions=True)
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _keep_going(self) -> None:
+    async def _run(self) -> None:
         batch: list[_Waiting] = []
         try:
             while batch := self._next():
                 try:
-                    found = await self._go([text for text, _ in batch])
+                    found = await self._compute([text for text, _ in batch])
                 except Exception as error:
                     for _, given in batch:
                         if not given.done():
@@ -69,7 +71,7 @@ class Together:
                     if not given.done():
                         given.set_result(value)
         finally:
-            self._going = None
+            self._running = None
             for _, given in (*batch, *self._waiting):
                 given.cancel()
             self._waiting.clear()
@@ -83,7 +85,7 @@ class Together:
 
 
 def chosen(lengths: Sequence[int]) -> list[int]:
-    """Which of the texts that wait go together, given their lengths in the order in which they came.
+    """Which of the texts that wait are the next batch, given their lengths in the order in which they came.
 
     The first always goes. Others do while not too much is padding.
 
