@@ -37,11 +37,12 @@ async def reconcile_tokens(context: JobContext) -> None:
         raise TokensDifferError(f"tokens do not add up; users to look at: {users or 'none'}")
 
 
-@JOBS.job("embed-posts", schedule="23 * * * *", timeout=1800.0)
+@JOBS.job("embed-posts", schedule="23 * * * *", timeout=1800.0, interruptible=True)
 async def embed_posts(context: JobContext) -> None:
     """Each hour give vectors to posts that have none, so that they are found by meaning.
 
-    All of a run are written together: each write to the posts ends what is kept of answers about them.
+    All of a run are written together: each write to the posts ends what is kept of answers about them. A worker that
+    stops does not wait for that; the run is begun again.
     """
     async with aclosing(Embedder()) as embedder:
         await embed_at_once(context.database, SEARCH, embedder, most=POSTS)
