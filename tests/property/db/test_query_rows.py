@@ -28,7 +28,13 @@ COLUMNS = st.sampled_from(
         st.uuids(),
         st.binary(max_size=8),
         st.lists(PLAIN | st.lists(st.integers(), max_size=2), max_size=3),
-        st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES.flatmap(st.just)),  # noqa: DTZ001
+        # No driver gives a time that clocks skip: what it gives is an instant, told in a zone.
+        st.datetimes(
+            datetime(2, 1, 1),  # noqa: DTZ001
+            datetime(9998, 1, 1),  # noqa: DTZ001
+            timezones=ZONES.flatmap(st.just),
+            allow_imaginary=False,
+        ),
     ]
 )
 
