@@ -11,6 +11,7 @@ import asyncpg
 import httpx2
 from fastapi import FastAPI
 from tests.conftest import Originals
+from tests.waiting import wait_until
 
 from tailrace.schema import apply
 
@@ -31,7 +32,7 @@ class Implementation:
     async def settled(self) -> None:
         """Return once what was written beside the service is known to it."""
         if self.name == "optimised":
-            assert await self.app.state.tailrace.freshness.fence()
+            await wait_until(self.app.state.tailrace.freshness.fence)
 
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement the way somebody with psql does: beside the service."""

@@ -66,11 +66,15 @@ async def test_writers_do_not_wait_for_the_filling(words_url: str, connection: a
             writing.append(asyncio.ensure_future(change(pieces)))
 
     async def change(number: int) -> None:
-        writer = await asyncpg.connect(words_url)
-        await writer.execute("UPDATE words SET word = word || 'yy' WHERE id % 3 = 0")
-        await writer.execute("INSERT INTO words (word) VALUES (repeat('z', $1))", number)
-        await writer.close()
+        async with one_writes:  # two who update the same rows at once may well wait for each other
+            writer = await asyncpg.connect(words_url)
+            try:
+                await writer.execute("UPDATE words SET word = word || 'yy' WHERE id % 3 = 0")
+                await writer.execute("INSERT INTO words (word) VALUES (repeat('z', $1))", number)
+            finally:
+                await writer.close()
 
+    one_writes = asyncio.Lock()
     writing: list[asyncio.Future[None]] = []
     await apply(words_url, OBJECTS, progress=write)
     await asyncio.gather(*writing)

@@ -19,6 +19,7 @@ from tests.integration.timeseries.timescaledb_server import connected, running_t
 from tests.pooling import running_pgbouncer
 from tests.services.implementations import client_of
 from tests.services.trading_desk.endpoints.conftest import SECRET, Service
+from tests.waiting import wait_until
 
 from tailrace.schema import Index, Patience, apply, plan
 from tailrace.settings import DatabaseSettings, HttpSettings, Settings
@@ -111,7 +112,7 @@ class Story:
             (ROW[2], TODAY),
         ):
             await self.sql(statement, *arguments)
-            assert await self.service.app.state.tailrace.freshness.fence()
+            await wait_until(self.service.app.state.tailrace.freshness.fence)
             await self.read()
         await self.sql(ROW[0], TODAY - 2 * DAY, "GOLD")
         await self.maintain(NOW)
@@ -133,7 +134,7 @@ class Story:
     async def maintain(self, moment: datetime) -> None:
         """What is done each night, and what it changed known to the service."""
         await maintain(self.service.database_url, SIGNALS, clock=FakeClock(moment.timestamp()))
-        assert await self.service.app.state.tailrace.freshness.fence()
+        await wait_until(self.service.app.state.tailrace.freshness.fence)
 
     async def read(self) -> None:
         """Keep all answers."""

@@ -138,7 +138,7 @@ async def test_operators_are_told_why(loaded: str) -> None:
     http = HttpSettings(admin_token=SecretStr("for operators"))
     app = create_app(Settings(database_url=SecretStr(loaded), http=http), clock=FrozenClock(NOW))
     async with client_of(app) as client:
-        assert await app.state.tailrace.freshness.fence()
+        await wait_until(app.state.tailrace.freshness.fence)
         await client.post("/query", json={"q": "How do I roll a position?"})
         asked = {"q": "how can I not roll a position please"}
         for headers in ({}, {"authorization": "Bearer guessed"}, {"x-api-key": api_key(1, 1)}):
