@@ -54,9 +54,10 @@ class Up:
                 [sys.executable, "-m", "tailrace_services", "up", "--home", home, *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # The documents take half a minute of a core, which nothing here is about.
+                # Vectors take half a minute of a core, which nothing here is about.
                 env={name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-                | {"TAILRACE_SERVICES_DEFAULT_DOCUMENTS": "false", "TAILRACE_JOBS__MEASURE_INTERVAL": "0.5"},
+                | dict.fromkeys(("TAILRACE_SERVICES_DEFAULT_DOCUMENTS", "TAILRACE_SERVICES_EMBED_POSTS"), "false")
+                | {"TAILRACE_JOBS__MEASURE_INTERVAL": "0.5"},
             )
 
     @property

@@ -63,6 +63,8 @@ class ServicesSettings(BaseSettings):
     """Sent to it as a bearer token; empty for an endpoint that asks for none, as models on one's own machine do."""
     default_documents: bool = True
     """Whether Trading Desk loads Python's own documentation in the background where no other documents were loaded."""
+    embed_posts: bool = True
+    """Whether Research Hub's posts get their vectors in the background when it starts, too, and not only each hour."""
     answer_chat_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
     """Base address of a Chat Completions endpoint that words Trading Desk's answers, up to and with its version; None:
     answers are the documents' own sentences."""

@@ -27,7 +27,7 @@ from tailrace.schema.declarations import as_table, schema_of
 from tailrace.schema.sql_text import identifier, literal, qualified, short_name, type_name
 from tailrace.semantic.postings import Source
 
-__all__ = ["HybridSearch"]
+__all__ = ["CANDIDATES", "SCANNED", "HybridSearch"]
 
 CANDIDATES = 100
 """Texts that each of the two lists contributes, at most."""
@@ -36,6 +36,14 @@ COMMON = 10_000
 FUSION = 60
 """The constant of reciprocal rank fusion: how little the first places weigh more than the next ones."""
 VECTOR_TYPES = ("halfvec", "vector")
+# As many candidates as are wanted, and further ones where a tenant's are rare among the nearest. It depends on no row,
+# so PostgreSQL looks at it once, before the first row is asked for, which is when pgvector reads what it sets; until
+# the end of the transaction.
+SCANNED = (
+    f"(SELECT set_config('hnsw.ef_search', '{CANDIDATES}', true)"
+    " || set_config('hnsw.iterative_scan', 'relaxed_order', true)) IS NOT NULL"
+)
+"""A condition of statements that read an HNSW index: it is always true, and sets how thoroughly they do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +152,7 @@ WITH words AS MATERIALIZED (
     GROUP BY document ORDER BY place LIMIT {CANDIDATES}
 ), nearest AS MATERIALIZED (
     SELECT s.{key} AS document, {distance} AS distance FROM {texts} s
-    WHERE s.{identifier(self.vector)} IS NOT NULL{own} ORDER BY {distance} LIMIT {CANDIDATES}
+    WHERE {SCANNED} AND s.{identifier(self.vector)} IS NOT NULL{own} ORDER BY {distance} LIMIT {CANDIDATES}
 ), by_meaning AS (
     SELECT document, row_number() OVER (ORDER BY distance, document) AS place FROM nearest
 ), fused AS (

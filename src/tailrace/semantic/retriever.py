@@ -12,20 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.db import Database
 from tailrace.semantic.embedder import Embedder, Vector
-from tailrace.semantic.hybrid import CANDIDATES, HybridSearch
+from tailrace.semantic.hybrid import HybridSearch
 from tailrace.semantic.wording import folded
 
-__all__ = ["SCAN", "EmbeddingProgress", "Found", "Retriever", "as_text", "embed_at_once", "embed_texts"]
+__all__ = ["EmbeddingProgress", "Found", "Retriever", "as_text", "embed_at_once", "embed_texts"]
 
 LONGEST_QUESTION = 2_000
 """Characters of a question that are read."""
 BATCH = 16
 """Texts that are embedded in one transaction: a tenth of a second in which nobody else can change them."""
-# As many candidates as the statement wants, and further ones where a tenant's are rare among the nearest.
-SCAN = text(
-    f"SELECT set_config('hnsw.ef_search', '{CANDIDATES}', true), "
-    "set_config('hnsw.iterative_scan', 'relaxed_order', true)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ class Retriever:
             DatabaseError: one of its kinds.
             OverloadedError: too many questions wait to be embedded.
 
-        Cost: an embedding and three round trips.
+        Cost: an embedding and a round trip.
         """
         if (tenant is not None) != self._with_tenant:
             raise ValueError("a tenant must be named where the search declares tenants, and only there")
@@ -83,9 +78,7 @@ class Retriever:
         asked = {"question": question, "vector": as_text(vector), "limit": limit}
         if self._with_tenant:
             asked["tenant"] = tenant
-        async with self._database.session() as session:
-            await session.execute(SCAN)
-            rows = (await session.execute(self._statement, asked)).all()
+        rows = await self._database.fetch(self._statement, asked)
         return [Found(row[0], row[1], row[2], row[3], dict(zip(self._columns, row[4:], strict=True))) for row in rows]
 
 
@@ -141,8 +134,13 @@ async def embed_texts(
     return done
 
 
-async def embed_at_once(database: Database, search: HybridSearch, embedder: Embedder, *, most: int) -> int:
+async def embed_at_once(
+    database: Database, search: HybridSearch, embedder: Embedder, *, most: int, rest: float = 0.0
+) -> int:
     """Give a vector to ``most`` texts that have none, and return how many have got one.
+
+    Args:
+        rest: seconds of pause for each second of work.
 
     All vectors are computed while nothing is held, and written by one statement: what is kept of answers and ends with
     each write to the texts ends once. A text that was written to meanwhile is left as it is, for another time.
@@ -155,7 +153,7 @@ async def embed_at_once(database: Database, search: HybridSearch, embedder: Embe
     rows = await database.fetch(text(search.unembedded(versioned=True)), {"limit": most})
     if not rows:
         return 0
-    vectors = [as_text(vector) for vector in await embedder.embed_many([row.text for row in rows])]
+    vectors = [as_text(vector) for vector in await embedder.embed_many([row.text for row in rows], rest=rest)]
     asked = {
         "keys": [str(row.key) for row in rows],
         "vectors": vectors,

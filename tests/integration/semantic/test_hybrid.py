@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 import numpy as np
 import pytest
+from sqlalchemy import text as sql_text
 from tests.integration.semantic.conftest import OWN_SEARCH, SEARCH, notes
 
 from tailrace.db import Database
@@ -228,8 +229,10 @@ async def test_hostile_questions(connection: asyncpg.Connection, database: Datab
         assert len(await retriever.search(question, limit=5)) == 5
 
 
-async def test_the_index_is_used(kept: asyncpg.Connection, database: Database, search: HybridSearch) -> None:
-    """The nearest vectors are taken from the HNSW index, postings from their key alone."""
+async def test_the_index_is_used(
+    kept: asyncpg.Connection, database: Database, embedder: Embedder, search: HybridSearch
+) -> None:
+    """The nearest vectors are taken from the HNSW index, as many as are wanted, postings from their key alone."""
     await kept.execute(
         "INSERT INTO notes (owner, body, embedding) SELECT 1, 'text ' || n, (SELECT array_agg(random() + (n + k) * 0) "
         "FROM generate_series(1, 384) k)::halfvec(384) FROM generate_series(1, 3000) n"
@@ -240,6 +243,9 @@ async def test_the_index_is_used(kept: asyncpg.Connection, database: Database, s
     lines = "\n".join(row[0] for row in plan)
     assert "notes_embedding_hnsw" in lines
     assert "Index Only Scan using notes_postings_pkey" in lines
+    found = await Retriever(database, search, embedder).search("zzz", limit=200, tenant=whose(search))
+    assert [item.by_meaning for item in found] == [*range(1, 101)]
+    assert (await database.fetch(sql_text("SELECT current_setting('hnsw.ef_search')")))[0][0] == "40"  # as it was
 
 
 def test_a_declaration_that_cannot_be_kept_is_refused() -> None:

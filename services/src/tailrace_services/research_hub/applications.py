@@ -23,7 +23,7 @@ def app_from_environment() -> FastAPI:
     """
     services = load_services_settings()
     settings = service_settings(SERVICE, services.fixed_now)
-    return create_app(settings, clock=service_clock(services.fixed_now))
+    return create_app(settings, clock=service_clock(services.fixed_now), embed_posts=services.embed_posts)
 
 
 def baseline_app_from_environment(url: str | None = None) -> FastAPI:

@@ -14,6 +14,8 @@ __all__ = ["JOBS", "POSTS", "TokensDifferError", "embed_posts", "reconcile_token
 
 POSTS = 5_000
 """Posts that get their vectors together: some minutes of a processor's work at most."""
+REST = 1.0
+"""Seconds left to requests for each second of making vectors."""
 
 JOBS = Jobs()
 
@@ -37,12 +39,12 @@ async def reconcile_tokens(context: JobContext) -> None:
         raise TokensDifferError(f"tokens do not add up; users to look at: {users or 'none'}")
 
 
-@JOBS.job("embed-posts", schedule="23 * * * *", timeout=1800.0, interruptible=True)
+@JOBS.job("embed-posts", schedule="23 * * * *", timeout=1800.0, concurrency=1, interruptible=True)
 async def embed_posts(context: JobContext) -> None:
-    """Each hour give vectors to posts that have none, so that they are found by meaning.
+    """Each hour, and when the service starts, give vectors to posts that have none, so that they are found by meaning.
 
     All of a run are written together: each write to the posts ends what is kept of answers about them. A worker that
     stops does not wait for that; the run is begun again.
     """
     async with aclosing(Embedder()) as embedder:
-        await embed_at_once(context.database, SEARCH, embedder, most=POSTS)
+        await embed_at_once(context.database, SEARCH, embedder, most=POSTS, rest=REST)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from pydantic import SecretStr
 from sqlalchemy import text
+from tests.services.implementations import client_of
 from tests.services.jobs import carrying_out
 from tests.services.research_hub.endpoints.conftest import Service
+from tests.waiting import wait_until
 
+from tailrace.clock import SystemClock
 from tailrace.db import Database
-from tailrace.jobs import dead_jobs
+from tailrace.jobs import dead_jobs, install_tables, list_jobs, working
+from tailrace.settings import Settings
 from tailrace_services.research_hub.jobs import JOBS, embed_posts, reconcile_tokens
+from tailrace_services.research_hub.optimised.application import create_app
 
-COUNTED = text("SELECT count(*), count(embedding), count(DISTINCT xmin::text) FROM contents")
+FEW = """
+UPDATE contents SET embedding = CASE WHEN id > 40 THEN array_fill(1, ARRAY[384])::halfvec END
+"""
+"""As if all posts but 40 had their vectors: making more would only take longer."""
+COUNTED = text("SELECT count(*), count(embedding), count(DISTINCT xmin::text) FROM contents WHERE id <= 40")
 
 
 async def dead(database: Database) -> bool:
@@ -29,9 +41,33 @@ async def test_tokens_that_do_not_add_up_leave_a_dead_job(optimised: Service) ->
     assert found.job.retries == 0
 
 
+async def test_posts_get_their_vectors_when_the_service_starts(new_database: Callable[[str], str]) -> None:
+    """Whoever tries it out need not wait for the next full hour; of several processes that start one asks for it."""
+    url = new_database("optimised")
+    await install_tables(url)
+    settings = Settings(database_url=SecretStr(url))
+    database = Database(url)
+
+    async def embedded() -> bool:
+        ((posts, vectors, _),) = await database.fetch(COUNTED)
+        return bool(posts == vectors > 0)
+
+    try:
+        await database.run(lambda session: session.execute(text(FEW)))
+        assert not await embedded()
+        for _ in range(2):
+            async with client_of(create_app(settings, clock=SystemClock(), embed_posts=True)):
+                pass
+        assert [each.name for each in await list_jobs(database)] == ["embed-posts"]
+        async with working(JOBS, settings):
+            await wait_until(embedded, timeout=120)
+    finally:
+        await database.aclose()
+
+
 async def test_posts_get_their_vectors_in_one_write(optimised: Service) -> None:
     """Each write to the posts ends what is kept of answers, so there is one for all of them."""
-    await optimised.sql("UPDATE contents SET embedding = NULL")
+    await optimised.sql(FEW)
     async with carrying_out(JOBS, optimised.database_url) as (database, carry_out):
         await carry_out(embed_posts)
         (found,) = await database.fetch(COUNTED)

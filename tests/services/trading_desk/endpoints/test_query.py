@@ -27,6 +27,13 @@ from tailrace_services.trading_desk.jobs import JOBS
 from tailrace_services.trading_desk.keys import api_key
 from tailrace_services.trading_desk.optimised import answers
 from tailrace_services.trading_desk.optimised.application import create_app
+from tailrace_services.trading_desk.proof.asking import COMPARED
+
+TWO_WAYS = {
+    "a": "# How do I fix a feed?\n\nAsk the desk for another one.\n",
+    "b": "# How do I repair a feed?\n\nRestart the machine that it is on.\n",
+}
+"""Documents that answer differently what guards take for one question."""
 
 
 async def ask(service: Service, question: str, **more: Any) -> httpx.Response:
@@ -42,6 +49,12 @@ def events_of(response: httpx.Response) -> list[tuple[str, Any]]:
         if "event" in fields:
             found.append((fields["event"], json.loads(fields["data"])))
     return found
+
+
+def counted_in(metrics: str) -> dict[str, int]:
+    """Hits that were audited, by what came of it, of what ``/metrics`` says."""
+    said = dict.fromkeys(("right", "wrong"), 0)
+    return said | {outcome: int(float(count)) for outcome, count in COMPARED.findall(metrics)}
 
 
 async def test_both_say_the_same(loaded: str, start_service: StartService) -> None:
@@ -131,6 +144,35 @@ async def test_answers_are_kept_until_their_documents_change(
         new = await ask(service, "how can I roll a position please")
         assert new.headers["semantic-cache"] == "miss"
         assert new.json()["answer"].startswith("Roll a position by asking the execution desk. [1]")
+
+
+async def test_audits_of_similar_hits_are_counted(
+    new_database: Callable[[str], str], start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches ``/metrics`` sees how many were audited and how many of those were wrong; one that was is not served
+    again to a question as far away."""
+    monkeypatch.setattr(answers, "AUDIT", 1.0)
+    url = new_database("optimised")
+    await load(url, TWO_WAYS)
+    async with start_service("optimised", at=url, answers=AnswerOptions(threshold=0.7)) as service:
+        await service.settled()
+
+        async def audited(right: int, wrong: int) -> bool:
+            text = (await service.get("/metrics")).text
+            return counted_in(text) == {"right": right, "wrong": wrong}
+
+        found = []
+        for question, right, wrong in (
+            ("How do I repair a feed?", 0, 0),
+            ("How can I repair a feed?", 1, 0),
+            ("How do I fix a feed?", 1, 1),  # a synonym, for which there is another passage
+        ):
+            found.append(await ask(service, question, limit=1))
+            await wait_until(lambda right=right, wrong=wrong: audited(right, wrong))
+        again = await ask(service, "How do I fix a feed?", limit=1)
+    assert [each.headers["semantic-cache"] for each in found] == ["miss", "similar", "similar"]
+    assert {each.json()["answer"] for each in found} == {"Restart the machine that it is on. [1]"}
+    assert (again.headers["semantic-cache"], again.json()["answer"]) == ("exact", "Ask the desk for another one. [1]")
 
 
 async def test_operators_are_told_why(loaded: str) -> None:

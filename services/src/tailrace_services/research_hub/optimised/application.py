@@ -16,6 +16,7 @@ from tailrace_services.research_hub.api.application import new_application, serv
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.key_uses import KeyUses
 from tailrace_services.research_hub.api.surroundings import Surroundings
+from tailrace_services.research_hub.optimised.first_vectors import enqueue_embedding
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
 from tailrace_services.research_hub.optimised.policies import ENTRIES, policies
 from tailrace_services.research_hub.optimised.research import OptimisedResearcher
@@ -35,18 +36,23 @@ def with_defaults(settings: Settings) -> Settings:
     return settings.model_copy(update={"cache": cache, "database": database.model_copy(update=wanted)})
 
 
-def create_app(settings: Settings, *, clock: Clock, observer: Observer | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, clock: Clock, observer: Observer | None = None, embed_posts: bool = False
+) -> FastAPI:
     """The service on Tailrace.
 
     Args:
         settings: Tailrace's; ``database_url`` names the service's own database, with the declared objects.
         clock: the service's time. Tailrace itself always goes by the machine's.
         observer: receives Tailrace's events.
+        embed_posts: whether a worker is asked, when it starts, to give posts their vectors.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with researcher.running():
+            if embed_posts and tailrace.database is not None:
+                await enqueue_embedding(tailrace.database)
             try:
                 async with uses.running():
                     yield

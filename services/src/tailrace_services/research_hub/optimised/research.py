@@ -51,7 +51,7 @@ class OptimisedResearcher:
             await embedder.aclose()
 
     async def answer(self, asked: str, limit: int) -> Answered:
-        """An embedding and three round trips, unless something like it was answered since the last write."""
+        """An embedding and a round trip, unless something like it was answered since the last write."""
         retriever, answers = self._retriever, self._answers
         assert retriever is not None
         assert answers is not None

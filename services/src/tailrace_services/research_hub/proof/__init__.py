@@ -78,5 +78,8 @@ SUBJECT = Subject(
     hit_ratios=(0.70, 0.90),
     phases={"collecting": collecting, "questions": questions},
     simulator=SITE,
-    variables={"TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]'},
+    variables={
+        "TAILRACE_SERVICES_EMBED_POSTS": "false",
+        "TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]',
+    },
 )

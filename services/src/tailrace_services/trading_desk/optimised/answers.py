@@ -115,7 +115,7 @@ class OptimisedAnswerer:
         raise corpus_not_found(named)
 
     async def events(self, wanted: Wanted) -> AsyncIterator[ServerSentEvent]:
-        """Kept ones, or as they are made; an embedding and three round trips unless something like it was asked."""
+        """Kept ones, or as they are made; an embedding and a round trip unless something like it was asked."""
         answers = self._answers
         assert answers is not None
         yield start_event(wanted.q, wanted.corpus)
