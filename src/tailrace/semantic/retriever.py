@@ -78,7 +78,7 @@ class Retriever:
         asked = {"question": question, "vector": as_text(vector), "limit": limit}
         if self._with_tenant:
             asked["tenant"] = tenant
-        rows = await self._database.fetch(self._statement, asked)
+        rows: Sequence[Any] = await self._database.fetch(self._statement, asked)
         return [Found(row[0], row[1], row[2], row[3], dict(zip(self._columns, row[4:], strict=True))) for row in rows]
 
 

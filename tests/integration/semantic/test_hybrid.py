@@ -201,9 +201,9 @@ class Meanwhile(Embedder):
         super().__init__()
         self.write = write
 
-    async def embed_many(self, texts: Sequence[str]) -> Vector:
+    async def embed_many(self, texts: Sequence[str], *, rest: float = 0.0) -> Vector:
         await self.write()
-        return await super().embed_many(texts)
+        return await super().embed_many(texts, rest=rest)
 
 
 async def test_what_is_written_to_meanwhile_gets_no_vector_of_before(
