@@ -252,8 +252,9 @@ class CompressionSettings(Room):
     """Most such threads."""
     report: bool = False
     """Whether ``X-Original-Size`` (bytes) and ``X-Compression-Ratio`` (original by sent) are added."""
-    decode_requests: bool = False
-    """Whether bodies of requests with ``Content-Encoding`` are decompressed before the application reads them."""
+    coded_requests: Literal["refuse", "decode", "pass"] = "refuse"
+    """Bodies of requests with ``Content-Encoding``: ``refuse`` answers 415, since frameworks would take the coded bytes
+    for JSON; ``decode`` decompresses them before the application reads them; ``pass`` leaves them to it."""
     max_request_bytes: Count = 10 * 1024 * 1024
     """Bytes of a request's body after decompression; 413 beyond."""
     max_request_ratio: Annotated[float, Field(ge=1)] = 100.0

@@ -1,14 +1,18 @@
 """Request decoding: bodies sent with ``Content-Encoding`` reach the application as they were before it.
 
-Touches: the compression libraries. Off by default: who takes compressed bodies takes bombs. So a body is
+Touches: the compression libraries. Or they are refused, which is Tailrace's default: who takes compressed bodies takes
+bombs, and a framework that knows nothing of codings takes coded bytes for JSON. Where they are taken, a body is
 decompressed in small pieces, only as the application reads it, and no further than a size and a ratio allow.
 
 One coding at a time: several in one message are refused, since each multiplies what one byte can become.
 
-**Source:** RFC 9110 sections 8.4 (Content-Encoding), 15.5.14 (413), 15.5.16 (415, with ``Accept-Encoding``).
+**Source:** RFC 9112 section 6.3 (which requests have a body); RFC 9110 sections 8.4 (Content-Encoding), 15.5.14 (413),
+15.5.16 (415, with ``Accept-Encoding``); RFC 7694 section 3 (``identity`` where no coding is taken).
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
 
 from tailrace.asgi.codec_streams import Decoder
 from tailrace.asgi.codecs import installed_codecs
@@ -31,33 +35,36 @@ ABOUT_THE_CODED = frozenset({b"content-encoding", b"content-length"})
 
 
 class RequestDecodingMiddleware:
-    """Decompresses request bodies.
+    """Decompresses request bodies, or refuses those that are compressed.
 
     Args:
         app: the application.
         settings: codings and bounds.
+        decode: False takes no coding.
 
     Raises:
-        RequestError: 415 for a coding that is not at hand; 400 for a body that is not what its coding says; 413 for one
+        RequestError: 415 for a coding that is not taken; 400 for a body that is not what its coding says; 413 for one
             beyond the bounds. ``ProblemDetailsMiddleware`` answers them.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: CompressionSettings | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, settings: CompressionSettings | None = None, decode: bool = True) -> None:
         self.app = app
         self._settings = settings or CompressionSettings()
-        self._codecs = installed_codecs(self._settings)
+        self._codecs = installed_codecs(self._settings) if decode else {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # Hardly any request has a coding: the others get no coroutine of this layer's.
+        if scope["type"] != "http" or b"content-encoding" not in exchange_of(scope).headers:
+            return self.app(scope, receive, send)
+        return self._decode(scope, receive, send)
+
+    async def _decode(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        named = exchange.headers.get(b"content-encoding")
-        if named is None:
-            await self.app(scope, receive, send)
-            return
+        named = exchange.headers[b"content-encoding"]
         name = named.strip().lower().decode("latin-1")
         name = ALIASES.get(name, name)
+        if not _has_body(scope, exchange.headers):  # nothing is nothing in every coding
+            name = IDENTITY
         headers = without(scope["headers"], ABOUT_THE_CODED if name != IDENTITY else frozenset({b"content-encoding"}))
         inner = exchange.scope = {**scope, "headers": headers}
         exchange.headers = read_headers(headers)
@@ -71,15 +78,24 @@ class RequestDecodingMiddleware:
 
 
 class _Unsupported(RequestError):
-    """The body's coding is not at hand; the answer names those that are."""
+    """The body's coding is not taken; the answer names those that are."""
 
     def __init__(self, known: tuple[str, ...]) -> None:
+        also = f", or with one of these codings: {', '.join(known)}" if known else ", without Content-Encoding"
         super().__init__(
-            f"Send the body as it is, or with one of these codings: {', '.join(known)}.",
+            f"Send the body as it is{also}.",
             status=415,
             code="content_encoding_unsupported",
         )
-        self.headers = ((b"accept-encoding", ", ".join(known).encode("ascii")),)
+        self.headers = ((b"accept-encoding", ", ".join(known or (IDENTITY,)).encode("ascii")),)
+
+
+def _has_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether there is one; over HTTP/2 nothing need say so."""
+    declared = headers.get(b"content-length")
+    if declared is not None:
+        return declared != b"0"
+    return b"transfer-encoding" in headers or not scope.get("http_version", "1.1").startswith("1")
 
 
 class _DecodedReading(Reading):

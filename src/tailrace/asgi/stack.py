@@ -24,7 +24,7 @@ ORDER: tuple[tuple[str, str], ...] = (
     ("http_cache", "keeps what the routes without a policy say themselves, as it will be sent, so encoded"),
     ("compression", "encodes what is not kept; what is, the response cache encodes once, so it stands outside"),
     ("request_limits", "bounds what was sent, before anything makes more of it"),
-    ("request_decoding", "decompresses a request's body only when nothing else has answered"),
+    ("request_decoding", "decompresses a request's body, or refuses a coded one, only when nothing else has answered"),
 )
 """Name and reason of each layer, the outermost first."""
 

@@ -80,9 +80,10 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, observer: Obs
         layers["http_cache"] = by_headers.around
     if encodes is not None:
         layers["compression"] = lambda inner: CompressionMiddleware(inner, encodes=encodes)
-    if tailrace.settings.compression.decode_requests:
+    coded = tailrace.settings.compression.coded_requests
+    if coded != "pass":
         layers["request_decoding"] = lambda inner: RequestDecodingMiddleware(
-            inner, settings=tailrace.settings.compression
+            inner, settings=tailrace.settings.compression, decode=coded == "decode"
         )
     limits = rate_limit(app, tailrace, routes, observer) if tailrace.settings.rate_limit.enabled else None
     if limits is not None:

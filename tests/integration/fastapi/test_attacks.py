@@ -127,7 +127,7 @@ async def test_a_body_beyond_the_limit(chunked: bool) -> None:
 
 async def test_a_decompression_bomb() -> None:
     """A gigabyte in a megabyte is 413 before a hundredth of it is there."""
-    app, _ = service(compression=CompressionSettings(decode_requests=True))
+    app, _ = service(compression=CompressionSettings(coded_requests="decode"))
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with served(app) as port:

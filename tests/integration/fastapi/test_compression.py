@@ -129,7 +129,7 @@ async def test_requests_are_decoded_when_that_is_switched_on() -> None:
     """A compressed request is read as it was meant; a bomb is answered 413 in the service's shape, not 400."""
     import zlib
 
-    app = service(decode_requests=True, max_request_bytes=100_000)
+    app = service(coded_requests="decode", max_request_bytes=100_000)
     async with served(app) as port, httpx2.AsyncClient() as client:
         url, coded = f"http://127.0.0.1:{port}/echo", {"content-encoding": "gzip"}
         body = b"hello " * 1000
@@ -139,6 +139,20 @@ async def test_requests_are_decoded_when_that_is_switched_on() -> None:
         assert (bomb.status_code, bomb.json()["code"]) == (413, "content_too_large")
         other = await client.post(url, content=body, headers={"content-encoding": "lzma"})
         assert (other.status_code, other.headers["accept-encoding"]) == (415, "zstd, br, gzip")
-    async with served(service()) as port, httpx2.AsyncClient() as client:
+    async with served(service(coded_requests="pass")) as port, httpx2.AsyncClient() as client:
         raw = zlib.compress(body, 6, 31)
         assert (await client.post(f"http://127.0.0.1:{port}/echo", content=raw, headers=coded)).content == raw
+
+
+async def test_coded_requests_are_refused_unless_asked_for() -> None:
+    """No endpoint takes coded bytes for what they stand for: 415 before it reads them, and what would be taken."""
+    async with served(service()) as port, httpx2.AsyncClient() as client:
+        url = f"http://127.0.0.1:{port}/echo"
+        for coding in ("gzip", "br", "zstd", "deflate", "lzma", "gzip, gzip"):
+            refused = await client.post(url, content=b"hello", headers={"content-encoding": coding})
+            assert (refused.status_code, refused.headers["accept-encoding"]) == (415, "identity")
+            assert refused.json()["code"] == "content_encoding_unsupported"
+        plain = await client.post(url, content=b"hello", headers={"content-encoding": "identity"})
+        assert (plain.status_code, plain.content) == (200, b"hello")
+        nothing = await client.post(url, content=b"", headers={"content-encoding": "gzip"})
+        assert (nothing.status_code, nothing.content) == (200, b"")

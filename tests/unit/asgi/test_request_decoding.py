@@ -140,7 +140,7 @@ async def test_an_answer_that_has_begun_is_not_taken_back() -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"no gzip", "more_body": False}
 
-    scope = {**http_scope(), "headers": [(b"content-encoding", b"gzip")]}
+    scope = {**http_scope(http_version="2"), "headers": [(b"content-encoding", b"gzip")]}
     with pytest.raises(Exception, match="not what its Content-Encoding says"):
         await RequestDecodingMiddleware(app)(scope, receive, send)
     assert [message["status"] for message in sent] == [202]
@@ -161,6 +161,34 @@ async def test_after_the_body_the_client_leaves() -> None:
     async def receive() -> Any:
         return messages.pop(0)
 
-    scope = {**http_scope(), "headers": [(b"content-encoding", b"gzip")]}
+    scope = {**http_scope(http_version="2"), "headers": [(b"content-encoding", b"gzip")]}
     await RequestDecodingMiddleware(app)(scope, receive, receive)  # type: ignore[arg-type]
     assert seen == [{"type": "http.request", "body": b"a", "more_body": False}, {"type": "http.disconnect"}]
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "status"),
+    [
+        ("1.1", [], 200),
+        ("1.1", [(b"content-length", b"0")], 200),
+        ("1.1", [(b"content-length", b"1")], 415),
+        ("1.1", [(b"transfer-encoding", b"chunked")], 415),
+        ("2", [], 415),
+    ],
+)
+async def test_where_no_coding_is_taken(version: str, fields: list[Any], status: int) -> None:
+    """A body with one is refused before it is read; what has no body is served, without a word of the coding."""
+    reader, reply = Reader(), Reply()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        reply.messages.append(dict(message))
+
+    headers = [(b"content-encoding", b"gzip"), *fields]
+    app = ProblemDetailsMiddleware(RequestDecodingMiddleware(reader, decode=False))
+    await app({**http_scope(http_version=version), "headers": headers}, receive, send)
+    assert reply.status == status
+    assert reply.headers.get(b"accept-encoding") == (b"identity" if status == 415 else None)
+    assert b"content-encoding" not in reader.headers
