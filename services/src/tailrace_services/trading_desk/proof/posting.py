@@ -1,8 +1,9 @@
-"""Items that are posted, one after another and many at once, with everything on: layers, invalidation, the log.
+"""Items that are posted: alone, as they come, and many at once, with everything on: layers, invalidation, the log.
 
-What is asked and aimed for is held against it. Many are posted to one server process, to two, and, for comparison, to
-one of the original's code on the same tables. Touches: the network, processes, and the optimised database alone, since
-the original's is what the next proof is put back from.
+What is asked and aimed for is held against it. As they come: an open loop, in which a time counts from the moment that
+an item was due, so that whoever waits behind others is seen to wait. Many are posted to one server process, to two,
+and, for comparison, to one of the original's code on the same tables. Touches: the network, processes, and the
+optimised database alone, since the original's is what the next proof is put back from.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from tailrace.verify.client import Connections, Exchange, Request
-from tailrace.verify.driver import closed_loop
+from tailrace.verify.driver import closed_loop, open_loop
+from tailrace.verify.pacer import Pacer
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.databases import mark_written
 from tailrace_services.prove.goals import above, below
@@ -31,11 +34,13 @@ ALONE = 300
 """Items posted one after another."""
 USERS = 20
 SECONDS = 5.0
+RATE = 800.0
+"""Items a second, where they come by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Seconds of each that ``USERS`` stored who never pause, how many a second, and how many were not stored."""
+    """Seconds of each that many stored at once, how many a second, and how many were not stored."""
 
     times: list[float]
     rate: float
@@ -48,10 +53,11 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Seconds of each that was stored alone, how many were not; those of ``USERS`` in each way."""
+    """Seconds of each that was stored alone, how many were not; those of ``RATE``, and of ``USERS`` in each way."""
 
     alone: list[float]
     failed: int
+    arriving: Together
     by_one: Together
     by_two: Together
     original: Together
@@ -64,9 +70,9 @@ async def posting(proving: Proving) -> None:
     proving.goals += goals_of(posted)
     proving.notes.append(
         f"items posted: alone p50 {percentile(posted.alone, 0.5) * 1000:.2f} ms, p95 "
-        f"{percentile(posted.alone, 0.95) * 1000:.2f} ms ({len(posted.alone)}); by {USERS} users who never pause "
-        f"{posted.by_one}; to two processes {posted.by_two}; with the original's code on the same tables "
-        f"{posted.original}"
+        f"{percentile(posted.alone, 0.95) * 1000:.2f} ms ({len(posted.alone)}); as {RATE:,.0f} a second come "
+        f"{posted.arriving}; by {USERS} users who never pause {posted.by_one}; to two processes {posted.by_two}; with "
+        f"the original's code on the same tables {posted.original}"
     )
 
 
@@ -75,9 +81,11 @@ def goals_of(posted: Posted) -> Iterator[Goal]:
     alone = percentile(posted.alone, 0.95) * 1000
     yield below("POST items, asked", 100, alone, "ms")
     yield below("POST items", 8, alone, "ms")
-    yield above(f"POST items, {USERS} users", 800, posted.by_one.rate, "req/s")
-    yield above(f"POST items, {USERS} users, two processes", 800, posted.by_two.rate, "req/s")
-    many = (posted.by_one, posted.by_two)
+    if posted.arriving.times:
+        yield below(f"POST items, {RATE:,.0f} a second", 10, percentile(posted.arriving.times, 0.95) * 1000, "ms")
+    yield above(f"POST items, {USERS} users", RATE, posted.by_one.rate, "req/s")
+    yield above(f"POST items, {USERS} users, two processes", RATE, posted.by_two.rate, "req/s")
+    many = (posted.arriving, posted.by_one, posted.by_two)
     failed = posted.failed + sum(each.failed for each in many)
     tried = len(posted.alone) + sum(len(each.times) for each in many) + failed
     yield Goal("POST items: errors", "0", f"{failed} of {tried:,}", failed == 0)
@@ -90,8 +98,8 @@ async def _post(proving: Proving) -> Posted:
     def next_request(user: int, _turn: int) -> Request:
         return writers[user % len(writers)].usual(random)
 
-    async def one_by_one(to: Connections, count: int) -> list[Exchange]:
-        return [await to.exchange(next_request(turn, turn)) for turn in range(count)]
+    async def one_by_one(to: Connections, many: int) -> list[Exchange]:
+        return [await to.exchange(next_request(turn, turn)) for turn in range(many)]
 
     async def together(*to: Connections) -> Together:
         """The users, half of them at each if there are two."""
@@ -105,13 +113,22 @@ async def _post(proving: Proving) -> Posted:
         stored = [each.latency for each in many if _stored(each)]
         return Together(stored, len(stored) / max(load.duration for load in loads), len(many) - len(stored))
 
+    async def arriving() -> Together:
+        """One after another at moments of which none depends on another or on any answer (Poisson)."""
+        many: list[Exchange] = []
+        requests = (next_request(number, number) for number in count())
+        load = await open_loop(site.optimised, requests, Pacer(RATE, SECONDS, jitter=random), watch=many.append)
+        stored = [each.latency for each in many if _stored(each)]
+        return Together(stored, len(stored) / load.duration, len(many) - len(stored))
+
     original = await together(site.reference)
     by_one = await together(site.optimised)
     exchanges = await one_by_one(site.optimised, ALONE)
     alone = [each.latency for each in exchanges if _stored(each)]
+    come = await arriving()
     async with _another(proving) as another:
         by_two = await together(site.optimised, another)
-    return Posted(alone, len(exchanges) - len(alone), by_one, by_two, original)
+    return Posted(alone, len(exchanges) - len(alone), come, by_one, by_two, original)
 
 
 @asynccontextmanager
