@@ -30,7 +30,7 @@ from tailrace_services.data.command_line import (
     Format,
     OutputFormat,
     Refusal,
-    databases,
+    import_with_progress,
     progress_bars,
     refusing,
     show,
@@ -66,16 +66,13 @@ def import_command(
 ) -> None:
     """Import transcripts: all of them, or nothing if any is broken. Those that are there already are left alone."""
     about = Description(product, call_type.value, _reps(rep or []))
-
-    async def run() -> ImportReport:
-        url, *twin = await databases(DATA.service, database, baseline)
-        with progress_bars("import") as progress:
-            return await import_transcripts(
-                url, files, about, baseline_url=twin[0] if twin else None, progress=progress
-            )
-
     with refusing(output, _refused):
-        report = asyncio.run(run())
+        report = import_with_progress(
+            DATA.service,
+            database,
+            baseline,
+            lambda url, twin, progress: import_transcripts(url, files, about, baseline_url=twin, progress=progress),
+        )
     show(output, dataclasses.asdict(report), [_reported(report)])
 
 

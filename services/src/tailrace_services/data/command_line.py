@@ -8,13 +8,14 @@ Touches: the terminal, and the databases when it looks whether there is a baseli
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -35,12 +36,15 @@ __all__ = [
     "OutputFormat",
     "database_label",
     "databases",
+    "import_with_progress",
     "progress_bars",
     "refused_rows",
     "refusing",
     "rejection_lines",
     "show",
 ]
+
+T = TypeVar("T")
 
 REFUSED = 2
 """Exit code of a command that refused a file."""
@@ -112,6 +116,29 @@ def progress_bars(title: str) -> Iterator[Any]:
             bars.update(tasks[phase], completed=done, total=max(total, 1))
 
         yield advance
+
+
+def import_with_progress(
+    service: str,
+    database: str | None,
+    baseline: str | None,
+    importing: Callable[[str, str | None, Any], Awaitable[T]],
+) -> T:
+    """Import into the databases that are meant, with a bar.
+
+    Args:
+        service: whose databases.
+        database: its address, as from the command line.
+        baseline: the baseline's, likewise.
+        importing: given both addresses, the second None where there is no baseline's, and what is told the progress.
+    """
+
+    async def run() -> T:
+        url, *twin = await databases(service, database, baseline)
+        with progress_bars("import") as progress:
+            return await importing(url, twin[0] if twin else None, progress)
+
+    return asyncio.run(run())
 
 
 def show(output: Format, value: Any, lines: list[str]) -> None:

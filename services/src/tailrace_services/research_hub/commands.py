@@ -19,7 +19,7 @@ from tailrace_services.data.command_line import (
     OutputFormat,
     database_label,
     databases,
-    progress_bars,
+    import_with_progress,
     refused_rows,
     refusing,
     rejection_lines,
@@ -65,16 +65,13 @@ def import_command(
     output: OutputFormat = Format.TEXT,
 ) -> None:
     """Import posts: whole, but for rows that are reported, or not at all. Those that are there already stay."""
-
-    async def run() -> ImportReport:
-        url, *twin = await databases(DATA.service, database, baseline)
-        with progress_bars("import") as progress:
-            return await import_posts(
-                url, files, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
-            )
-
     with refusing(output, refused_rows):
-        report = asyncio.run(run())
+        report = import_with_progress(
+            DATA.service,
+            database,
+            baseline,
+            lambda url, twin, progress: import_posts(url, files, baseline_url=twin, strict=strict, progress=progress),
+        )
     show(output, dataclasses.asdict(report), _reported(report))
 
 

@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage, or a fi
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +16,7 @@ from tailrace_services.data.command_line import (
     DatabaseUrl,
     Format,
     OutputFormat,
-    databases,
-    progress_bars,
+    import_with_progress,
     refused_rows,
     refusing,
     rejection_lines,
@@ -42,16 +40,13 @@ def import_command(
     output: OutputFormat = Format.TEXT,
 ) -> None:
     """Import issues as items: whole, but for rows that are reported, or not at all."""
-
-    async def run() -> ImportReport:
-        url, *twin = await databases(DATA.service, database, baseline)
-        with progress_bars("import") as progress:
-            return await import_items(
-                url, file, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
-            )
-
     with refusing(output, refused_rows):
-        report = asyncio.run(run())
+        report = import_with_progress(
+            DATA.service,
+            database,
+            baseline,
+            lambda url, twin, progress: import_items(url, file, baseline_url=twin, strict=strict, progress=progress),
+        )
     show(output, dataclasses.asdict(report), _reported(report))
 
 
@@ -64,16 +59,13 @@ def import_ticks_command(
     output: OutputFormat = Format.TEXT,
 ) -> None:
     """Import a broker's ticks as signals: whole, but for lines that are reported, or not at all."""
-
-    async def run() -> TickReport:
-        url, *twin = await databases(DATA.service, database, baseline)
-        with progress_bars("import") as progress:
-            return await import_ticks(
-                url, files, baseline_url=twin[0] if twin else None, strict=strict, progress=progress
-            )
-
     with refusing(output, refused_rows):
-        report = asyncio.run(run())
+        report = import_with_progress(
+            DATA.service,
+            database,
+            baseline,
+            lambda url, twin, progress: import_ticks(url, files, baseline_url=twin, strict=strict, progress=progress),
+        )
     show(output, dataclasses.asdict(report), _ticks_reported(report))
 
 

@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 could not be done, nothing changed; 2 wrong usage, or a fi
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,7 @@ from tailrace_services.data.command_line import (
     Format,
     OutputFormat,
     Refusal,
-    databases,
-    progress_bars,
+    import_with_progress,
     refusing,
     show,
 )
@@ -52,23 +50,22 @@ def import_command(
 ) -> None:
     """Import the telephone campaign of a bank: whole, but for rows that are reported, or not at all."""
     last_day = _day(ending)
-
-    async def run() -> ImportReport:
-        url, *twin = await databases(DATA.service, database, baseline)
-        with progress_bars("import") as progress:
-            return await import_campaign(
+    with refusing(output, _refused):
+        report = import_with_progress(
+            DATA.service,
+            database,
+            baseline,
+            lambda url, twin, progress: import_campaign(
                 url,
                 file,
-                baseline_url=twin[0] if twin else None,
+                baseline_url=twin,
                 email=user,
                 ending=last_day,
                 strict=strict,
                 again=again,
                 progress=progress,
-            )
-
-    with refusing(output, _refused):
-        report = asyncio.run(run())
+            ),
+        )
     show(output, dataclasses.asdict(report), _reported(report))
 
 

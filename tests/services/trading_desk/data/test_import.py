@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import gzip
-import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from tests.services.commands import run
 from tests.services.conftest import MakeTables
+from tests.services.data.rows import fetch, written
 
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
@@ -65,30 +62,10 @@ def row(number: int, **changes: str) -> dict[str, str]:
     }
 
 
-def written(path: Path, rows: Sequence[dict[str, str]]) -> Path:
-    """A file with these rows; gzip if its name says so."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    content = text.getvalue().encode()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return path
-
-
 @pytest.fixture
 def url(make_tables: MakeTables) -> str:
     """A migrated database without rows."""
     return make_tables(DATA)
-
-
-async def fetch(url: str, statement: str) -> list[asyncpg.Record]:
-    """The rows of a statement."""
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetch(statement)
-    finally:
-        await connection.close()
 
 
 async def everything(url: str) -> dict[str, list[tuple[Any, ...]]]:

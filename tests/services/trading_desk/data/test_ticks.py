@@ -7,15 +7,15 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import asyncpg
 import pytest
 from tests.services.commands import run
 from tests.services.conftest import MakeTables
+from tests.services.data.rows import fetch
 
 from tailrace.embedded import PostgresServer
 from tailrace_services.trading_desk.commands import app
@@ -64,15 +64,6 @@ def zipped(path: Path, content: bytes = GOOD, start: datetime = YESTERDAY) -> Pa
 def url(make_tables: MakeTables) -> str:
     """A migrated database without rows."""
     return make_tables(DATA)
-
-
-async def fetch(url: str, statement: str) -> Sequence[asyncpg.Record]:
-    """The rows of a statement."""
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetch(statement)
-    finally:
-        await connection.close()
 
 
 async def nothing_in(url: str) -> bool:
