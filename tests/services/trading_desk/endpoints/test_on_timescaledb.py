@@ -58,7 +58,7 @@ READS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def timescaledb_url(server_folder: Path) -> Iterator[str]:
     """A started TimescaleDB, in memory, behind a PgBouncer."""
     with (
@@ -183,3 +183,41 @@ async def test_answers_do_not_tell_the_engine(
     for number, (theirs, ours) in enumerate(zip(timescale, plain, strict=True)):
         assert theirs == ours, (number // len(READS), READS[number % len(READS)])
     assert sum(len(answer["items"]) for answer in plain) > 1000
+
+
+async def test_its_own_job_does_and_tells_what_its_policies_would(
+    timescaledb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days that are over get what came late, chunks go by age, and no answer that was kept outlives either."""
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    monkeypatch.setattr(desk, "ingest", partial(ingest, copy=False))
+    async with connected(timescaledb_url) as connection:
+        await connection.execute("CREATE EXTENSION timescaledb")
+    async with running(timescaledb_url, DatabaseSettings(pgbouncer=True, pool_size=4)) as service:
+        story = Story(service)
+
+        async def day_by_day() -> tuple[dict[str, int], bool]:
+            answer = await service.get("/api/signals/summary", asset="GOLD", sort="day")
+            found = {each["day"]: each["signals"] for each in answer.json()["items"]}
+            return found, "; hit" in answer.headers["cache-status"]
+
+        async def job_runs() -> None:
+            async with connected(timescaledb_url) as connection:
+                (job,) = await connection.fetch(JOB)
+                await connection.execute(f"CALL run_job({job[0]})")
+            await wait_until(service.app.state.tailrace.freshness.fence)
+
+        await story.post(signals(TODAY - DAY, 3, timedelta(hours=1)))
+        await job_runs()  # what was there is kept from now on, and days that are over are not looked at again
+        assert SIGNALS.keep is not None
+        await story.sql(ROW[0], TODAY - 2 * DAY, "GOLD")
+        await story.sql(ROW[0], NOW - SIGNALS.keep - 40 * DAY, "GOLD")
+        await wait_until(service.app.state.tailrace.freshness.fence)
+        first = {f"{TODAY - DAY:%Y-%m-%d}": 1}
+        assert await day_by_day() == (first, False)
+        assert await day_by_day() == (first, True)
+        await job_runs()
+        assert await day_by_day() == (first | {f"{TODAY - 2 * DAY:%Y-%m-%d}": 1}, False)
+        async with connected(timescaledb_url) as connection:
+            assert await connection.fetchval(POLICIES) == 0
+            assert await connection.fetchval("SELECT count(*) FROM signals WHERE asset = 'GOLD'") == 2
