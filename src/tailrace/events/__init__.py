@@ -284,7 +284,7 @@ class AttemptFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class CircuitChanged(Event):
-    """A circuit breaker changed state."""
+    """A circuit breaker changed state, or there is a new one, which is closed."""
 
     dependency: str
     state: Literal["closed", "open", "half_open"]

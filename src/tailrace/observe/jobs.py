@@ -36,6 +36,7 @@ def recorders_of_jobs(metrics: Metrics) -> dict[type[Event], Callable[[Any], Non
         waiting((event.job,), event.waiting)
         oldest((event.job,), event.oldest)
         dead((event.job,), event.dead)
+        running((event.job,), 0)  # there from the start, not from the first job
 
     return {
         events.JobEnqueued: lambda e: enqueued((e.job,)),

@@ -21,6 +21,7 @@ def recorders_of_streams(metrics: Metrics) -> dict[type[Event], Callable[[Any], 
     first = metrics["tailrace.stream.first_event"].observe
     sent = metrics["tailrace.stream.events"].add
     resumed = metrics["tailrace.stream.resumptions"].add
+    open_now((), 0)  # there before the first
 
     def stream_ended(event: events.StreamEnded) -> None:
         open_now((), -1)

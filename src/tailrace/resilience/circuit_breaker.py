@@ -25,10 +25,11 @@ def is_failure(error: Exception) -> bool:
 
 
 class CircuitBreaker:
-    """One dependency's breaker.
+    """One dependency's breaker. It begins closed, and says so.
 
     Args:
         name: the dependency, as it appears in events and messages.
+        observer: told the first state, so that figures know of the breaker before anything fails, and each other one.
         failure: which errors count against the dependency.
     """
 
@@ -46,7 +47,8 @@ class CircuitBreaker:
         self._clock = clock
         self._observer = observer
         self._failure = failure
-        self._told: CircuitState = "closed"
+        self._told: CircuitState | None = None
+        self._tell()
 
     @property
     def state(self) -> CircuitState:

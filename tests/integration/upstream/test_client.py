@@ -257,7 +257,7 @@ async def test_the_breaker_opens_tries_and_closes_with_the_service() -> None:
         await wait_until(recovered)
         assert client.circuit == "closed"
     states = [event.state for event in events if isinstance(event, CircuitChanged)]
-    assert states == ["open", "half_open", "closed"]
+    assert states == ["closed", "open", "half_open", "closed"]
 
 
 async def test_an_outage_is_noticed_within_one_batch() -> None:

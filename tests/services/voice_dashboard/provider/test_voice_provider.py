@@ -189,7 +189,7 @@ async def test_an_outage_costs_no_waiting_and_heals(connect: Connect, simulator:
         if outage == "refused" and provider.circuit != "closed":
             simulator.start()
     states = [event.state for event in events if isinstance(event, CircuitChanged)]
-    assert states[:2] == ["open", "half_open"]
+    assert states[:3] == ["closed", "open", "half_open"]
     assert states[-1] == "closed"
 
 
