@@ -79,6 +79,9 @@ class DatabaseSettings(Room):
     """A replica that may not show what was committed longer ago than this many seconds is not read from."""
     replica_interval: Seconds = 0.25
     """Seconds between two looks at how far replicas are."""
+    replica_timeout: Seconds = 1.0
+    """Seconds after which a replica that does not say how far it is is given up: what is read there is read on the
+    primary. A statement may take longer."""
     query_audit: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the query cache's hits that are compared with the database in the background, one at a time."""
     fold: bool = True

@@ -24,7 +24,7 @@ from tailrace.cache.consistency import current_reads, reading_context
 from tailrace.clock import Clock, SystemClock
 from tailrace.db.compiled_statements import CompiledStatements
 from tailrace.db.engine import make_engine, make_relay_engine, statement_observer
-from tailrace.db.errors import FOREIGN, translate, translated
+from tailrace.db.errors import translated
 from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.group_commit import GroupCommit, GroupedWrite
 from tailrace.db.holding import Holdings
@@ -77,8 +77,10 @@ class Database:
         self._reading = self.engine.execution_options(postgresql_readonly=True)
         self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         """For statements that are no part of a transaction: nothing is begun, and nothing ended."""
-        self.replicas = Replicas(url, self.settings, self._clock, observer) if self.settings.replica_urls else None
+        self.replicas: Replicas | None = None
         """Where sessions that only read may go; None without ``replica_urls``."""
+        if self.settings.replica_urls:
+            self.replicas = Replicas(url, self._reading, self.settings, self._clock, observer)
         self._observer = observer
         self._sessions = session_factory(self.engine, lambda: self.commits)
         self._single = SingleWrites(self.engine, lambda: self.commits)
@@ -121,27 +123,23 @@ class Database:
         Args:
             cached: takes the results of all that it selects from the query cache, where that is certain to be right.
             read_only: it writes nothing, and so may be on a replica that shows all it has to; on the primary it cannot
-                write either. The query cache is not used on replicas.
+                write either. The query cache is not used on replicas. A replica that does not answer the first
+                statement is given up for the primary.
 
         Raises:
             DatabaseError: one of its kinds, in place of SQLAlchemy's and the driver's.
         """
         with translated(), reading_context():
             replica = await self.replicas.choose(current_reads.get()) if read_only and self.replicas else None
-            bound = {"bind": self._reading if replica is None else replica.engine} if read_only else {}
-            try:
-                async with self._sessions(**bound) as session:
-                    if cached is not None:
-                        session.info[QUERIES] = cached
+            if replica is not None and self.replicas is not None:
+                async with self.replicas.session(replica) as session:
                     yield session
-            except FOREIGN as error:
-                if (
-                    replica is not None
-                    and self.replicas is not None
-                    and isinstance(translate(error), DatabaseUnavailableError)
-                ):
-                    self.replicas.distrust(replica, "it failed under a statement")
-                raise
+                return
+            bound = {"bind": self._reading} if read_only else {}
+            async with self._sessions(**bound) as session:
+                if cached is not None:
+                    session.info[QUERIES] = cached
+                yield session
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, idempotent: bool = False) -> T:
         """Run ``work`` in one transaction and commit it; all of it again after a passing failure.

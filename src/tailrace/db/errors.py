@@ -19,7 +19,7 @@ from tailrace.errors import (
     PoolTimeoutError,
 )
 
-__all__ = ["FAILURES", "FOREIGN", "from_sqlstate", "refused", "translate", "translated"]
+__all__ = ["FAILURES", "FOREIGN", "from_sqlstate", "refused", "said_by_server", "translate", "translated"]
 
 CONSTRAINTS = {"23502": "not_null", "23503": "foreign_key", "23505": "unique", "23514": "check", "23P01": "exclusion"}
 REFUSALS = frozenset({"0A", "22", "23", "42", "44", "P0"})
@@ -77,6 +77,8 @@ def translate(error: BaseException) -> DatabaseError | None:
             return found
         if error.connection_invalidated or isinstance(error, exc.InterfaceError):
             return DatabaseUnavailableError("the connection to the database was lost")
+        if state is None and isinstance(error, exc.OperationalError):  # as psycopg says that it cannot connect
+            return DatabaseUnavailableError("cannot reach the database")
         return None
     if isinstance(error, DRIVER_ERRORS):
         return DatabaseUnavailableError("the connection to the database was lost")
@@ -93,6 +95,14 @@ def refused(error: BaseException) -> bool:
         state, _ = _state(error)
         return state is not None and state[:2] in REFUSALS
     return isinstance(error, (ConstraintError, exc.StatementError))  # the latter: it could not even be sent
+
+
+def said_by_server(error: BaseException) -> bool:
+    """Whether the server itself has said what is wrong, so that it can be reached."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    state, _ = _state(error)
+    return bool(state) and not str(state).startswith("08")  # drivers give those to what they find themselves
 
 
 def _state(error: exc.DBAPIError) -> tuple[str | None, BaseException | None]:

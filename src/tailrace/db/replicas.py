@@ -5,6 +5,7 @@ writes, and what it has received is not what it shows. So every look asks the pr
 each replica for the one it has replayed. A replica shows everything committed before the newest look whose position it
 has passed; that moment is its horizon, and it is read from only while that is younger than the bound. A replica that is
 paused, cut off, killed or restarting stands still; one that was promoted, or follows another primary, is none of ours.
+One that does not answer is given up: what is being read there ends at once, and begins again on the primary.
 
 **Source:** PostgreSQL documentation, 9.28.4 (recovery information functions) and 26.2.5 (streaming replication).
 """
@@ -15,22 +16,24 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tailrace.cache.consistency import ReadContext
 from tailrace.clock import Clock
-from tailrace.db.engine import make_engine, make_relay_engine
-from tailrace.db.errors import translated
-from tailrace.errors import DatabaseError
+from tailrace.db.engine import make_relay_engine
+from tailrace.db.errors import FOREIGN, said_by_server, translate
+from tailrace.db.handing_over import handing_over
+from tailrace.db.replica import Cuttable, Replica
+from tailrace.errors import DatabaseUnavailableError
 from tailrace.events import Observer, ReplicaMeasured
 from tailrace.settings import DatabaseSettings
 
-__all__ = ["Positions", "Replica", "Replicas"]
+__all__ = ["Positions", "Replicas"]
 
 # What is flushed has been acknowledged; what is inserted may be seen already, by those who do not wait for the disk.
 PRIMARY = text("""
@@ -45,9 +48,6 @@ REPLICA = text("""
                AS timeline,
            (coalesce(pg_last_wal_replay_lsn(), '0/0') - '0/0')::bigint AS replayed
 """)
-LOOK_LIMIT = 1.0
-"""Seconds after which a server that has not answered counts as gone."""
-
 log = logging.getLogger("tailrace.replicas")
 
 
@@ -74,55 +74,50 @@ class Positions:
         return max(moments, default=float("-inf"))
 
 
-@dataclass(eq=False)
-class Replica:
-    """One replica.
-
-    Attributes:
-        name: in events and metrics.
-        engine: its connections.
-        reached: the moment (monotonic) whose commits it all shows.
-        level: the moment of the newest look at which it showed everything that anybody could have seen.
-        problem: why it is not read from; None when only ``reached`` decides.
-    """
-
-    name: str
-    engine: AsyncEngine
-    asking: AsyncEngine
-    reached: float = float("-inf")
-    level: float = float("-inf")
-    problem: str | None = "not looked at yet"
-    told: bool | None = None
-
-
 class Replicas:
     """The replicas of one database.
 
     Args:
         primary: address of the primary.
+        reading: connections to it that write nothing, for sessions whose replica is lost.
         settings: addresses of the replicas, bound, time between looks; pools and timeouts of each.
         clock: time.
         observer: receives measurements.
     """
 
-    def __init__(self, primary: str, settings: DatabaseSettings, clock: Clock, observer: Observer | None) -> None:
+    def __init__(
+        self, primary: str, reading: AsyncEngine, settings: DatabaseSettings, clock: Clock, observer: Observer | None
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._observer = observer
-        self._primary = make_relay_engine(primary, settings, "tailrace-replicas", keep=True)
-        own = settings.model_copy(update={"direct_url": None})
+        self._primary = Cuttable(make_relay_engine(primary, settings, "tailrace-replicas", keep=True))
         self._positions = Positions(keep=10 * settings.replica_lag)
         self.replicas = [
-            Replica(
-                f"replica{number}",
-                make_engine(url.get_secret_value(), settings, observer, pool=f"replica{number}"),
-                make_relay_engine(url.get_secret_value(), own, "tailrace-replicas", keep=True),
-            )
+            Replica(f"replica{number}", url.get_secret_value(), settings, observer)
             for number, url in enumerate(settings.replica_urls, 1)
         ]
+        self._reading = reading
+        self._sessions = {replica: self._factory(replica) for replica in self.replicas}
         self._turns = itertools.count()
         self._task: asyncio.Task[None] | None = None
         self._look: asyncio.Task[float] | None = None
+
+    @asynccontextmanager
+    async def session(self, replica: Replica) -> AsyncIterator[AsyncSession]:
+        """A session on ``replica``, which goes on on the primary if it is lost under the first statement.
+
+        Raises:
+            what the driver and SQLAlchemy raise: the replica was lost later.
+        """
+        try:
+            async with self._sessions[replica]() as session:
+                yield session
+        except FOREIGN as error:
+            here = session.sync_session.bind is not self._reading.sync_engine
+            if here and isinstance(translate(error), DatabaseUnavailableError):
+                self._distrust(replica, error)
+            raise
 
     async def choose(self, reads: ReadContext | None) -> Replica | None:
         """A replica that shows all that this request must see, each in turn; None: the primary is to be asked.
@@ -141,12 +136,6 @@ class Replicas:
         usable = [replica for replica in self.replicas if self._usable(replica, after)]
         return usable[next(self._turns) % len(usable)] if usable else None
 
-    def distrust(self, replica: Replica, problem: str) -> None:
-        """Read from it no more, until a look finds it well."""
-        replica.problem = problem
-        replica.reached = replica.level = float("-inf")
-        self._tell(replica)
-
     async def problems(self) -> dict[str, str | None]:
         """Why each replica is not read from, after a look at all servers; None for one that is."""
         await self._after(self._clock.monotonic())
@@ -154,19 +143,23 @@ class Replicas:
 
     async def aclose(self) -> None:
         """Stop looking, close every connection."""
-        tasks = [task for task in (self._task, self._look) if task is not None]
+        looks = [replica.measuring for replica in self.replicas]
+        tasks = [task for task in (self._task, self._look, *looks) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for replica in self.replicas:
-            await replica.engine.dispose()
-            await replica.asking.dispose()
-        await self._primary.dispose()
+            await replica.aclose()
+        await self._primary.engine.dispose()
 
     def _usable(self, replica: Replica, after: float | None) -> bool:
         if replica.problem is not None or self._lag(replica) > self._settings.replica_lag:
             return False
         return after is None or replica.level >= after
+
+    def _factory(self, replica: Replica) -> async_sessionmaker[AsyncSession]:
+        there = replica.engine.execution_options(postgresql_readonly=True)  # it may be promoted before we know
+        return handing_over(there, self._reading, lambda error: self._distrust(replica, error))
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -187,31 +180,51 @@ class Replicas:
         began = self._clock.monotonic()
         try:
             primary = await self._ask(self._primary, PRIMARY)
-        except (DatabaseError, SQLAlchemyError, OSError) as error:
+        except FOREIGN as error:
             log.info("the primary's position is not known: %s", type(error).__name__)
             return began
         if primary.writes:
             self._positions.add(began, primary.flushed)
-            await asyncio.gather(*[self._measure(replica, primary, began) for replica in self.replicas])
+            await self._measure_all(primary, began)
         return began
+
+    async def _measure_all(self, primary: Any, began: float) -> None:
+        """Look at all replicas; none waits for long for another one that does not answer."""
+        patience, asked = self._settings.replica_interval, []
+        for replica in self.replicas:
+            if replica.measuring is not None and not replica.measuring.done():
+                continue
+            if not replica.seen:
+                patience = self._settings.replica_timeout
+            replica.measuring = asyncio.create_task(self._measure(replica, primary, began))
+            asked.append(replica.measuring)
+        if asked:
+            await asyncio.wait(asked, timeout=patience)
 
     async def _measure(self, replica: Replica, primary: Any, began: float) -> None:
         try:
             found = await self._ask(replica.asking, REPLICA)
-        except (DatabaseError, SQLAlchemyError, OSError) as error:
-            replica.problem = f"it does not answer: {type(error).__name__}"
-        else:
-            replica.problem = _problem(found, primary)
-            if replica.problem is None:
-                replica.reached = max(replica.reached, self._positions.reached(found.replayed))
-                if found.replayed >= primary.inserted:
-                    replica.level = began
+        except FOREIGN as error:
+            self._distrust(replica, error)
+            return
+        replica.problem = _problem(found, primary)
+        if replica.problem is None:
+            replica.reached = max(replica.reached, self._positions.reached(found.replayed))
+            if found.replayed >= primary.inserted:
+                replica.level = began
         self._tell(replica)
 
-    async def _ask(self, engine: AsyncEngine, statement: Any) -> Any:
-        with translated():
-            async with asyncio.timeout(LOOK_LIMIT), engine.connect() as connection:
+    async def _ask(self, server: Cuttable, statement: Any) -> Any:
+        with server.cut_after(self._settings.replica_timeout):
+            async with server.engine.connect() as connection:
                 return (await connection.execute(statement)).one()
+
+    def _distrust(self, replica: Replica, error: BaseException) -> None:
+        """Read from it no more, until a look finds it well; if it is silent, wait for nothing it was asked either."""
+        replica.distrust(f"it does not answer: {type(error).__name__}")
+        if not said_by_server(error):
+            replica.cut()
+        self._tell(replica)
 
     def _tell(self, replica: Replica) -> None:
         usable = self._usable(replica, None)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
+from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.integration.db.replica_server import ReplicaServer
+from tests.integration.db.replicated import SETTINGS, numbers
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.db import Database
+from tailrace.embedded import PostgresServer
 from tailrace.settings import DatabaseSettings
 
 TABLE = """
@@ -76,3 +80,19 @@ def reads() -> Iterator[ReadContext]:
     held = current_reads.set(context)
     yield context
     current_reads.reset(held)
+
+
+@pytest.fixture(scope="module")
+def primary(server_folder: Path) -> Iterator[PostgresServer]:
+    """A primary of a module's own."""
+    with PostgresServer(server_folder / f"primary{next(numbers)}", settings=SETTINGS) as server:
+        server.execute("CREATE TABLE t (n bigint)", "tailrace")
+        server.execute("INSERT INTO t VALUES (0)", "tailrace")
+        yield server
+
+
+@pytest.fixture
+def replica(server_folder: Path, primary: PostgresServer) -> Iterator[ReplicaServer]:
+    """A replica that follows it."""
+    with ReplicaServer(server_folder / f"replica{next(numbers)}", primary, SETTINGS) as server:
+        yield server

@@ -221,12 +221,13 @@ async def test_who_leaves_while_a_statement_runs_leaves_no_connection_behind(dat
     await database.aclose()
 
 
-async def test_an_unreachable_server_is_unavailable() -> None:
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg"])
+async def test_an_unreachable_server_is_unavailable(driver: str) -> None:
     """With neither address nor password in the message."""
     with closing(socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    database = Database(f"postgresql://u:hidden@127.0.0.1:{port}/d", settings=DatabaseSettings(retry_time=0))
+    database = Database(f"{driver}://u:hidden@127.0.0.1:{port}/d", settings=DatabaseSettings(retry_time=0))
     with pytest.raises(DatabaseUnavailableError) as caught:
         await database.ping()
     assert "hidden" not in str(caught.value)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from itertools import count
 from pathlib import Path
 
 import asyncpg
@@ -14,71 +11,16 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import text
-from tests.conftest import UNSAFE_BUT_FAST
 from tests.integration.db.replica_server import ReplicaServer
+from tests.integration.db.replicated import LAG, SETTINGS, numbers, opened, port, reads_from
 from tests.waiting import wait_until
 
 from tailrace import Tailrace
 from tailrace.cache.consistency import ReadContext, current_reads
-from tailrace.db import Database
 from tailrace.embedded import PostgresServer
 from tailrace.errors import DatabaseError
-from tailrace.events import Event, ReplicaMeasured
+from tailrace.events import ReplicaMeasured
 from tailrace.settings import DatabaseSettings, FreshnessSettings, Settings
-
-LAG = 0.5
-SETTINGS = {**UNSAFE_BUT_FAST, "full_page_writes": "on"}
-"""A replica of a replica cannot be made without."""
-WHERE = text("SELECT inet_server_port()")
-_numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def primary(server_folder: Path) -> Iterator[PostgresServer]:
-    """A primary of this module's own."""
-    with PostgresServer(server_folder / "primary", settings=SETTINGS) as server:
-        server.execute("CREATE TABLE t (n bigint)", "tailrace")
-        server.execute("INSERT INTO t VALUES (0)", "tailrace")
-        yield server
-
-
-@pytest.fixture
-def replica(server_folder: Path, primary: PostgresServer) -> Iterator[ReplicaServer]:
-    """A replica that follows it."""
-    with ReplicaServer(server_folder / f"replica{next(_numbers)}", primary, SETTINGS) as server:
-        yield server
-
-
-@asynccontextmanager
-async def opened(
-    primary: PostgresServer, *replicas: PostgresServer, lag: float = LAG
-) -> AsyncIterator[tuple[Database, list[Event]]]:
-    """A database with replicas, once all of them have been seen to be new enough."""
-    events: list[Event] = []
-    settings = DatabaseSettings(
-        replica_urls=tuple(SecretStr(server.url()) for server in replicas),
-        replica_lag=lag,
-        replica_interval=0.05,
-        retry_time=0,
-        pool_size=3,
-    )
-    database = Database(primary.url(), settings=settings, observer=events.append)
-    assert database.replicas is not None
-    await database.replicas.choose(None)
-    try:
-        yield database, events
-    finally:
-        await database.aclose()
-
-
-async def port(database: Database, **options: bool) -> int:
-    """Where a session goes."""
-    async with database.session(**options) as session:
-        return int((await session.execute(WHERE)).scalar_one())
-
-
-async def reads_from(database: Database, server: PostgresServer) -> bool:
-    return await port(database, read_only=True) == server.port
 
 
 async def test_sessions_that_only_read_go_to_a_replica(primary: PostgresServer, replica: ReplicaServer) -> None:
@@ -102,7 +44,7 @@ async def test_several_replicas_take_turns(
     primary: PostgresServer, replica: ReplicaServer, server_folder: Path
 ) -> None:
     """Each gets its share; one that is killed under a session's hands gets none any more."""
-    with ReplicaServer(server_folder / f"replica{next(_numbers)}", primary, SETTINGS) as second:
+    with ReplicaServer(server_folder / f"replica{next(numbers)}", primary, SETTINGS) as second:
         async with opened(primary, replica, second) as (database, _):
 
             async def both() -> bool:
@@ -198,7 +140,7 @@ async def test_a_replica_of_a_promoted_one_is_none(
     primary: PostgresServer, replica: ReplicaServer, server_folder: Path
 ) -> None:
     """It follows, and is ahead even, but on a timeline that is not the primary's."""
-    with ReplicaServer(server_folder / f"replica{next(_numbers)}", replica, SETTINGS) as second:
+    with ReplicaServer(server_folder / f"replica{next(numbers)}", replica, SETTINGS) as second:
         replica.promote()
         replica.execute("INSERT INTO t SELECT generate_series(1, 100000)", "tailrace")
         replica.execute("CHECKPOINT")
