@@ -4,6 +4,7 @@ They carry what the slow original had and nothing more: primary keys, unique con
 secondary indexes here; the optimised side declares its own beside the queries that need them.
 
 - An item's ``priority`` is a number, so that it has an order: its position in :data:`PRIORITIES`, from 1.
+- An item's ``words`` are a column that the original does not look at: its searches take the texts apart themselves.
 - ``audit_log`` has a row for each change of an item, written with it; it outlives the item.
 - ``signals`` only grows. Prices are ``numeric``, so that sums of them are exact in whatever order they are added. Its
   key begins with the time, since engines that part a table by time want it in every unique key.
@@ -19,6 +20,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Column,
+    Computed,
     ForeignKey,
     Identity,
     Integer,
@@ -30,7 +33,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tailrace_services.data.tables import DatasetColumns, ImportColumns, Moment, new_metadata, one_of
@@ -75,6 +78,10 @@ class Trader(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
 
 
+ITEM_WORDS = "to_tsvector('english'::regconfig, (title || ' '::text) || description)"
+"""An item's words, as questions are compared with them."""
+
+
 class Item(Base):
     """Something to be done, which everybody at the desk sees."""
 
@@ -83,7 +90,10 @@ class Item(Base):
         one_of("status", STATUSES),
         CheckConstraint(f"priority BETWEEN 1 AND {len(PRIORITIES)}", name="priority"),
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        Column("words", TSVECTOR, Computed(ITEM_WORDS, persisted=True)),
     )
+    # Only searches look at the words: nobody reads them with an item, or has them returned by a write.
+    __mapper_args__ = {"exclude_properties": ["words"]}  # noqa: RUF012 - SQLAlchemy declares it
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     title: Mapped[str] = mapped_column(Text)

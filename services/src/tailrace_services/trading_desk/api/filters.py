@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy import Text, func, literal_column
+from sqlalchemy import literal_column
 from sqlalchemy.sql import ColumnElement
 
 from tailrace.db import Order, Pages
@@ -20,7 +20,7 @@ from tailrace_services.instant import Instant
 from tailrace_services.trading_desk.api.schemas import Category, Priority, Status, Tag, storable
 from tailrace_services.trading_desk.model import PRIORITIES, AuditEntry, Item
 
-__all__ = ["AUDIT", "ENGLISH", "ITEMS", "WORDS", "ItemFilter", "requested_filter"]
+__all__ = ["AUDIT", "ENGLISH", "ITEMS", "ItemFilter", "requested_filter"]
 
 TOTALS: Sequence[TotalMode] = ("none", "capped", "exact", "estimated")
 """Whoever wants to know how many there are says how exactly."""
@@ -28,9 +28,6 @@ TOTALS: Sequence[TotalMode] = ("none", "capped", "exact", "estimated")
 items = Item.__table__.c
 
 ENGLISH: ColumnElement[Any] = literal_column("'english'::regconfig")
-WORDS = func.to_tsvector(ENGLISH, items.title.concat(literal_column("' '", Text)).concat(items.description))
-"""An item's words, as questions are compared with them."""
-
 ITEMS = Pages(
     {
         "-created_at": Order(items.created_at.desc(), key=items.id),

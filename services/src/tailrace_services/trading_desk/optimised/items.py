@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql import ColumnElement
 
 from tailrace.db import PageRequest
-from tailrace_services.trading_desk.api.filters import ENGLISH, WORDS, ItemFilter
+from tailrace_services.trading_desk.api.filters import ENGLISH, ItemFilter
 from tailrace_services.trading_desk.api.schemas import ItemView
 from tailrace_services.trading_desk.model import PRIORITIES, STATUSES, Item
 from tailrace_services.trading_desk.optimised.asked import Asked
@@ -50,7 +50,7 @@ _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
     "tags_any": items.tags.overlap(bindparam("tags_any", type_=_TEXTS)),
     "tags_all": items.tags.contains(bindparam("tags_all", type_=_TEXTS)),
     "details": items.metadata.contains(cast(bindparam("details", type_=Text), JSONB)),
-    "q": WORDS.bool_op("@@")(func.websearch_to_tsquery(ENGLISH, bindparam("q"))),
+    "q": items.words.bool_op("@@")(func.websearch_to_tsquery(ENGLISH, bindparam("q"))),
     "since": items.created_at >= bindparam("since"),
     "before": items.created_at < bindparam("before"),
 }

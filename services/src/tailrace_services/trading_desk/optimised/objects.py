@@ -9,7 +9,6 @@ from __future__ import annotations
 from tailrace.cache import tag
 from tailrace.schema import Declaration, Index, Watch
 from tailrace.semantic.documents import document_objects
-from tailrace_services.trading_desk.api.filters import WORDS
 from tailrace_services.trading_desk.model import AuditEntry, Item, Trader
 from tailrace_services.trading_desk.optimised.days import DATE
 from tailrace_services.trading_desk.signal_series import SIGNAL_DAYS, SIGNALS
@@ -24,7 +23,7 @@ INDEXES = (
     Index("items_updated", Item, [items.updated_at.desc(), items.id.desc()]),
     Index("items_category_status_created", Item, [items.category, items.status, *_NEWEST]),
     Index("items_status_priority_created", Item, [items.status, items.priority.desc(), *_NEWEST]),
-    Index("items_contents", Item, [items.tags, items.metadata, WORDS], using="gin"),
+    Index("items_contents", Item, [items.tags, items.metadata, items.words], using="gin"),
     Index("audit_log_item", AuditEntry, [audit.item_id, audit.id.desc()]),
     Index("signals_daily_asset_day", SIGNAL_DAYS, [SIGNAL_DAYS.c.asset, DATE]),
 )
