@@ -185,6 +185,9 @@ class HttpSettings(Room):
     short_handlers: bool = True
     """Whether plain endpoints (coroutines without dependencies and bodies) are answered without the steps of FastAPI's
     handler that have to do with others; with ``index_routes`` only."""
+    one_write: bool = True
+    """Whether hits are written to uvicorn's connections at once, where its code is the one that is known, rather than
+    handed to it as head and body."""
     trusted_proxies: str = ""
     """Networks of the proxies whose word on the client's address counts, as in ``10.0.0.0/8, ::1``; ``unix`` for those
     that come over a Unix socket. By default nobody's."""

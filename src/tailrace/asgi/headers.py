@@ -14,6 +14,7 @@ __all__ = [
     "OF_A_CONNECTION",
     "connection_fields",
     "cookie_values",
+    "field_lines",
     "read_headers",
     "safe_value",
     "token_list",
@@ -36,6 +37,7 @@ OF_A_CONNECTION = frozenset(
 """Fields that belong to one connection, so that no cache keeps them (RFC 9111 section 3.1, RFC 9110 section 7.6.1)."""
 
 _UNSAFE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def read_headers(headers: Iterable[Header]) -> dict[bytes, bytes]:
@@ -64,6 +66,24 @@ def safe_value(text: str) -> bytes:
     b'a??Set-Cookie: b'
     """
     return _UNSAFE.sub(b"?", text.encode("latin-1", "replace")).strip()
+
+
+def field_lines(headers: Iterable[Header]) -> bytes | None:
+    """The fields as HTTP/1.1 sends them, names in lower case; None if one of them could not be sent so.
+
+    >>> field_lines([(b"Age", b"3"), (b"x", b"a b")])
+    b'age: 3\\r\\nx: a b\\r\\n'
+    >>> field_lines([(b"x", b"a\\r\\nset-cookie: b")]) is None
+    True
+
+    **Source:** RFC 9112 section 5; RFC 9110 sections 5.1 (names are tokens) and 5.5 (values).
+    """
+    lines = []
+    for name, value in headers:
+        if _TOKEN.fullmatch(name) is None or _UNSAFE.search(value) is not None:
+            return None
+        lines.append(b"%b: %b\r\n" % (name.lower(), value))
+    return b"".join(lines)
 
 
 def token_list(value: bytes | None) -> tuple[bytes, ...]:

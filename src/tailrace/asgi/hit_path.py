@@ -12,6 +12,7 @@ does (monitoring) keeps it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange
 from tailrace.asgi.instruments import Record, instruments
@@ -24,7 +25,8 @@ from tailrace.asgi.route_policy import Resolved
 from tailrace.asgi.sending import is_unchanged
 from tailrace.asgi.stored_response import StoredHead
 from tailrace.asgi.turns import Turns
-from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
+from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.asgi.variants import Variants
 from tailrace.clock import Clock
 from tailrace.events import Observer
@@ -46,6 +48,12 @@ FOR_THE_LAYERS = frozenset(
 )
 """Request fields that a layer has to look at."""
 
+LINES = b"%b%bage: %d\r\ncache-status: tailrace; hit; ttl=%d\r\nx-request-id: %b\r\nx-response-time: %b\r\n%b"
+"""All fields of a hit: what is stored, its length where that is told apart, what belongs to the moment, the limits."""
+
+Found: TypeAlias = tuple[Prepared, StoredHead, bytes]
+"""A hit: what is remembered of such requests, the head of the answer and its body."""
+
 
 class HitPath:
     """Answers hits; gives everything else to ``app``.
@@ -60,6 +68,7 @@ class HitPath:
         clock: monotonic time.
         turns: when requests begin, be they hits or not.
         admit: what the rate limits say of a request, as ``RateLimitMiddleware.admit_now``.
+        writer: writes answers past ``send``, where it can; None: all are sent.
     """
 
     def __init__(
@@ -74,10 +83,12 @@ class HitPath:
         clock: Clock,
         turns: Turns | None = None,
         admit: Callable[[Exchange, Resolved], Admission | bool] | None = None,
+        writer: UvicornWriter | None = None,
     ) -> None:
         self.app = app
         self._turns = turns or Turns()
         self._admit = admit
+        self._writer = writer
         self._resolve = resolve
         self._requests = requests
         self._variants = variants
@@ -104,22 +115,14 @@ class HitPath:
         if found is None:
             scope[EXCHANGE] = exchange  # not for a hit: it would be a cycle, which only the collector could free
             return False
-        prepared, head, fields, body = found
-        status = head.status
-        lookup = prepared.lookup
+        prepared, head, body = found
+        status, lookup = head.status, prepared.lookup
         if is_unchanged(exchange.headers, head, lookup.created_at + lookup.age):
-            status, body, fields = 304, b"", [*head.not_modified, *fields[len(head.headers) :]]
-        elif head.unfinished:
-            own = len(head.headers)
-            fields = [*fields[:own], (b"content-length", b"%d" % len(body)), *fields[own:]]
+            status, body = 304, b""
         request_id = self._ids.of(exchange.headers.get(b"x-request-id")).encode("ascii")
-        time = response_time(self._monotonic() - started)
-        fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
-        if exchange.admission is not None:
-            fields += exchange.admission.fields()
         try:
-            await send({"type": "http.response.start", "status": status, "headers": fields})
-            await send({"type": "http.response.body", "body": body})
+            if not self._written(send, exchange, status, found, body, request_id):
+                await self._send(send, exchange, status, found, body, request_id)
         except OSError:  # how a server says that the client has left (ASGI 2.4)
             status = CLIENT_GONE
         except BaseException:
@@ -130,8 +133,45 @@ class HitPath:
             record(self._monotonic() - started, len(body))
         return True
 
-    def _find(self, exchange: Exchange) -> tuple[Prepared, StoredHead, list[Header], bytes] | None:
-        """What answers the request, with fields and body, if this process holds it and no layer has to look."""
+    def _written(
+        self, send: Send, exchange: Exchange, status: int, found: Found, body: bytes, request_id: bytes
+    ) -> bool:
+        """Whether the answer is on its way, by a server's own connection; if not, nothing was sent."""
+        writer = self._writer
+        request = None if writer is None else writer.request_of(send)
+        if writer is None or request is None:
+            return False
+        prepared, head, _ = found
+        lines = head.lines(status)
+        if not lines:
+            return False
+        lookup = prepared.lookup
+        length = b"content-length: %d\r\n" % len(body) if head.unfinished and status != 304 else b""
+        told = b"" if exchange.admission is None else exchange.admission.lines()
+        time = response_time(self._monotonic() - exchange.started)
+        fields = LINES % (lines, length, lookup.age, lookup.ttl - lookup.age, request_id, time, told)
+        return writer.write(request, status, fields, body)
+
+    async def _send(
+        self, send: Send, exchange: Exchange, status: int, found: Found, body: bytes, request_id: bytes
+    ) -> None:
+        """The same by two messages."""
+        prepared, head, _ = found
+        fields = prepared.fields(head, prepared.lookup.age, prepared.lookup.ttl)
+        own = len(head.headers)
+        if status != head.status:
+            fields = [*head.not_modified, *fields[own:]]
+        elif head.unfinished:
+            fields = [*fields[:own], (b"content-length", b"%d" % len(body)), *fields[own:]]
+        time = response_time(self._monotonic() - exchange.started)
+        fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
+        if exchange.admission is not None:
+            fields += exchange.admission.fields()
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    def _find(self, exchange: Exchange) -> Found | None:
+        """What answers the request, if this process holds it and no layer has to look."""
         resolved = self._resolve(exchange.scope)
         if resolved is None or resolved.policy is None or resolved.identity_waits:
             return None
@@ -154,15 +194,13 @@ class HitPath:
         if data is None:
             exchange.missed = prepared
             return None
-        lookup = prepared.lookup
-        head = prepared.head_of(data, lookup.start)
+        head = prepared.head_of(data, prepared.lookup.start)
         if head is None or head.vary:
             return None
         found = self._as_wanted(prepared, head, data, headers.get(b"accept-encoding"))
         if found is None:
             return None
-        head, body = found
-        return prepared, head, prepared.fields(head, lookup.age, lookup.ttl), body
+        return prepared, *found
 
     def _as_wanted(
         self, prepared: Prepared, head: StoredHead, data: bytes, accept: bytes | None

@@ -44,6 +44,10 @@ class Admission(NamedTuple):
         """The header fields that tell the client."""
         return self.plan.fields(self.verdict)
 
+    def lines(self) -> bytes:
+        """The same as HTTP/1.1 sends them."""
+        return self.plan.lines(self.verdict)
+
     def tell(self, headers: list[Header]) -> None:
         """Add them to ``headers``."""
         headers += self.plan.fields(self.verdict)

@@ -158,6 +158,10 @@ class LimitPlan:
             (b"x-ratelimit-reset", b"%d" % -(-reset // SECOND)),
         ]
 
+    def lines(self, verdict: Verdict) -> bytes:
+        """The same as HTTP/1.1 sends them; nothing in them comes from outside."""
+        return b"".join([b"%b: %b\r\n" % field for field in self.fields(verdict)])
+
     def refused(self, verdict: Verdict) -> list[str]:
         """The names of the limits that refused; of all, where nobody could tell which."""
         named = [

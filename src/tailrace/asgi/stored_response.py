@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from tailrace.asgi.content_encoding import encoded_fields, size_fields
-from tailrace.asgi.headers import OF_A_CONNECTION, read_headers
+from tailrace.asgi.headers import OF_A_CONNECTION, field_lines, read_headers
 from tailrace.asgi.types import Header
 from tailrace.core.content_negotiation import IDENTITY
 
@@ -93,6 +93,7 @@ class StoredHead:
         vary: names of request fields beyond those in the key, with the digest of what its request sent in them.
         coded: how the body may be had in other codings; None where the coding is not negotiated.
         variants: what is remembered of the response in other codings, by coding.
+        ready, ready_304: ``headers`` and ``not_modified`` as ``lines`` made them; None before.
     """
 
     status: int
@@ -107,6 +108,27 @@ class StoredHead:
     coded: Coded | None
     plain: list[Header]
     variants: dict[str, tuple[str, StoredHead | None]] = field(default_factory=dict)
+    ready: bytes | None = None
+    ready_304: bytes | None = None
+
+    def lines(self, status: int) -> bytes:
+        """The fields as HTTP/1.1 sends them, made once; b"" where only a server's own code may send them.
+
+        That is where something in them could end a line, or where they say more of the connection or of the length of
+        the body than is so: a shared store may hold what others have written.
+
+        Args:
+            status: the response's own, or 304 for that in its place.
+        """
+        if status != self.status:
+            if self.ready_304 is None:
+                self.ready_304 = _lines(self.not_modified, None)
+            return self.ready_304
+        if self.ready is None:
+            bodiless = status in (204, 304)
+            length = None if bodiless or self.unfinished else self.length
+            self.ready = b"" if bodiless and self.length else _lines(self.headers, length)
+        return self.ready
 
     def in_encoding(self, encoding: str, length: int) -> StoredHead:
         """The head of the same response with a body of ``length`` bytes in another coding."""
@@ -224,6 +246,15 @@ def _head(
         coded=coded,
         plain=plain,
     )
+
+
+def _lines(headers: list[Header], length: int | None) -> bytes:
+    told = [value for name, value in headers if name.lower() == b"content-length"]
+    if told != ([] if length is None else [b"%d" % length]):
+        return b""
+    if any(name.lower() in OF_A_CONNECTION for name, _ in headers):
+        return b""
+    return field_lines(headers) or b""
 
 
 def _decode_fields(data: bytes, position: int, end: int) -> list[Header] | None:

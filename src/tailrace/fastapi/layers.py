@@ -26,6 +26,7 @@ from tailrace.asgi.response_cache import ResponseCacheMiddleware
 from tailrace.asgi.response_fields import RequestIds
 from tailrace.asgi.stack import stack
 from tailrace.asgi.types import ASGIApp, Scope
+from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.asgi.versioning import VersioningMiddleware
 from tailrace.asgi.x_cache import XCacheMiddleware
 from tailrace.events import Observer
@@ -101,6 +102,7 @@ def surround(app: ASGIApp, tailrace: Tailrace, routes: RouteTable, observer: Obs
         observer=observer,
         clock=tailrace.clock,
         admit=None if limits is None else limits.admit_now,
+        writer=UvicornWriter() if http.one_write else None,
     )
     if http.x_cache:
         return Surrounded(XCacheMiddleware(hits), cached, by_headers, limits, None)

@@ -11,18 +11,26 @@ import uvicorn
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[int]:
+async def served(app: Any, **config: Any) -> AsyncIterator[int]:
     """``app`` behind a real server, on a free port."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", proxy_headers=False))
-    serving = asyncio.create_task(server.serve())
+    async with serving(app, **config) as server:
+        yield server.servers[0].sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def serving(app: Any, **config: Any) -> AsyncIterator[uvicorn.Server]:
+    """The same, given the server itself."""
+    config = {"port": 0, "log_config": None, "lifespan": "on", "proxy_headers": False, **config}
+    server = uvicorn.Server(uvicorn.Config(app, **config))
+    running = asyncio.create_task(server.serve())
     while not server.started:
-        assert not serving.done()
+        assert not running.done()
         await asyncio.sleep(0)
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server
     finally:
         server.should_exit = True
-        await serving
+        await running
 
 
 async def talk(port: int, text: bytes) -> bytes:

@@ -32,6 +32,15 @@ async def test_what_has_begun_goes_on_before_all_have_begun() -> None:
     assert len(turns) == 0
 
 
+async def test_who_comes_one_by_one_never_waits() -> None:
+    """Requests that come turn after turn, fewer in each than may begin, all begin at once, however many there are."""
+    turns = Turns(most=4)
+    for number in range(50):
+        for _ in range(1 + number % 2):
+            assert turns.take()
+        await asyncio.sleep(0)
+
+
 async def test_nobody_overtakes_who_waits() -> None:
     """Who comes while others wait is served after them, although a new turn has begun."""
     turns = Turns(most=1)
