@@ -7,15 +7,14 @@ import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from sqlalchemy import text
-from tests.integration.deploy.conftest import DEPLOY, program, running
+from tests.integration.deploy.conftest import DeployedValkey, deployed_pgbouncer
 
 from tailrace.db import Database
-from tailrace.embedded import PostgresServer, ValkeyServer, free_port
+from tailrace.embedded import PostgresServer
 from tailrace.settings import DatabaseSettings
 
 CLIENTS = 1000
@@ -43,25 +42,8 @@ def many_files() -> Iterator[None]:
 @pytest.fixture
 def pgbouncer(many_files: None, postgres: PostgresServer, database_url: str, server_folder: Path) -> Iterator[str]:
     """The deployed PgBouncer before the test's database."""
-    address, port = urlsplit(database_url), free_port()
-    folder = server_folder / f"deployed-pgbouncer-{port}"
-    folder.mkdir(mode=0o755)
-    (folder / "userlist.txt").write_text(f'"{address.username}" "{address.password}"\n')
-    text = (DEPLOY / "pgbouncer" / "pgbouncer.ini").read_text()
-    for there, here in (
-        ("host=postgres port=5432", f"host={address.hostname} port={address.port}"),
-        ("listen_addr = *", "listen_addr = 127.0.0.1"),
-        ("listen_port = 6432", f"listen_port = {port}"),
-        ("/etc/pgbouncer/userlist.txt", str(folder / "userlist.txt")),
-    ):
-        assert text.count(there) == 1
-        text = text.replace(there, here)
-    (folder / "test.ini").write_text(text)
-    for path in folder.iterdir():
-        path.chmod(0o644)
-    command = [program("pgbouncer"), "-u", "nobody", str(folder / "test.ini")]
-    with running(command, port, folder.parent / f"{folder.name}.log"):
-        yield f"postgresql://{address.username}:{address.password}@127.0.0.1:{port}{address.path}"
+    with deployed_pgbouncer(database_url, server_folder) as address:
+        yield address
 
 
 @asynccontextmanager
@@ -118,16 +100,6 @@ async def test_a_thousand_clients_on_twenty_server_connections(pgbouncer: str, d
     finally:
         await database.aclose()
         await direct.close()
-
-
-class DeployedValkey(ValkeyServer):
-    """A Valkey of the deployed file; only its address, password and folder are the test's."""
-
-    def _command(self, port: int) -> tuple[list[str | Path], bytes]:
-        program, own = super()._command(port)
-        settings = dict(line.split(" ", 1) for line in own.decode().splitlines())
-        kept = "".join(f"{name} {settings[name]}\n" for name in ("bind", "port", "requirepass", "dir"))
-        return program, (DEPLOY / "valkey" / "valkey.conf").read_bytes() + kept.encode()
 
 
 def test_valkey_is_bounded_and_comes_back_with_what_it_had(server_folder: Path) -> None:
