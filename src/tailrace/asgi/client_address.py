@@ -79,6 +79,10 @@ class ClientAddresses:
                 break
         return address
 
+    def trusts(self, peer: str) -> bool:
+        """Whether the word of who is connected from ``peer`` counts; otherwise ``peer`` alone tells the address."""
+        return not peer or (self._look_up(peer) or (UNKNOWN, False))[1]
+
     def _from_the_right(self, value: bytes) -> list[str]:
         # Split at every comma, quoted or not: what trusted proxies write has none in quotes, and a quote that a client
         # has left open must not swallow what they added.

@@ -21,7 +21,7 @@ from tailrace.asgi.rate_limit import Admission
 from tailrace.asgi.read_your_writes import COOKIE
 from tailrace.asgi.request_context import CLIENT_GONE, TIMING_HEADER
 from tailrace.asgi.response_fields import RequestIds, response_time
-from tailrace.asgi.route_policy import Resolved
+from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.sending import is_unchanged
 from tailrace.asgi.stored_response import StoredHead
 from tailrace.asgi.turns import Turns
@@ -47,6 +47,9 @@ FOR_THE_LAYERS = frozenset(
     }
 )
 """Request fields that a layer has to look at."""
+
+CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
+"""Request fields by which a client may have the answer already."""
 
 LINES = b"%b%bage: %d\r\ncache-status: tailrace; hit; ttl=%d\r\nx-request-id: %b\r\nx-response-time: %b\r\n%b"
 """All fields of a hit: what is stored, its length where that is told apart, what belongs to the moment, the limits."""
@@ -117,9 +120,10 @@ class HitPath:
             return False
         prepared, head, body = found
         status, lookup = head.status, prepared.lookup
-        if is_unchanged(exchange.headers, head, lookup.created_at + lookup.age):
+        headers = exchange.headers
+        if not CONDITIONS.isdisjoint(headers) and is_unchanged(headers, head, lookup.created_at + lookup.age):
             status, body = 304, b""
-        request_id = self._ids.of(exchange.headers.get(b"x-request-id")).encode("ascii")
+        request_id = self._ids.of(headers.get(b"x-request-id")).encode("ascii")
         try:
             if not self._written(send, exchange, status, found, body, request_id):
                 await self._send(send, exchange, status, found, body, request_id)
@@ -142,12 +146,15 @@ class HitPath:
         if writer is None or request is None:
             return False
         prepared, head, _ = found
-        lines = head.lines(status)
+        lines = (head.ready if status == head.status else None) or head.lines(status)
         if not lines:
             return False
         lookup = prepared.lookup
         length = b"content-length: %d\r\n" % len(body) if head.unfinished and status != 304 else b""
-        told = b"" if exchange.admission is None else exchange.admission.lines()
+        told = b""
+        if exchange.admission is not None:
+            plan, verdict = exchange.admission
+            told = plan.lines(verdict)
         time = response_time(self._monotonic() - exchange.started)
         fields = LINES % (lines, length, lookup.age, lookup.ttl - lookup.age, request_id, time, told)
         return writer.write(request, status, fields, body)
@@ -178,8 +185,20 @@ class HitPath:
         policy, headers = resolved.policy, exchange.headers
         if not FOR_THE_LAYERS.isdisjoint(headers) or (b"cookie" in headers and COOKIE in headers[b"cookie"]):
             return None
-        if self._admit is not None and not self._admitted(exchange, resolved, self._admit):
-            return None
+        if self._admit is not None:
+            exchange.path_params = resolved.path_params
+            said = self._admit(exchange, resolved)
+            if said is False:
+                return None
+            if said is not True:
+                exchange.admission = said
+                if not said[1][0]:
+                    return None
+        return self._held(exchange, resolved, policy)
+
+    def _held(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy) -> Found | None:
+        """The same of a request that is let in."""
+        headers = exchange.headers
         if policy.identity is None:
             prepared = self._requests.known(exchange, resolved, None)
         else:
@@ -197,9 +216,14 @@ class HitPath:
         head = prepared.head_of(data, prepared.lookup.start)
         if head is None or head.vary:
             return None
-        found = self._as_wanted(prepared, head, data, headers.get(b"accept-encoding"))
+        accept = headers.get(b"accept-encoding")
+        if head is prepared.sent_as_it_is and accept == prepared.to_who_accepts:
+            return prepared, head, data[len(data) - head.length :]
+        found = self._as_wanted(prepared, head, data, accept)
         if found is None:
             return None
+        if found[0] is head and not head.unfinished:
+            prepared.sent_as_it_is, prepared.to_who_accepts = head, accept
         return prepared, *found
 
     def _as_wanted(
@@ -217,17 +241,6 @@ class HitPath:
                 return None
             head, data = found
         return head, data[len(data) - head.length :]
-
-    def _admitted(
-        self, exchange: Exchange, resolved: Resolved, admit: Callable[[Exchange, Resolved], Admission | bool]
-    ) -> bool:
-        """Whether the limits allow the request, as far as that can be told at once."""
-        exchange.path_params = resolved.path_params
-        said = admit(exchange, resolved)
-        if isinstance(said, bool):
-            return said
-        exchange.admission = said
-        return said.verdict.allowed
 
     def _recorder(self, prepared: Prepared, status: int) -> Record:
         known = prepared.recorders[status] = self._instruments.hits(

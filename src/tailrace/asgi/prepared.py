@@ -37,6 +37,8 @@ class Prepared:
         finish: what makes the body that is sent, where the stored one is not sent as it is.
         skip_until: monotonic time before which the application is asked at once.
         recorders: for each status, who is told of a hit.
+        sent_as_it_is, to_who_accepts: the head of a response that is sent as it is stored to requests with this
+            ``Accept-Encoding``; None while there is none.
     """
 
     __slots__ = (
@@ -51,7 +53,9 @@ class Prepared:
         "names",
         "recorders",
         "resolved",
+        "sent_as_it_is",
         "skip_until",
+        "to_who_accepts",
     )
 
     def __init__(self, lookup: Lookup, resolved: Resolved, names: tuple[bytes, ...]) -> None:
@@ -61,6 +65,8 @@ class Prepared:
         self.finish: Finish | None = None if resolved.policy is None else resolved.policy.finish
         self.skip_until = 0.0
         self.recorders: dict[int, Record] = {}
+        self.sent_as_it_is: StoredHead | None = None
+        self.to_who_accepts: bytes | None = None
         self._raw = b""
         self._head: StoredHead | None = None
         self._fields: list[Header] = []

@@ -44,10 +44,6 @@ class Admission(NamedTuple):
         """The header fields that tell the client."""
         return self.plan.fields(self.verdict)
 
-    def lines(self) -> bytes:
-        """The same as HTTP/1.1 sends them."""
-        return self.plan.lines(self.verdict)
-
     def tell(self, headers: list[Header]) -> None:
         """Add them to ``headers``."""
         headers += self.plan.fields(self.verdict)
@@ -107,6 +103,7 @@ class RateLimitMiddleware:
         self._instruments = None if observer is None else instruments(observer)
         self._problems = ProblemDetailsMiddleware(app, shape=shape)
         self._known: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}
+        self._direct: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}  # likewise, of peers that speak for themselves
         self._counts: dict[tuple[PlannedLimit, bool, str], Callable[[], None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,10 +149,13 @@ class RateLimitMiddleware:
         Returns:
             True: there are no limits. False: it takes waiting to know, and nothing was counted.
         """
-        plan = self._plans.of(resolved)
+        plan = self._plans.of(resolved) if resolved.limits or not resolved.general_limits else self._plans.unmatched
         if plan is None:
             return True
-        claims = self._claims_now(plan, exchange)
+        client = exchange.scope.get("client")
+        claims = self._direct.get((plan, client[0])) if client else None
+        if claims is None:
+            claims = self._claims_now(plan, exchange)
         verdict = None if claims is None else self._limiter.take_now(claims)
         if verdict is None:
             return False
@@ -202,6 +202,11 @@ class RateLimitMiddleware:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[plan, address] = tuple([planned.claim_of(address) for planned in plan.limits])
+        client = exchange.scope.get("client")
+        if client and not self._addresses.trusts(client[0]):
+            if len(self._direct) >= REMEMBERED:
+                self._direct.clear()
+            self._direct[plan, client[0]] = known
         return known
 
     def _claim(self, planned: PlannedLimit, exchange: Exchange, identity: str | None) -> Claim:

@@ -19,6 +19,12 @@ from tailrace.limits.limit import Mode, OnOutage
 
 __all__ = ["LimitDefaults", "LimitPlan", "LimitPlans", "PlannedLimit", "RouteLimit"]
 
+LINES = (
+    b"ratelimit-policy: %b\r\nratelimit: %b\r\nx-ratelimit-limit: %b\r\n"
+    b"x-ratelimit-remaining: %%d\r\nx-ratelimit-reset: %%d\r\n"
+)
+"""What a single limit tells, but for figures."""
+
 RETRY_CLOSED = 1
 """Seconds after which to try again while nobody can tell, since the store is down."""
 
@@ -110,13 +116,17 @@ class LimitPlan:
         waits: finding out whose request it is takes waiting.
     """
 
-    __slots__ = ("_policy", "by_address", "limits", "waits")
+    __slots__ = ("_lines", "_policy", "by_address", "limits", "waits")
 
     def __init__(self, limits: Sequence[PlannedLimit]) -> None:
         self.limits = tuple(limits)
         self.waits = any(iscoroutinefunction(limit.by) for limit in limits)
         self.by_address = all(limit.by is None for limit in limits)
         self._policy = (b"ratelimit-policy", b", ".join([limit.policy for limit in limits]))
+        self._lines = b""
+        if len(limits) == 1:
+            policy, burst = self._policy[1].replace(b"%", b"%%"), limits[0].burst[1]
+            self._lines = LINES % (policy, limits[0].told, burst)
 
     def fields(self, verdict: Verdict) -> list[Header]:
         """The header fields that tell the client: ``RateLimit-Policy``, ``RateLimit`` and ``X-RateLimit-*``.
@@ -160,7 +170,11 @@ class LimitPlan:
 
     def lines(self, verdict: Verdict) -> bytes:
         """The same as HTTP/1.1 sends them; nothing in them comes from outside."""
-        return b"".join([b"%b: %b\r\n" % field for field in self.fields(verdict)])
+        decision = verdict[1][0]
+        if not self._lines or decision is None:
+            return b"".join([b"%b: %b\r\n" % field for field in self.fields(verdict)])
+        left, window, reset = self.limits[0].measure(decision)
+        return self._lines % (left, window, left, -(-reset // SECOND))
 
     def refused(self, verdict: Verdict) -> list[str]:
         """The names of the limits that refused; of all, where nobody could tell which."""
@@ -183,6 +197,9 @@ class LimitPlans:
         general: count for every route; each must have a name.
         defaults: what holds where a limit does not say otherwise.
 
+    Attributes:
+        unmatched: the plan of routes that have no limits of their own; None if there are no general ones.
+
     Raises:
         ValueError: a general limit has no name.
     """
@@ -192,7 +209,7 @@ class LimitPlans:
             raise ValueError("a general limit must have a name")
         self._general = tuple(general)
         self._defaults = defaults or LimitDefaults()
-        self._unmatched = self._make((), "", general=True)
+        self.unmatched = self._make((), "", general=True)
         self._made: dict[tuple[str, int], tuple[object, LimitPlan | None]] = {}
 
     @property
@@ -203,10 +220,10 @@ class LimitPlans:
     def of(self, resolved: Resolved | None) -> LimitPlan | None:
         """The limits of a route, None if it has none; without a route, the general ones."""
         if resolved is None:
-            return self._unmatched
+            return self.unmatched
         declared = resolved.limits
         if not declared and resolved.general_limits:
-            return self._unmatched
+            return self.unmatched
         made = self._made.get((resolved.name, id(declared)))
         if made is None:
             plan = self._make(declared, resolved.name, general=resolved.general_limits)

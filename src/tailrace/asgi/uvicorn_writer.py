@@ -93,7 +93,8 @@ class UvicornWriter:
             fields: lines ready to be sent, without those of a connection; with the length of ``body``, unless the
                 status has none.
         """
-        start = self._start(cycle.default_headers, status)
+        defaults = cycle.default_headers
+        start = (self._starts.get(status) if defaults is self._defaults else None) or self._start(defaults, status)
         if not start:
             return False
         cycle.response_started = True

@@ -7,7 +7,7 @@ from fastapi import FastAPI, WebSocket
 from tests.unit.asgi.driver import Reply, ask, http_scope
 
 from tailrace import Tailrace, cached, tag
-from tailrace.settings import HttpSettings, Settings
+from tailrace.settings import HttpSettings, RateLimitSettings, Settings
 
 MEMORY = Settings(database_url=None, valkey_url=None)
 PATH = "/users/7"
@@ -208,3 +208,22 @@ async def test_everything_else_is_the_applications() -> None:
     sent.clear()
     await tailrace({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
     assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize(("trusted", "allowed"), [("192.0.2.0/24", 6), ("", 3)])
+async def test_hits_are_limited_by_the_same_address_as_everything_else(trusted: str, allowed: int) -> None:
+    """Behind a trusted proxy each client has a bucket of its own, hits included; who is no proxy has one, whatever the
+    request claims."""
+    tailrace, _ = await served(
+        Settings(
+            database_url=None,
+            valkey_url=None,
+            http=HttpSettings(trusted_proxies=trusted),
+            rate_limit=RateLimitSettings(general="4/hour"),
+        )
+    )
+    statuses = [
+        (await ask(tailrace, PATH, headers=[(b"x-forwarded-for", client)])).status
+        for client in (b"203.0.113.1", b"203.0.113.2") * 3
+    ]
+    assert statuses.count(200) == allowed

@@ -20,6 +20,8 @@ from tailrace.asgi import (
     first_of,
     limits_by_path,
 )
+from tailrace.asgi.headers import field_lines
+from tailrace.asgi.route_limit import LimitPlans
 from tailrace.errors import StoreUnavailableError
 from tailrace.events import Event, LimitDecided
 from tailrace.limits import Claim, MemoryLimiter, ResilientLimiter, Verdict
@@ -367,3 +369,17 @@ def test_a_general_limit_needs_a_name() -> None:
     """There is no route to name it after."""
     with pytest.raises(ValueError, match="name"):
         RateLimitMiddleware(App(), general=[RouteLimit("1/s")])
+
+
+@pytest.mark.parametrize("rates", [("2/minute",), ("3/hour", "1/second")], ids=["one", "several"])
+def test_lines_say_what_fields_say(rates: tuple[str, ...]) -> None:
+    """A hit that is written at once has the fields of every other response: admitted, refused, or not known."""
+    limits = [RouteLimit(rate, name=f"{number} 100%") for number, rate in enumerate(rates)]
+    plan = LimitPlans(limits).of(None)
+    assert plan is not None
+    limiter, claims = MemoryLimiter(), [planned.claim_of("192.0.2.7") for planned in plan.limits]
+    verdicts = [limiter.take_now(claims) for _ in range(4)]
+    verdicts.append(Verdict(True, (None,) * len(claims), "open"))
+    assert {verdict.allowed for verdict in verdicts} == {True, False}
+    for verdict in verdicts:
+        assert plan.lines(verdict) == field_lines(plan.fields(verdict))
