@@ -97,6 +97,10 @@ class OpenTransaction:
     """How this session caches what it reads, where it does."""
     settings: list[str] = field(default_factory=list)
     """What has been set for this transaction alone."""
+    earlier: dict[str, object] = field(default_factory=dict)
+    """What else was sent, with its parameters: it may have set something, too."""
+    undone: bool = False
+    """It went back to a savepoint."""
     unsettled: bool = False
     """Settings may be other than these say."""
 

@@ -24,7 +24,7 @@ class Asked:
         determined: whether equal tables certainly give equal rows.
         catalogue: digest of what it was understood by.
         standing: of the connection it would run on.
-        changed: whether its transaction has settings of its own.
+        changed: whether its transaction or its connection has settings of its own.
     """
 
     key: str

@@ -16,7 +16,6 @@ In order:
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -29,9 +28,11 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from tailrace.cache import Cache, Uncacheable
 from tailrace.db.engine import ANSWERED
+from tailrace.db.query_cache import earlier
 from tailrace.db.query_cache.asked import Asked
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
+from tailrace.db.query_cache.earlier import Suspects
 from tailrace.db.query_cache.memory import Remembered
 from tailrace.db.query_cache.policy import OPTION, QueryPolicy
 from tailrace.db.query_cache.refusal import NotCachedError
@@ -42,16 +43,6 @@ from tailrace.db.session import OpenTransaction, transaction_of
 from tailrace.events import Observer, QueryNotCached
 
 __all__ = ["QueryCache"]
-
-CHANGED = "tailrace_settings_changed"
-"""In a pooled connection's ``info``: settings were changed for longer than a transaction."""
-BEGUN = "tailrace_settings_begun"
-"""In the same place: what was set when the transaction began, before the session knew of it."""
-LOCAL = re.compile(r"\s*SET\s+LOCAL\b", re.IGNORECASE)
-FOR_TRANSACTION = re.compile(r"set_config\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
-HARMLESS = re.compile(r"\s*SET\s+LOCAL\s+(statement_timeout|lock_timeout)\b", re.IGNORECASE)
-COMMENTS = re.compile(r"(?:/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*|\s)*")
-MOST_SETTINGS = 20
 
 log = logging.getLogger("tailrace.queries")
 
@@ -82,12 +73,13 @@ class QueryCache:
         self._pooled = pooled
         self._standing: Standing | None = None
         self._remembered = Remembered()
+        self._suspects: Suspects | None = None
         self._told: set[tuple[str, str]] = set()
         self._defective: set[str] = set()
         self.auditor: Auditor | None = None
         """Compares a part of the hits with the database; None: nobody does."""
         event.listen(engine.sync_engine, "do_execute", self._executing)
-        event.listen(engine.sync_engine, "begin", _forget_begun, insert=True)  # before those that set something
+        event.listen(engine.sync_engine, "begin", earlier.forget_begun, insert=True)  # before those that set something
 
     async def aclose(self) -> None:
         """End what it does in the background."""
@@ -101,15 +93,15 @@ class QueryCache:
         """True if the statement has been answered; SQLAlchemy sends it to the driver otherwise."""
         connection: Connection = context.root_connection
         own = transaction_of(connection)
-        _note(connection, own, statement, parameters)
         policy = context.execution_options.get(OPTION, own.queries if own is not None else None)
-        if not isinstance(policy, QueryPolicy) or not _selects(context):
-            return None
-        try:
-            return self._answer(policy, own, cursor, (statement, parameters), context)
-        except NotCachedError as refusal:
-            self._refused(refusal, policy, context.statement)
-            return None
+        if isinstance(policy, QueryPolicy) and _selects(context):
+            try:
+                return self._answer(policy, own, cursor, (statement, parameters), context)
+            except NotCachedError as refusal:
+                self._refused(refusal, policy, context.statement)
+        if statement != ASK:
+            earlier.note(connection, own, statement, parameters)
+        return None
 
     def _answer(
         self, policy: QueryPolicy, own: OpenTransaction | None, cursor: Any, sent: tuple[str, Any], context: Any
@@ -125,7 +117,7 @@ class QueryCache:
             found = await_only(self.cache.read_in_place(asked.key, run.compute, policy=caching, depends_on=asked.tags))
             if run.ran:
                 if run.standing is not None and not asked.changed:
-                    self._standing = run.standing
+                    self._found(context.root_connection, run.standing)
                 run.give()
                 return True
             if found is None:
@@ -145,28 +137,37 @@ class QueryCache:
         Raises:
             NotCachedError: the cache is not to be used for it.
         """
-        statement = _without_comments(sent[0], context.statement)
+        statement = earlier.without_comments(sent[0], context.statement)
         if statement in self._defective:
             raise NotCachedError("different")
         _refuse_unfit(own, context, self._pooled)
         if self.cache.freshness is None:
             raise NotCachedError("freshness")
         catalogue = self.catalogue.peek() or await_only(self.catalogue.current())
-        changed = tuple(context.root_connection.info.get(BEGUN, ()))
-        if own is not None and own.settings:
-            changed += tuple(own.settings)
-        if not changed and _set_on_checkout(context.root_connection):
+        if self._suspects is None or self._suspects.digest != catalogue.digest:
+            self._suspects = Suspects(catalogue)
+        connection: Connection = context.root_connection
+        changed = earlier.changed(connection, own, self._suspects)
+        if earlier.unsettled(connection, own):
+            raise NotCachedError("settings")
+        if not changed and _set_on_checkout(connection):
             changed = ("checkout",)
-        standing = None if changed else self._standing
+        standing = None if changed else earlier.own_standing(connection, self._standing)
         if standing is None:
-            standing = _ask(context.root_connection)
+            standing = _ask(connection)
             if standing.problem is not None:
                 raise NotCachedError(standing.problem)
             if not changed:
-                self._standing = standing
+                self._found(connection, standing)
+        other = bool(changed) or self._standing is None or standing.digest != self._standing.digest
         tags, determined = self._remembered.tags(statement, standing.path, catalogue, policy)
         key = _key(policy, statement, sent[1], (standing.digest, catalogue.digest, changed))
-        return Asked(key, policy, statement, sent, tags, determined, catalogue.digest, standing, bool(changed))
+        return Asked(key, policy, statement, sent, tags, determined, catalogue.digest, standing, other)
+
+    def _found(self, connection: Connection, standing: Standing) -> None:
+        """How a connection stands on which nothing is set for the transaction."""
+        if not earlier.set_own_standing(connection, standing):
+            self._standing = standing
 
     def distrust(self, asked: Asked) -> None:
         """Never again take a result of this statement from the cache, as long as this process lives."""
@@ -236,14 +237,6 @@ async def _nothing() -> None:
     """SQLAlchemy takes a driver that never waits for one that is not asynchronous, and refuses it."""
 
 
-def _without_comments(sent: str, compiled: str) -> str:
-    """What SQLAlchemy made, if listeners have added no more than comments (a request's id, say); else what is sent."""
-    if sent == compiled:
-        return sent
-    before, found, after = sent.partition(compiled)
-    return compiled if found and COMMENTS.fullmatch(before) and COMMENTS.fullmatch(after) else sent
-
-
 def _ask(connection: Connection) -> Standing:
     return Standing.of(connection.exec_driver_sql(ASK).one())
 
@@ -261,46 +254,12 @@ def _refuse_unfit(own: OpenTransaction | None, context: Any, pooled: bool) -> No
         raise NotCachedError("transaction", "it runs outside a session of Tailrace's")
     if own is not None and own.wrote:
         raise NotCachedError("transaction")
-    if context.root_connection.info.get(CHANGED) or (own is not None and own.unsettled):
-        raise NotCachedError("settings")
-
-
-def _note(connection: Connection, own: OpenTransaction | None, statement: str, parameters: Any) -> None:
-    """Remember what a statement may do to the connection's settings."""
-    word = statement.lstrip()[:8].upper()
-    if word == "ROLLBACK":  # to a savepoint
-        if own is not None and own.settings:
-            own.unsettled = True
-        return
-    calls = "set_config" in statement.lower()
-    if not calls and not word.startswith(("SET", "RESET", "DISCARD")):
-        return
-    values = list(parameters.values()) if isinstance(parameters, dict) else list(parameters or ())
-    local = LOCAL.match(statement) or (calls and (FOR_TRANSACTION.search(statement) or _has_true(values)))
-    if not local:
-        connection.info[CHANGED] = True
-    elif HARMLESS.match(statement):
-        return
-    elif own is None:
-        connection.info.setdefault(BEGUN, []).append(f"{statement} {values!r}")
-    elif len(own.settings) < MOST_SETTINGS:
-        own.settings.append(f"{statement} {values!r}")
-    else:
-        own.unsettled = True
-
-
-def _forget_begun(connection: Connection) -> None:
-    connection.info.pop(BEGUN, None)
 
 
 def _set_on_checkout(connection: Connection) -> bool:
     """True if the application does something to each connection that it takes, unseen by SQLAlchemy's statements."""
     listeners: Any = connection.engine.pool.dispatch.checkout
     return any(not getattr(each, "__module__", "").startswith("tailrace.") for each in listeners)
-
-
-def _has_true(values: list[Any]) -> bool:
-    return any(value is True for value in values)
 
 
 def _key(policy: QueryPolicy, statement: str, parameters: Any, standing: tuple[bytes, str, tuple[str, ...]]) -> str:
