@@ -14,6 +14,7 @@ from tailrace.db import Database, Page, PageRequest
 from tailrace.db.totals import NO_TOTAL, Total, fetch_total
 from tailrace_services.call_coach.optimised.call_counts import exact_count, whole_days
 from tailrace_services.call_coach.optimised.search_counts import capped_count, count_bounds
+from tailrace_services.call_coach.optimised.search_look_ups import may_be_late
 from tailrace_services.call_coach.optimised.search_statements import Kind, bounds, kind_of
 from tailrace_services.call_coach.optimised.search_window import weeks_between
 from tailrace_services.call_coach.tools import search_pages as pages
@@ -62,6 +63,8 @@ async def search_calls(database: Database, cursors: Cursors, question: SearchCal
     given = pages.parameters(question, words)
     if words is not None or question.reps:
         given |= weeks_between(given)
+    if words is not None and words.unordered is not None and may_be_late(given, question.sort, question.total):
+        given["unordered"] = words.unordered
     kind = kind_of(frozenset(given), question.sort)
     request = pages.page(question, kind.pages, cursors)
     found: Page[Row[Any]] = await replace(request, total="none").fetch(

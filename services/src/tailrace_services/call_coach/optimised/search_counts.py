@@ -17,13 +17,12 @@ from sqlalchemy import CTE, Executable, and_, case, select
 from tailrace.core.cursor import Position
 from tailrace.db.keyset import page_statement
 from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH
+from tailrace_services.call_coach.optimised.search_look_ups import beside_words, number
 from tailrace_services.call_coach.optimised.search_statements import (
     KINDS,
     PROBES,
-    beside_words,
     found_enough,
     how_many,
-    number,
     served_by,
     window_of,
 )

@@ -5,7 +5,8 @@ fit: good if many do, whatever the depth, because a cursor is a place in the ind
 the index of words: good if few do. Statistics tell how often a word occurs, but not that it occurs in other products
 than the one asked for, or behind the titles walked first. So where rows are tested the page's statement walks a little,
 goes on if enough of those rows fit, some thousand rows at most, and else looks the calls up: in the order of dates
-those of some weeks first, and all of them if these do not fill the page.
+those of some weeks first, and all of them if these do not fill the page. Whether calls say a phrase is tested as late
+as possible.
 """
 
 from __future__ import annotations
@@ -20,11 +21,8 @@ from sqlalchemy import (
     BigInteger,
     Executable,
     FromClause,
-    Integer,
     ScalarSelect,
-    Select,
     and_,
-    bindparam,
     case,
     cast,
     false,
@@ -35,36 +33,38 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.sql import ColumnElement
-from sqlalchemy.types import Text
 
 from tailrace.core.cursor import Position
 from tailrace.db import PageRequest, Pages
 from tailrace.db.keyset import page_statement
-from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH, EQUALITIES
+from tailrace_services.call_coach.optimised.call_search import CALL_SEARCH
+from tailrace_services.call_coach.optimised.search_look_ups import (
+    COLUMNS,
+    Conditions,
+    Rows,
+    beside_words,
+    met,
+    number,
+    tested_late,
+)
 from tailrace_services.call_coach.optimised.search_window import PLENTY, in_window, same_product, window_behind
 from tailrace_services.call_coach.tools import search_pages as pages
 from tailrace_services.call_coach.tools.search_calls import RANKED, Sort
 
 __all__ = [
-    "COLUMNS",
     "KINDS",
     "PROBES",
     "Kind",
-    "beside_words",
     "bounds",
     "found_enough",
     "how_many",
     "kind_of",
-    "number",
     "served_by",
     "window_of",
 ]
 
-Rows = Select[*tuple[Any, ...]]
 Condition = ColumnElement[bool]
-Conditions = Mapping[str, Condition]
 
 STEPS = 5_000
 """Rows that are walked before a page is looked up, some 7 ms; more for pages that need more."""
@@ -91,8 +91,6 @@ SERVED: Mapping[str, frozenset[str]] = {
 
 WORDS = frozenset({"document", "reps"})
 """What the index of words is read by."""
-COLUMNS = [column for column in CALL_SEARCH.c if column.name not in ("reps", "document")]
-"""What is shown of a call's row."""
 UNCOUNTED = cast(null(), BigInteger).label("fitting")
 
 KINDS = 256
@@ -105,7 +103,8 @@ class Kind:
     them, so they are made once for each kind and shape of page.
 
     Attributes:
-        given: which of ``search_pages.parameters`` there are, and whether ``weeks`` as of ``search_window``.
+        given: which of ``search_pages.parameters`` there are, whether ``weeks`` as of ``search_window``, and whether
+            ``unordered``, where phrases ``may_be_late``: the words of every phrase in whatever order.
         sort: the order.
         pages: what may be asked for.
         fitting: all calls that fit, to be counted as the planner likes.
@@ -191,9 +190,13 @@ def _first(conditions: Conditions, given: Collection[str], sort: Sort, position:
         return page_statement(select(*fitting.c), pages.order(fitting, sort), position, needed)
 
     indexed = [*conditions.values(), *beside_words(given)]
-    fitting = select(*COLUMNS).where(*indexed).offset(literal_column("0")).cte("fitting")
-    looked_up = first_of(fitting).subquery("looked_up")
-    count = how_many(fitting).label("fitting") if counted else UNCOUNTED
+    count: ColumnElement[Any] = UNCOUNTED
+    if "unordered" in given:
+        looked_up = tested_late(conditions, given, sort, position)
+    else:
+        fitting = met(select(*COLUMNS), conditions, given).cte("fitting")
+        looked_up = first_of(fitting).subquery("looked_up")
+        count = how_many(fitting).label("fitting") if counted else UNCOUNTED
     ways = [(walked, found_enough(steps, walked))]
     window = window_of(conditions, sort, steps, backward=position.backward)
     if window is not None:
@@ -246,23 +249,6 @@ def served_by(conditions: Conditions, sort: Sort) -> frozenset[str]:
     """The columns that the order's index serves: of a call either its product or its type."""
     served = SERVED.get(sort, frozenset())
     return served - {"call_type"} if "product" in conditions and "product" in served else served
-
-
-def beside_words(given: Collection[str]) -> list[Condition]:
-    """What the index of words, where it is read, knows besides: of ``given`` the product, the type and the weeks."""
-    if not {"every", "reps"} & set(given):
-        return []
-    known: list[Condition] = []
-    if asked := [bindparam(name, type_=Text()) for name in ("product", "call_type") if name in given]:
-        known.append(EQUALITIES.bool_op("@>")(cast(array(asked), ARRAY(Text))))
-    if "weeks" in given:
-        known.append(EQUALITIES.bool_op("&&")(bindparam("weeks", type_=ARRAY(Text))))
-    return known
-
-
-def number(name: str) -> ColumnElement[int]:
-    """A parameter."""
-    return bindparam(name, type_=Integer())
 
 
 def how_many(rows: CTE) -> ScalarSelect[int]:

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +52,10 @@ MOMENTS = 3
 """Most turns shown of a call."""
 BEGIN_MARK, END_MARK = "\x02", "\x03"
 """Stand around words in headlines until what is around them has been escaped."""
+
+_LEXEME = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
+_LEXEME_OR_STEP = re.compile(_LEXEME.pattern + r"|<(?:-|\d+)>", re.DOTALL)
+"""A word of a ``tsquery`` in text form; or what stands between two of a phrase."""
 
 Sort = Literal[
     "-scheduled_at",
@@ -177,15 +182,18 @@ class FoundCalls:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is looked for, as PostgreSQL reads it: two ``tsquery`` in text form.
+    """What is looked for, as PostgreSQL reads it: each a ``tsquery`` in text form.
 
     Attributes:
         every: what a call must mention.
         any: one of the words, whichever: what a moment says.
+        unordered: the words of every phrase in whatever order, which holds for all calls that ``every`` holds for, and
+            which an index knows; None where there are no phrases, or where something is excluded.
     """
 
     every: str
     any: str
+    unordered: str | None = None
 
 
 def words_of(parts: Iterable[tuple[str, str, list[str]]]) -> Words:
@@ -199,6 +207,8 @@ def words_of(parts: Iterable[tuple[str, str, list[str]]]) -> Words:
 
     >>> words_of([("'price' & !'cost'", "'price'", ["cost", "price"]), ("'crm'", "'crm'", ["crm"])]).any
     "'cost' | 'crm' | 'price'"
+    >>> words_of([("'list' <-> 'price'", "'list' <-> 'price'", ["list", "price"])]).unordered
+    "('list' & 'price')"
     """
     queries: list[str] = []
     lexemes: set[str] = set()
@@ -211,7 +221,16 @@ def words_of(parts: Iterable[tuple[str, str, list[str]]]) -> Words:
             )
         queries.append(f"({query})")
         lexemes.update(found)
-    return Words(" & ".join(queries), " | ".join(_quoted(lexeme) for lexeme in sorted(lexemes)))
+    every = " & ".join(queries)
+    return Words(every, " | ".join(_quoted(lexeme) for lexeme in sorted(lexemes)), _unordered(every))
+
+
+def _unordered(query: str) -> str | None:
+    """``query`` without the order of words, if that leaves out no call."""
+    operators = _LEXEME.sub("", query)
+    if "<" not in operators or "!" in operators:  # the contrary of a phrase is more than that of its words
+        return None
+    return _LEXEME_OR_STEP.sub(lambda found: "&" if found[0].startswith("<") else found[0], query)
 
 
 def _quoted(lexeme: str) -> str:
