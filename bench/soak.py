@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -21,11 +23,10 @@ import uvloop
 from bench import Measurement
 from bench.arena import PROVE_TIMEOUT, seated, told
 from bench.asking import HOST
-from bench.contender import NotWorkingError
 from bench.session import Session
 from bench.soak_service import CUSTOMERS, prepare, serve
 from tailrace.verify.client import Connections, Request
-from tailrace.verify.driver import open_loop
+from tailrace.verify.driver import LoadResult, open_loop
 
 __all__ = ["measure"]
 
@@ -38,50 +39,81 @@ BY_SQL = 2
 """Writes a second by others."""
 USERS = 20_000
 TURNED_AWAY = "status_503"
-"""Of a machine that is held up by others' work a server sheds load, as it should; these are counted."""
+"""Of a machine that is held up by others' work a server sheds load, as it should; these are counted. Whatever else
+fails is told at the end, and ends nothing: memory is what is asked."""
 
 
 def measure(session: Session) -> list[Measurement]:
-    """Memory by the minute.
+    """Memory by the minute, as far as it came; what did not work is among the session's problems.
 
     Raises:
-        NotWorkingError: a request failed.
+        NotWorkingError: the server does not start.
     """
     step = QUICK_STEP if session.quick else STEP
     surroundings = session.surroundings({"valkey", "database"})
     asyncio.run(prepare(surroundings.database_url))
-    advance = session.progress(GROUP, STEPS)
+    soaked = Soaked(step)
     with seated(serve, surroundings) as pipe:
         port, pid = told(pipe, GROUP, PROVE_TIMEOUT)
-        return uvloop.run(_measure(f"http://{HOST}:{port}", surroundings.database_url, pid, step, advance))
+        advance = session.progress(GROUP, STEPS)
+        try:
+            uvloop.run(_soak(soaked, f"http://{HOST}:{port}", surroundings.database_url, pid, advance))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            after = (len(soaked.held) - 1) * step
+            session.problems.append(f"{GROUP}: it ended after {after:g} s: {type(error).__name__}: {error}")
+    if soaked.failed:
+        session.problems.append(f"{GROUP}: of {soaked.asked} requests failed: {dict(soaked.failed)}")
+    return soaked.rows()
 
 
-async def _measure(url: str, database: str, pid: int, step: float, advance: Callable[[], None]) -> list[Measurement]:
+@dataclass(slots=True)
+class Soaked:
+    """What was seen so far: resident memory in MB at each look, ``step`` seconds apart; how requests went."""
+
+    step: float
+    held: list[float] = field(default_factory=list)
+    asked: int = 0
+    turned_away: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    def add(self, result: LoadResult) -> None:
+        """Count one step's requests."""
+        errors, statuses = result.errors, result.total().statuses
+        self.asked += result.requests
+        self.turned_away += errors.pop(TURNED_AWAY, 0)
+        self.failed += errors
+        self.failed.update({f"status_{status}": n for status, n in statuses.items() if 200 != status < 500})
+
+    def rows(self) -> list[Measurement]:
+        """Each look; what was asked; the growth of the second half, if there is one."""
+        rows = [
+            Measurement(GROUP, f"after {number * self.step:g} s", "resident memory", megabytes, "MB")
+            for number, megabytes in enumerate(self.held)
+        ]
+        counted = {"asked": self.asked, "turned away": self.turned_away, "failed": self.failed.total()}
+        rows += [Measurement(GROUP, "all of it", name, count, "") for name, count in counted.items()]
+        if len(self.held) > STEPS:
+            half = self.held[len(self.held) // 2]
+            rows.append(Measurement(GROUP, "second half", "growth", 100 * (self.held[-1] / half - 1), "%"))
+        return rows
+
+
+async def _soak(soaked: Soaked, url: str, database: str, pid: int, advance: Callable[[], None]) -> None:
     draw, numbers = Random(1), count()
-    held, turned_away = [_resident(pid)], 0
+    soaked.held.append(_resident(pid))
     async with Connections(url) as client:
         for _ in range(STEPS):
-            asked = round(RATE * step)
-            others = asyncio.create_task(_write_by_sql(database, round(BY_SQL * step), draw))
+            asked = round(RATE * soaked.step)
+            others = asyncio.create_task(_write_by_sql(database, round(BY_SQL * soaked.step), draw))
             result = await open_loop(
                 client,
                 (_request(draw, next(numbers)) for _ in range(asked)),
                 (number / RATE for number in range(asked)),
             )
+            soaked.add(result)
             await others
-            failed, statuses = dict(result.errors), set(result.total().statuses)
-            turned_away += failed.pop(TURNED_AWAY, 0)
-            if failed or not statuses <= {200, 503}:
-                raise NotWorkingError(f"{GROUP}: {failed} {statuses}")
-            held.append(_resident(pid))
+            soaked.held.append(_resident(pid))
             advance()
-    rows = [
-        Measurement(GROUP, f"after {number * step:g} s", "resident memory", megabytes, "MB")
-        for number, megabytes in enumerate(held)
-    ]
-    half = held[len(held) // 2]
-    rows.append(Measurement(GROUP, "all of it", "turned away", turned_away, ""))
-    return [*rows, Measurement(GROUP, "second half", "growth", 100 * (held[-1] / half - 1), "%")]
 
 
 def _request(draw: Random, number: int) -> Request:
