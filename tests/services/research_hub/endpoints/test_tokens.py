@@ -170,6 +170,15 @@ async def test_histories_by_type(pair: tuple[Service, Service]) -> None:
     assert (await pair[1].get("/api/tokens", user=1, type="theft")).status_code == 422
 
 
+async def test_an_empty_page_says_the_balance_too(pair: tuple[Service, Service]) -> None:
+    """Beyond the end of the history; the same from both, with one ``Link``."""
+    slow, fast = [await each.get("/api/tokens", user=GIVER, offset=900) for each in pair]
+    assert fast.json()["items"] == []
+    assert fast.json() == slow.json()
+    assert fast.json()["balance"] == await balance(pair[1], GIVER)
+    assert len(fast.headers.get_list("link")) == 1
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 async def test_many_at_once(start_service: StartService, implementation: str) -> None:
     """Everybody to everybody, crosswise, many keys twice: no tokens come or go, and no key counts double."""

@@ -82,7 +82,11 @@ class OptimisedHub:
         return await self._database.run(lambda session: cards.create_card(session, user_id, card, now))
 
     async def tokens(self, page: RequestedPage, user_id: int, kind: str | None) -> TokenAccount:
-        """Two statements of one moment; another one for a total."""
+        """One statement; two of one moment where the page is empty, and another one for a total."""
+        if page.request.total == "none":
+            found = await tokens.account_at_once(self._database, self._pager, page, user_id, kind)
+            if found is not None:
+                return found
         async with self._database.session() as session:
             return await tokens.account(session, self._pager, page, user_id, kind)
 

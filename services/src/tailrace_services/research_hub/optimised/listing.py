@@ -70,13 +70,15 @@ class Pager:
             executor,
             reading.statement,
             reading.view,
-            prepared=self._statement(page.request, reading),
+            prepared=self.prepared(page, reading),
             counted=reading.counted,
             counting=self._counting(page.request, reading),
             parameters=parameters,
         )
 
-    def _statement(self, asked: PageRequest, reading: Reading) -> Executable:
+    def prepared(self, page: RequestedPage, reading: Reading) -> Executable:
+        """The page's statement, made once for all pages of its kind."""
+        asked = page.request
         fixed = asked.offset is None and asked.limit in USUAL
         key = (reading, asked.sort, asked.shape, asked.limit if fixed else None)
         if key not in self._made:

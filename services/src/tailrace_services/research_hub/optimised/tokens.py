@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import BigInteger, Row, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tailrace.db import Database
 from tailrace.db.errors import translated
 from tailrace.errors import ConstraintError
 from tailrace.fastapi import RequestedPage
@@ -20,7 +21,7 @@ from tailrace_services.research_hub.tokens import transfers
 from tailrace_services.research_hub.tokens.entries import HISTORY, HISTORY_OF_TYPE
 from tailrace_services.research_hub.tokens.idempotency import Asked, Outcome, once
 
-__all__ = ["account", "transfer"]
+__all__ = ["account", "account_at_once", "transfer"]
 
 TO_NOBODY = "token_ledger_to_user_id_fkey"
 
@@ -33,6 +34,27 @@ async def account(
     parameters: dict[str, Any] = {"user_id": user_id} | ({} if kind is None else {"type": kind})
     listing = await pager.fetch_by(session, page, ALL if kind is None else OF_TYPE, parameters)
     return transfers.TokenAccount.model_construct(**dict(listing), balance=await _balance(session, user_id))
+
+
+async def account_at_once(
+    database: Database, pager: Pager, page: RequestedPage, user_id: int, kind: str | None
+) -> transfers.TokenAccount | None:
+    """The same by one statement, of a page without a total; None if the page is empty, which says no balance.
+
+    Cost: 1 round trip.
+    """
+    balances: list[int] = []
+
+    def described(row: Row[Any]) -> transfers.EntryView:
+        balances.append(row.balance)
+        return _described(row)
+
+    reading = ALL_WITH_BALANCE if kind is None else OF_TYPE_WITH_BALANCE
+    parameters: dict[str, Any] = {"user_id": user_id} | ({} if kind is None else {"type": kind})
+    listing = await page.fetch(
+        database, reading.statement, described, prepared=pager.prepared(page, reading), parameters=parameters
+    )
+    return transfers.TokenAccount.model_construct(**dict(listing), balance=balances[0]) if balances else None
 
 
 async def transfer(session: AsyncSession, asked: Asked, new: transfers.NewTransfer, now: datetime) -> Outcome:
@@ -71,3 +93,9 @@ def _described(row: Row[Any]) -> transfers.EntryView:
 
 
 ALL, OF_TYPE = [Reading(entries, _described, entries) for entries in (HISTORY, HISTORY_OF_TYPE)]
+
+OWN_BALANCE = select(BALANCES.c.balance).where(BALANCES.c.user_id == bindparam("user_id", type_=BigInteger()))
+BALANCE = func.coalesce(OWN_BALANCE.scalar_subquery(), 0).label("balance")
+ALL_WITH_BALANCE, OF_TYPE_WITH_BALANCE = [
+    Reading(entries.add_columns(BALANCE), _described, entries) for entries in (HISTORY, HISTORY_OF_TYPE)
+]
