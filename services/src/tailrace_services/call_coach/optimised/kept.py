@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -13,6 +14,9 @@ from tailrace.cache import Cache, CachePolicy
 __all__ = ["kept"]
 
 T = TypeVar("T")
+
+MOST_READ = 256
+"""Answers that are held ready: some 20 to 60 kB each."""
 
 
 async def kept(
@@ -40,4 +44,11 @@ async def kept(
 
     key = f"call-coach:{policy.name}:{json.dumps(list(question), default=str)}"
     answer = await cache.read_through(key, computed, policy=policy, depends_on=depends_on)
-    return adapter.validate_json(answer.value)
+    read: T = _read(adapter, answer.value)
+    return read
+
+
+@lru_cache(maxsize=MOST_READ)
+def _read(adapter: TypeAdapter[Any], value: bytes) -> Any:
+    """What is kept, read once and not for everybody who asks: answers are values, which nobody changes."""
+    return adapter.validate_json(value)

@@ -102,7 +102,7 @@ async def analyze_opportunity(
             linked,
             tag("opportunities", "id", opportunity_id),
             tag("emails", "opportunity_id", opportunity_id),
-            *tags_of_calls(calls),
+            *tags_of_calls(tuple(calls)),
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from tailrace.cache import tag
 from tailrace.schema import Watch
@@ -43,10 +43,10 @@ def caller_tags(caller_id: int) -> tuple[str, ...]:
     return (tag("callers", "id", caller_id),)
 
 
-def tags_of_calls(calls: Sequence[int]) -> Iterator[str]:
+@lru_cache(maxsize=1_024)
+def tags_of_calls(calls: tuple[int, ...]) -> tuple[str, ...]:
     """What an answer depends on that has been read from these calls, their people and their turns."""
-    for table, key in (("calls", "id"), ("speakers", "call_id"), ("transcripts", "call_id")):
-        if len(calls) > TAGGED_CALLS:
-            yield tag(table)
-        else:
-            yield from (tag(table, key, call_id) for call_id in calls)
+    tables = (("calls", "id"), ("speakers", "call_id"), ("transcripts", "call_id"))
+    if len(calls) > TAGGED_CALLS:
+        return tuple(tag(table) for table, _ in tables)
+    return tuple(tag(table, key, call_id) for table, key in tables for call_id in calls)
