@@ -3,12 +3,16 @@
 Debian's manual (``postgresql-doc-15``) is loaded as ``tailrace docs load`` does it. Real questions (StaQC) whose pages
 somebody has named are searched by words and meaning together, and by either alone. A page stands where its first
 passage does; *hit@1* and *hit@5* are shares of the questions, *MRR* is the mean of one over the place, 0 beyond 10.
+*Refused* is the share of questions to which nothing is said to be found: of those, and of others that have nothing to
+do with PostgreSQL (CLINC150's out of scope).
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -26,13 +30,16 @@ __all__ = ["measure"]
 
 MANUAL = Path("/usr/share/doc/postgresql-doc-15/html")
 QUESTIONS = Path(__file__).resolve().parents[2] / "shared" / "data" / "questions" / "postgresql_titles.csv"
+OTHERS = QUESTIONS.parents[1] / "question_pairs" / "clinc150.json.gz"
 CORPUS = "manual"
+LEAST = 0.38
+"""Cosine of the nearest text from which on something counts as found: that of the reference service."""
 PASSAGES, PAGES = 50, 10
 
 
 def measure(session: Session) -> list[Measurement]:
     """Quality and times; nothing where the manual or the questions are not on this machine."""
-    for needed in (MANUAL, QUESTIONS):
+    for needed in (MANUAL, QUESTIONS, OTHERS):
         if not needed.exists():
             session.leave_out(f"manual: {needed} is not there")
             return []
@@ -52,17 +59,24 @@ async def _measured(url: str) -> list[Measurement]:
             rows.append(Measurement("manual", name, "passages embedded", report.embedded, "passages"))
         retriever = Retriever(database, DOCUMENT_SEARCH, embedder, columns=["path"])
         ranks: dict[str, list[int | None]] = {"words and meaning": [], "words": [], "meaning": []}
-        seconds = []
+        seconds: list[float] = []
+        refused: dict[str, list[bool]] = {"questions about it": [], "questions about anything": []}
         for question, answering in _asked():
             began = perf_counter()
             await retriever.search(question, limit=5, tenant=CORPUS)
             seconds.append(perf_counter() - began)
             found = await retriever.search(question, limit=PASSAGES, tenant=CORPUS)
+            refused["questions about it"].append(not found[0].evidence.suffices(LEAST))
             for name, listed in _lists(found).items():
                 ranks[name].append(_rank(listed, answering))
+        for question in _others():
+            best = await retriever.search(question, limit=1, tenant=CORPUS)
+            refused["questions about anything"].append(not best[0].evidence.suffices(LEAST))
     finally:
         await embedder.aclose()
         await database.aclose()
+    for name, said in refused.items():
+        rows.append(Measurement("manual", name, "refused", 100 * sum(said) / len(said), "%"))
     for name, places in ranks.items():
         rows += _quality(name, places)
     for share in (0.5, 0.95):
@@ -76,6 +90,12 @@ def _asked() -> Iterator[tuple[str, set[str]]]:
         titles = {int(row["question_id"]): row["title"] for row in csv.DictReader(file)}
     for number, pages in ANSWERS.items():
         yield titles[number], set(pages.split())
+
+
+def _others() -> list[str]:
+    """Some that people asked of an assistant that had no answer."""
+    with gzip.open(OTHERS, "rt", encoding="utf-8") as file:
+        return [question for question, _ in json.load(file)["oos_test"][::4]]
 
 
 def _lists(found: Sequence[Found]) -> Mapping[str, Sequence[Found]]:

@@ -3,7 +3,8 @@
 - `Embedder`: texts to unit vectors, beside the event loop.
 - `MiniLm`: the model it runs by default, all-MiniLM-L6-v2.
 - `HybridSearch`: search by words and by meaning in a table, declared beside it.
-- `Retriever`: asks it. `embed_texts`, `embed_at_once`: give vectors to texts that have none.
+- `Retriever`: asks it. `Evidence`: whether what it found has to do with the question.
+- `embed_texts`, `embed_at_once`: give vectors to texts that have none.
 - `SemanticCache`: answers kept by what was asked, in a `Scope`, rather than by how it was put.
 - `StoredQuestions`: its memory in PostgreSQL, for all processes together; `prepare_questions` makes the table.
 - `streamed_answer`: the same as a stream of events, kept and replayed.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tailrace.semantic.embedder import Embedder as Embedder
     from tailrace.semantic.embedder import Model as Model
     from tailrace.semantic.embedder import Vector as Vector
+    from tailrace.semantic.evidence import Evidence as Evidence
     from tailrace.semantic.extract import Quote as Quote
     from tailrace.semantic.extract import best_sentences as best_sentences
     from tailrace.semantic.hybrid import HybridSearch as HybridSearch
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Embedder": "embedder",
     "EmbeddingProgress": "retriever",
+    "Evidence": "evidence",
     "Found": "retriever",
     "HybridSearch": "hybrid",
     "MiniLm": "minilm",

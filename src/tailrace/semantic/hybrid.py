@@ -130,7 +130,9 @@ class HybridSearch:
         """The search, with the parameters ``question``, ``vector`` (as text), ``limit`` and, with tenants, ``tenant``.
 
         Args:
-            columns: of the texts' table, returned beside ``key``, ``score`` and the places in the two lists.
+            columns: of the texts' table, returned after ``key``, ``score``, the places in the two lists, and what is
+                the same in each row: the cosine of the nearest text, the words that say something, whether any text
+                has one.
         """
         texts, key = self._names
         of_tenant = "" if self.tenant is None else "p.tenant = :tenant AND "
@@ -160,7 +162,9 @@ WITH words AS MATERIALIZED (
         AS score, w.place AS by_words, m.place AS by_meaning
     FROM by_words w FULL JOIN by_meaning m USING (document) ORDER BY score DESC, document LIMIT :limit
 )
-SELECT f.document AS key, f.score, f.by_words, f.by_meaning{"".join(f", s.{identifier(name)}" for name in columns)}
+SELECT f.document AS key, f.score, f.by_words, f.by_meaning, (SELECT 1 - min(distance) FROM nearest) AS nearest,
+    (SELECT count(*) FROM words) AS words, EXISTS (SELECT FROM by_words) AS worded
+    {"".join(f", s.{identifier(name)}" for name in columns)}
 FROM fused f JOIN {texts} s ON s.{key} = f.document ORDER BY f.score DESC, f.document
 """
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.db import Database
 from tailrace.semantic.embedder import Embedder, Vector
+from tailrace.semantic.evidence import Evidence
 from tailrace.semantic.hybrid import HybridSearch
 from tailrace.semantic.wording import folded
 
@@ -19,6 +20,8 @@ __all__ = ["EmbeddingProgress", "Found", "Retriever", "as_text", "embed_at_once"
 
 LONGEST_QUESTION = 2_000
 """Characters of a question that are read."""
+FIRST_COLUMN = 7
+"""Where in a row begins what was asked for of the text."""
 BATCH = 16
 """Texts that are embedded in one transaction: a tenth of a second in which nobody else can change them."""
 
@@ -32,6 +35,7 @@ class Found:
         score: of the fusion; larger is better, and means nothing beyond the order.
         by_words, by_meaning: its places in the two lists, from 1; None where it is not among their first.
         columns: what was asked for of its row.
+        evidence: what the search knows of its question, the same for all that it found.
     """
 
     key: Any
@@ -39,6 +43,7 @@ class Found:
     by_words: int | None
     by_meaning: int | None
     columns: Mapping[str, Any]
+    evidence: Evidence
 
 
 class Retriever:
@@ -79,7 +84,11 @@ class Retriever:
         if self._with_tenant:
             asked["tenant"] = tenant
         rows: Sequence[Any] = await self._database.fetch(self._statement, asked)
-        return [Found(row[0], row[1], row[2], row[3], dict(zip(self._columns, row[4:], strict=True))) for row in rows]
+        evidence = Evidence(*rows[0][4:FIRST_COLUMN]) if rows else Evidence(None, 0, False)
+        return [
+            Found(row[0], row[1], row[2], row[3], dict(zip(self._columns, row[FIRST_COLUMN:], strict=True)), evidence)
+            for row in rows
+        ]
 
 
 @dataclass(frozen=True, slots=True)

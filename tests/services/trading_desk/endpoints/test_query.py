@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -65,11 +66,55 @@ async def test_both_say_the_same(loaded: str, start_service: StartService) -> No
                 one, other = [await ask(service, question, limit=limit) for service in (slow, fast)]
                 assert one.status_code == 200, one.text
                 assert other.json() == one.json()
-                assert len(one.json()["sources"]) == limit
+                assert len(one.json()["sources"]) == (0 if question == "zzz" else limit)
                 assert (one.headers["semantic-cache"], other.headers["semantic-cache"]) == ("none", "miss")
         states = [(await service.get("/query/documents")).json() for service in (slow, fast)]
         assert states[0] == states[1]
         assert states[0] == {"corpora": [{"corpus": "documents", "documents": 4, "passages": 5, "waiting": 0}]}
+
+
+NONSENSE = (
+    "asdf qwer",
+    "Comment faire cuire un œuf?",
+    "今天天气怎么样",
+    "what is the",
+    "How tall is Mount Everest?",
+    "?!",
+)
+
+
+@pytest.mark.parametrize("name", ["baseline", "optimised"])
+async def test_what_has_nothing_to_do_with_the_documents_has_no_answer(
+    loaded: str, start_service: StartService, name: str
+) -> None:
+    """It is said that nothing was found, as a whole and as events; a single word that stands there is looked up."""
+    async with start_service(name, at=loaded) as service:
+        for question in NONSENSE:
+            answer = await ask(service, question)
+            assert (answer.status_code, answer.json()["answer"], answer.json()["sources"]) == (200, "", []), question
+            events = events_of(await service.ask("GET", "/query/stream", trader=None, q=question))
+            assert [event for event, _ in events] == ["start", "cache", "status", "status", "sources", "done"]
+            assert events[3][1] == {"stage": "answering", "passages": 0}
+            assert events[4][1] == {"sources": []}
+        for question in (*QUESTIONS[:-1], "invoice"):
+            assert (await ask(service, question)).json()["sources"], question
+    async with start_service(name, at=loaded, answers=AnswerOptions(least_similarity=0.0)) as service:
+        assert (await ask(service, NONSENSE[0])).json()["sources"]
+
+
+@pytest.mark.parametrize("name", ["baseline", "optimised"])
+async def test_nothing_is_refused_while_passages_wait_for_their_vectors(
+    loaded: str, start_service: StartService, name: str
+) -> None:
+    """The one that answers may be among them: it is found by its words until its meaning is known."""
+    connection = await asyncpg.connect(loaded)
+    async with start_service(name, at=loaded) as service:
+        await connection.execute("UPDATE docs.chunks SET embedding = NULL WHERE path = 'margin'")
+        if name == "optimised":
+            await wait_until(service.app.state.tailrace.freshness.fence)
+        for question in ("How tall is Mount Margin?", NONSENSE[0]):
+            assert (await ask(service, question)).json()["sources"][0]["path"]
+    await connection.close()
 
 
 @pytest.mark.parametrize("name", ["baseline", "optimised"])

@@ -17,6 +17,7 @@ class AnswerOptions:
     Args:
         load_default: whether Python's own documentation is loaded in the background where nothing else was.
         threshold: least cosine of a question that another's answer is given to; None: the semantic cache's own.
+        least_similarity: least cosine of a question and the passage nearest to it, 0..1; below it nothing was found.
         wrong_at_most: share of such answers that may be wrong; None: the threshold decides.
         questions_shared: whether all processes know what any was asked.
         chat: the language model that words answers; None: they are the passages' own sentences.
@@ -24,6 +25,7 @@ class AnswerOptions:
 
     load_default: bool = False
     threshold: float | None = None
+    least_similarity: float = 0.38
     wrong_at_most: float | None = None
     chat: ChatSettings | None = None
     questions_shared: bool = False
@@ -44,6 +46,7 @@ def options_of(settings: ServicesSettings) -> AnswerOptions:
     return AnswerOptions(
         load_default=settings.default_documents,
         threshold=settings.answer_threshold,
+        least_similarity=settings.answer_least_similarity,
         wrong_at_most=settings.answer_wrong_at_most,
         chat=chat,
         questions_shared=settings.answer_questions_shared,

@@ -15,11 +15,11 @@ from fastapi import Request, Response
 from sqlalchemy import text
 
 from tailrace.fastapi import EventStreamResponse, ServerSentEvent
-from tailrace.semantic import Embedder, MiniLm
+from tailrace.semantic import Embedder, Evidence, MiniLm
 from tailrace.semantic.wording import folded
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.trading_desk.answers.chosen_wording import running_wording
-from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, candidates
+from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, WAITS, candidates
 from tailrace_services.trading_desk.answers.events import cache_event, made, start_event
 from tailrace_services.trading_desk.answers.options import AnswerOptions
 from tailrace_services.trading_desk.answers.passage import Passage
@@ -38,8 +38,10 @@ CROSS JOIN LATERAL (SELECT sum(cardinality(positions)) AS length FROM unnest(v.w
 CROSS JOIN LATERAL unnest(v.words) w
 WHERE c.corpus = :corpus AND w.lexeme = ANY (tsvector_to_array(to_tsvector('english', :question)))
 """)
+LEXEMES = text("SELECT length(to_tsvector('english', :question))")
 VECTORS = text("""
-SELECT id FROM docs.chunks WHERE corpus = :corpus AND embedding IS NOT NULL
+SELECT id, 1 - (embedding <=> CAST(CAST(:vector AS text) AS halfvec)) AS nearness
+FROM docs.chunks WHERE corpus = :corpus AND embedding IS NOT NULL
 ORDER BY (embedding <=> CAST(CAST(:vector AS text) AS halfvec)) + 0, id LIMIT 100
 """)
 PASSAGES = text("SELECT id, path, heading, body FROM docs.chunks WHERE id = ANY (:ids)")
@@ -106,7 +108,14 @@ class BaselineAnswerer:
         async with self._sessions.begin() as session:
             count = (await session.execute(COUNT)).scalar_one()
             said = (await session.execute(WORDS, within | {"question": wanted.q})).all()
-            near = (await session.execute(VECTORS, within | {"vector": vector})).scalars().all()
+            nearness = (await session.execute(VECTORS, within | {"vector": vector})).all()
+            near = [row.id for row in nearness]
+            words = (await session.execute(LEXEMES, {"question": wanted.q})).scalar_one()
+            evidence = Evidence(nearness[0].nearness if nearness else None, words, bool(said))
+            if not (
+                evidence.suffices(self._options.least_similarity) or (await session.execute(WAITS, within)).scalar_one()
+            ):
+                return []
             scores: dict[int, float] = defaultdict(float)
             for ranked in (_ranked_by_words(count, said)[:CANDIDATES], near):
                 for place, passage in enumerate(ranked, 1):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 from fastapi import Request, Response
+from sqlalchemy import TextClause
 
 from tailrace.cache import CachePolicy
 from tailrace.db import Database
@@ -28,7 +29,7 @@ from tailrace.semantic import (
 )
 from tailrace.semantic.documents import DOCUMENT_SEARCH, corpus_tag
 from tailrace_services.trading_desk.answers.chosen_wording import running_wording
-from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, candidates
+from tailrace_services.trading_desk.answers.corpora import HOLDS, STATE, WAITS, candidates
 from tailrace_services.trading_desk.answers.events import (
     cache_event,
     found_event,
@@ -167,7 +168,7 @@ class OptimisedAnswerer:
         return await self._answers.explain(wanted.q, scope=self._scope(wanted), depends_on=[corpus_tag(wanted.corpus)])
 
     def _scope(self, wanted: Wanted) -> Scope:
-        more = {"limit": str(wanted.limit)}
+        more = {"limit": str(wanted.limit), "least": f"{self._options.least_similarity:g}"}
         return Scope(tenant=wanted.corpus, shared=True, model=self._wording.version, more=more)
 
     @property
@@ -184,17 +185,28 @@ class OptimisedAnswerer:
         return StoredQuestions(self._database, POLICY.name)
 
     async def _holds(self, corpus: str) -> bool:
+        return await self._says("corpus", HOLDS, corpus)
+
+    async def _says(self, name: str, statement: TextClause, corpus: str) -> bool:
+        """What the statement says of the corpus; known here until it is written to."""
+
         async def look() -> bytes:
-            return b"1" if (await self._database.fetch(HOLDS, {"corpus": corpus}))[0][0] else b"0"
+            return b"1" if (await self._database.fetch(statement, {"corpus": corpus}))[0][0] else b"0"
 
         answer = await self._tailrace.cache.read_through(
-            f"corpus:{corpus}", look, policy=CORPORA, depends_on=[corpus_tag(corpus)]
+            f"{name}:{corpus}", look, policy=CORPORA, depends_on=[corpus_tag(corpus)]
         )
         return answer.value == b"1"
 
     async def _find(self, wanted: Wanted) -> list[Passage]:
         assert self._retriever is not None
         found = await self._retriever.search(wanted.q, limit=wanted.limit, tenant=wanted.corpus)
+        if (
+            found
+            and not found[0].evidence.suffices(self._options.least_similarity)
+            and not await self._says("waits", WAITS, wanted.corpus)
+        ):
+            return []
         return [
             Passage.model_construct(
                 citation=number,
