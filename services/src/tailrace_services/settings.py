@@ -77,7 +77,7 @@ class ServicesSettings(BaseSettings):
     answer_wrong_at_most: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the answers to similar questions that may be wrong; such questions are computed until comparisons show
     that it is kept. None: the threshold decides."""
-    answer_least_similarity: Annotated[float, Field(ge=0, le=1)] = 0.38
+    answer_least_similarity: Annotated[float, Field(ge=0, le=1)] = 0.36
     """Least cosine of a question and the passage nearest to it; below it nothing was found. 0: whatever is best is an
     answer."""
     answer_questions_shared: bool = False

@@ -25,7 +25,7 @@ class AnswerOptions:
 
     load_default: bool = False
     threshold: float | None = None
-    least_similarity: float = 0.38
+    least_similarity: float = 0.36
     wrong_at_most: float | None = None
     chat: ChatSettings | None = None
     questions_shared: bool = False
