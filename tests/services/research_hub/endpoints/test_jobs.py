@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from tests.services.implementations import client_of
@@ -63,6 +64,17 @@ async def test_posts_get_their_vectors_when_the_service_starts(new_database: Cal
             await wait_until(embedded, timeout=120)
     finally:
         await database.aclose()
+
+
+async def test_the_service_starts_where_there_is_no_queue(
+    new_database: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Vectors are wanted, not needed: it is said why there will be none, and questions are answered by words."""
+    settings = Settings(database_url=SecretStr(new_database("optimised")))
+    async with client_of(create_app(settings, clock=SystemClock(), embed_posts=True)) as client:
+        assert (await client.get("/query/rag", params={"q": "index"})).status_code == 200
+    assert "posts get no vectors before the next full hour" in caplog.text
+    assert 'relation "tailrace_jobs.pgqueuer" does not exist' in caplog.text
 
 
 async def test_posts_get_their_vectors_in_one_write(optimised: Service) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tailrace.db import Database
 from tailrace.errors import TailraceError
 from tailrace_services.research_hub.jobs import embed_posts
@@ -27,3 +29,5 @@ async def enqueue_embedding(database: Database) -> None:
             await session.commit()
     except TailraceError as error:
         _log.warning("posts get no vectors before the next full hour: %s", error)
+    except SQLAlchemyError as error:  # above all that there is no queue, where nobody has prepared one
+        _log.warning("posts get no vectors before the next full hour: %s", getattr(error, "orig", None) or error)
