@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from tailrace.verify.driver import LoadResult
 from tailrace.verify.statistics import percentile
 from tailrace_services.prove.conditions import Crowd, Soak
 from tailrace_services.prove.load import MixResult
@@ -40,8 +41,7 @@ def mix_goals(result: MixResult, wanted: Sequence[float], write_share: float) ->
     for least in wanted:
         measured = f"{ratio:.1%}, {waited:.1%} by waiting for somebody else's"
         yield Goal(f"hit ratio, {write_share:.0%} writes", f"> {least:.0%}", measured, ratio > least)
-    errors, requests = result.load.errors.total(), result.load.requests
-    yield Goal("errors under the mix", "0", f"{errors} of {requests:,}", errors == 0)
+    yield _no_errors("errors under the mix", result.load)
 
 
 def arrivals_goals(result: MixResult, wanted: Sequence[float], write_share: float) -> Iterator[Goal]:
@@ -50,8 +50,7 @@ def arrivals_goals(result: MixResult, wanted: Sequence[float], write_share: floa
     for least in wanted:
         name = f"hit ratio as users come, {write_share:.0%} writes"
         yield Goal(name, f"> {least:.0%}", f"{pure:.1%}, waiting not counted", pure > least)
-    errors, requests = result.load.errors.total(), result.load.requests
-    yield Goal("errors as users come", "0", f"{errors} of {requests:,}", errors == 0)
+    yield _no_errors("errors as users come", result.load)
 
 
 def size_goals(endpoint: Endpoint, smaller: Mapping[str, float]) -> Iterator[Goal]:
@@ -65,9 +64,7 @@ def size_goals(endpoint: Endpoint, smaller: Mapping[str, float]) -> Iterator[Goa
 def crowd_goals(crowd: Crowd) -> Iterator[Goal]:
     """A crowd is answered in time and without an error."""
     yield below(f"{crowd.users} users at once", 2000, crowd.p95 * 1000, "ms")
-    errors = sum(crowd.errors.values())
-    kinds = f" ({', '.join(f'{kind} {count}' for kind, count in crowd.errors.items())})" if errors else ""
-    yield Goal(f"{crowd.users} users at once: errors", "0", f"{errors} of {crowd.requests:,}{kinds}", errors == 0)
+    yield _no_errors(f"{crowd.users} users at once: errors", crowd)
 
 
 def growth_goal(fewer: Sequence[float], more: Sequence[float], name: str) -> Goal:
@@ -90,3 +87,10 @@ def above(name: str, wanted: float, measured: float, unit: str) -> Goal:
 def below(name: str, wanted: float, measured: float, unit: str) -> Goal:
     """``measured`` is to be less than ``wanted``."""
     return Goal(name, f"< {wanted:g} {unit}", f"{measured:.2f} {unit}", measured < wanted)
+
+
+def _no_errors(name: str, load: LoadResult | Crowd) -> Goal:
+    """That all was answered; what went wrong by kind."""
+    errors = sum(load.errors.values())
+    kinds = f" ({', '.join(f'{kind} {count}' for kind, count in load.errors.items())})" if errors else ""
+    return Goal(name, "0", f"{errors} of {load.requests:,}{kinds}", errors == 0)
