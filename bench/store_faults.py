@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -88,16 +88,19 @@ async def _killed(store: Store) -> AsyncIterator[None]:
 async def _restarting(store: Store) -> AsyncIterator[None]:
     """Killed and started again, over and over."""
 
-    async def again() -> None:
-        while True:
-            await asyncio.to_thread(store.server.restart)
-            await asyncio.sleep(0.5)
+    over = asyncio.Event()
 
+    async def again() -> None:
+        while not over.is_set():
+            await asyncio.to_thread(store.server.restart)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 0.5)
+
+    # Not cancelled, as a thread cannot be: it would start the server while somebody else does.
     task = asyncio.create_task(again())
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await asyncio.to_thread(store.server.restart)
+    over.set()
+    await task
 
 
 @asynccontextmanager
