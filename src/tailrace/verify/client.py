@@ -19,6 +19,10 @@ from tailrace.verify.http1 import MalformedResponseError, Response, ResponsePars
 
 __all__ = ["Connection", "Connections", "ErrorKind", "Exchange", "ExchangeFailedError", "Request"]
 
+MOST_IDLE = 3.0
+"""Seconds that a connection may have been idle for. Servers close theirs without a word, uvicorn after 5, and a request
+that is sent in that moment is lost: no fault of what is measured."""
+
 ErrorKind = Literal["connect", "timeout", "closed", "malformed"]
 
 
@@ -178,7 +182,7 @@ class Connections:
         self._host, self._netloc = parts.hostname, parts.netloc.rpartition("@")[2]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[float, Connection]] = []
         self._encoded: dict[int, tuple[Request, bytes]] = {}
 
     async def __aenter__(self) -> Connections:
@@ -203,19 +207,15 @@ class Connections:
         return connection
 
     async def send(self, request: Request, *, timeout: float | None = None) -> Response:
-        """Send over an idle connection, or a new one.
+        """Send over a connection that has been idle for at most ``MOST_IDLE`` seconds, or a new one.
 
         Raises:
             ExchangeFailedError: no whole response.
         """
-        connection = None
-        while self._idle and (connection is None or connection.closed):
-            connection = self._idle.pop()
-        if connection is None or connection.closed:
-            connection = await self.open()
+        connection = self._ready() or await self.open()
         response = await connection.send(request.method, self._encode(request), timeout or self.timeout)
         if not connection.closed:
-            self._idle.append(connection)
+            self._idle.append((self.clock.monotonic(), connection))
         return response
 
     async def exchange(self, request: Request, *, due: float | None = None, timeout: float | None = None) -> Exchange:
@@ -232,7 +232,17 @@ class Connections:
     def close(self) -> None:
         """Close every idle connection; one under way closes when its request fails or is cancelled."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
+
+    def _ready(self) -> Connection | None:
+        """The one that was used last, if any can carry a request still."""
+        oldest = self.clock.monotonic() - MOST_IDLE
+        while self._idle:
+            since, connection = self._idle.pop()
+            if since >= oldest and not connection.closed:
+                return connection
+            connection.close()
+        return None
 
     def _encode(self, request: Request) -> bytes:
         # Remembered by identity, and the request kept beside it so that the identity stays its own.

@@ -12,7 +12,8 @@ import pytest
 import uvicorn
 from tests.listening import listening
 
-from tailrace.verify.client import Connections, Exchange, ExchangeFailedError, Request
+from tailrace.testing.clock import FakeClock
+from tailrace.verify.client import MOST_IDLE, Connections, Exchange, ExchangeFailedError, Request
 from tailrace.verify.driver import closed_loop, open_loop
 from tailrace.verify.pacer import Pacer
 
@@ -24,6 +25,7 @@ class Served:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.ports: list[int] = []
         self.release = asyncio.Event()
         self.stall = asyncio.Event()
 
@@ -31,6 +33,7 @@ class Served:
         if scope["type"] != "http":
             return
         self.requests += 1
+        self.ports.append(scope["client"][1])
         path = scope["path"]
         body = b""
         while (message := await receive())["type"] == "http.request":
@@ -119,6 +122,18 @@ async def test_an_open_loop_counts_the_wait_of_a_stalled_server(served: tuple[Se
     latencies = sorted(exchange.latency for exchange in seen)
     assert sum(latency > 0.1 for latency in latencies) >= 20
     assert all(exchange.started >= released for exchange in seen[1:])
+
+
+async def test_a_long_idle_connection_is_not_used_again(served: tuple[Served, str]) -> None:
+    """Its server may just be closing it, which would look like a failure of the service."""
+    app, url = served
+    clock = FakeClock()
+    async with Connections(url, clock=clock) as connections:
+        for idle in (0.0, MOST_IDLE, MOST_IDLE + 0.1):
+            await clock.advance(idle)
+            await connections.send(Request("a", "/a"))
+    first, second, third = app.ports
+    assert first == second != third
 
 
 async def test_a_hanging_answer_is_a_timeout(served: tuple[Served, str]) -> None:

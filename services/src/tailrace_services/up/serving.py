@@ -29,6 +29,7 @@ SERVING: dict[str, Any] = {
     "server_header": False,
     "proxy_headers": False,  # whose word on a client's address counts is Tailrace's to say
     "backlog": 2048,
+    "timeout_keep_alive": 75,  # longer than a proxy in front keeps its own, or one is lost now and then
     "timeout_graceful_shutdown": DRAIN,
 }
 """Uvicorn's options."""
