@@ -146,7 +146,7 @@ class HitPath:
         if writer is None or request is None:
             return False
         prepared, head, _ = found
-        lines = (head.ready if status == head.status else None) or head.lines(status)
+        lines = head.lines(status)
         if not lines:
             return False
         lookup = prepared.lookup
@@ -192,7 +192,7 @@ class HitPath:
                 return None
             if said is not True:
                 exchange.admission = said
-                if not said[1][0]:
+                if not said.verdict.allowed:
                     return None
         return self._held(exchange, resolved, policy)
 

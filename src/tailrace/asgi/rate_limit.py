@@ -149,7 +149,7 @@ class RateLimitMiddleware:
         Returns:
             True: there are no limits. False: it takes waiting to know, and nothing was counted.
         """
-        plan = self._plans.of(resolved) if resolved.limits or not resolved.general_limits else self._plans.unmatched
+        plan = self._plans.of(resolved)
         if plan is None:
             return True
         client = exchange.scope.get("client")

@@ -170,7 +170,7 @@ class LimitPlan:
 
     def lines(self, verdict: Verdict) -> bytes:
         """The same as HTTP/1.1 sends them; nothing in them comes from outside."""
-        decision = verdict[1][0]
+        decision = verdict.decisions[0]
         if not self._lines or decision is None:
             return b"".join([b"%b: %b\r\n" % field for field in self.fields(verdict)])
         left, window, reset = self.limits[0].measure(decision)
@@ -197,9 +197,6 @@ class LimitPlans:
         general: count for every route; each must have a name.
         defaults: what holds where a limit does not say otherwise.
 
-    Attributes:
-        unmatched: the plan of routes that have no limits of their own; None if there are no general ones.
-
     Raises:
         ValueError: a general limit has no name.
     """
@@ -209,7 +206,7 @@ class LimitPlans:
             raise ValueError("a general limit must have a name")
         self._general = tuple(general)
         self._defaults = defaults or LimitDefaults()
-        self.unmatched = self._make((), "", general=True)
+        self._unmatched = self._make((), "", general=True)
         self._made: dict[tuple[str, int], tuple[object, LimitPlan | None]] = {}
 
     @property
@@ -220,10 +217,10 @@ class LimitPlans:
     def of(self, resolved: Resolved | None) -> LimitPlan | None:
         """The limits of a route, None if it has none; without a route, the general ones."""
         if resolved is None:
-            return self.unmatched
+            return self._unmatched
         declared = resolved.limits
         if not declared and resolved.general_limits:
-            return self.unmatched
+            return self._unmatched
         made = self._made.get((resolved.name, id(declared)))
         if made is None:
             plan = self._make(declared, resolved.name, general=resolved.general_limits)

@@ -14,8 +14,6 @@ are stood in for are, to a byte, ones that are known (``KNOWN``). Everything els
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import sys
 from functools import lru_cache
 from http import HTTPStatus
@@ -23,6 +21,7 @@ from types import MethodType
 from typing import Any
 
 from tailrace.asgi.headers import OF_A_CONNECTION, field_lines
+from tailrace.asgi.source_digest import source_digest
 from tailrace.asgi.types import Header, Send
 
 __all__ = ["KNOWN", "UvicornWriter", "steps_of_uvicorn"]
@@ -40,18 +39,10 @@ JOINED = 64 * 1024
 
 
 def steps_of_uvicorn() -> str:
-    """A digest of the source of ``STEPS``; "" where there is none, or one was replaced. Cost: milliseconds."""
+    """The digest of ``STEPS``; "" where there is none, or one was replaced. Cost: milliseconds."""
     cycle = getattr(sys.modules.get(MODULE), "RequestResponseCycle", None)
-    digest = hashlib.sha256()
-    for name in STEPS:
-        function = vars(cycle).get(name) if isinstance(cycle, type) else None
-        if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
-            return ""
-        try:
-            digest.update(inspect.getsource(function).encode())
-        except (OSError, TypeError):
-            return ""
-    return digest.hexdigest()
+    own = vars(cycle) if isinstance(cycle, type) else {}
+    return source_digest(own.get(name) for name in STEPS)
 
 
 @lru_cache(maxsize=16)

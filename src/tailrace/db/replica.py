@@ -1,68 +1,26 @@
-"""One replica: its connections, and how they are given up when it no longer answers. Touches: drivers' connections.
+"""One replica: its connections, and whether it is read from. Touches: drivers' connections.
 
-A server that is frozen, or behind a line that swallows everything, keeps its connections open and says nothing: what
-waits on them would wait for as long as the server is silent, since the time limit of a statement is the server's own.
-So whoever notices the silence cuts them, and nobody connects again until the server has answered.
+Whoever notices that it no longer answers aborts its connections, and nobody connects again until it has answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from tailrace.db.abortable_engine import AbortableEngine
 from tailrace.db.engine import make_engine, make_relay_engine
 from tailrace.events import Observer
 from tailrace.settings import DatabaseSettings
 
-__all__ = ["Cuttable", "Replica"]
+__all__ = ["Replica"]
 
 UNSEEN = "not looked at yet"
 
 
-class Cuttable:
-    """An engine whose connections can be cut while they are in use: what waits on them fails at once.
-
-    Args:
-        engine: nobody has connected by it yet.
-    """
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
-        self._out: set[ConnectionPoolEntry] = set()
-        # Before all others: one of them asks the server whether it is there.
-        event.listen(engine.sync_engine, "checkout", lambda _c, entry, _p: self._out.add(entry), insert=True)
-        event.listen(engine.sync_engine, "checkin", lambda _c, entry: self._out.discard(entry))
-
-    def cut(self) -> None:
-        """End all connections that are in use, without a word to the server."""
-        for entry in tuple(self._out):
-            _cut(entry.driver_connection)
-
-    @contextmanager
-    def cut_after(self, seconds: float) -> Iterator[None]:
-        """Cut what is in use when the block has taken so long, and again when it has taken twice as long."""
-
-        async def watch() -> None:
-            while True:
-                await asyncio.sleep(seconds)
-                self.cut()
-
-        watching = asyncio.create_task(watch(), name="tailrace cutting")
-        try:
-            yield
-        finally:
-            watching.cancel()
-
-
-class Replica(Cuttable):
+class Replica(AbortableEngine):
     """One replica; the engine is for those who read.
 
     Args:
@@ -84,7 +42,7 @@ class Replica(Cuttable):
         settings = settings.model_copy(update={"connect_timeout": patience})
         super().__init__(make_engine(url, settings, observer, pool=name))
         direct = settings.model_copy(update={"direct_url": None})
-        self.asking = Cuttable(make_relay_engine(url, direct, "tailrace-replicas", keep=True))
+        self.asking = AbortableEngine(make_relay_engine(url, direct, "tailrace-replicas", keep=True))
         self.name = name
         self.reached = self.level = float("-inf")
         self.problem: str | None = UNSEEN
@@ -110,14 +68,3 @@ class Replica(Cuttable):
     def _connecting(self, *_: Any) -> None:
         if self.problem is not None:
             raise ConnectionRefusedError(f"{self.name} is not read from: {self.problem}")
-
-
-def _cut(driver: Any) -> None:
-    """asyncpg's connection, or psycopg's, which has no word for it: its socket is shut, so that who waits wakes up."""
-    if driver is None:
-        return
-    if hasattr(driver, "terminate"):
-        driver.terminate()
-    elif not driver.closed:
-        with socket.socket(fileno=os.dup(driver.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)

@@ -25,10 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tailrace.cache.consistency import ReadContext
 from tailrace.clock import Clock
+from tailrace.db.abortable_engine import AbortableEngine
 from tailrace.db.engine import make_relay_engine
 from tailrace.db.errors import FOREIGN, said_by_server, translate
-from tailrace.db.handing_over import handing_over
-from tailrace.db.replica import Cuttable, Replica
+from tailrace.db.replica import Replica
+from tailrace.db.replica_failover import failing_over
 from tailrace.errors import DatabaseUnavailableError
 from tailrace.events import Observer, ReplicaMeasured
 from tailrace.settings import DatabaseSettings
@@ -91,7 +92,7 @@ class Replicas:
         self._settings = settings
         self._clock = clock
         self._observer = observer
-        self._primary = Cuttable(make_relay_engine(primary, settings, "tailrace-replicas", keep=True))
+        self._primary = AbortableEngine(make_relay_engine(primary, settings, "tailrace-replicas", keep=True))
         self._positions = Positions(keep=10 * settings.replica_lag)
         self.replicas = [
             Replica(f"replica{number}", url.get_secret_value(), settings, observer)
@@ -159,7 +160,7 @@ class Replicas:
 
     def _factory(self, replica: Replica) -> async_sessionmaker[AsyncSession]:
         there = replica.engine.execution_options(postgresql_readonly=True)  # it may be promoted before we know
-        return handing_over(there, self._reading, lambda error: self._distrust(replica, error))
+        return failing_over(there, self._reading, lambda error: self._distrust(replica, error))
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -214,8 +215,8 @@ class Replicas:
                 replica.level = began
         self._tell(replica)
 
-    async def _ask(self, server: Cuttable, statement: Any) -> Any:
-        with server.cut_after(self._settings.replica_timeout):
+    async def _ask(self, server: AbortableEngine, statement: Any) -> Any:
+        with server.abort_after(self._settings.replica_timeout):
             async with server.engine.connect() as connection:
                 return (await connection.execute(statement)).one()
 
@@ -223,7 +224,7 @@ class Replicas:
         """Read from it no more, until a look finds it well; if it is silent, wait for nothing it was asked either."""
         replica.distrust(f"it does not answer: {type(error).__name__}")
         if not said_by_server(error):
-            replica.cut()
+            replica.abort()
         self._tell(replica)
 
     def _tell(self, replica: Replica) -> None:

@@ -13,7 +13,6 @@ and all are where FastAPI's code is not what was known when this was written (``
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import cache, partial
@@ -22,6 +21,8 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from tailrace.asgi.source_digest import source_digest
 
 try:
     from fastapi import routing
@@ -65,17 +66,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 @cache
 def steps_of_fastapi() -> str:
-    """A digest of the source of ``STEPS``; "" where there is none, or one was replaced. Cost: milliseconds, once."""
-    digest = hashlib.sha256()
-    for module, name in STEPS:
-        function: Any = getattr(globals().get(module), name, None)
-        if type(function) is not FunctionType or hasattr(function, "__wrapped__"):
-            return ""
-        try:
-            digest.update(inspect.getsource(function).encode())
-        except (OSError, TypeError):
-            return ""
-    return digest.hexdigest()
+    """The digest of ``STEPS``; "" where there is none, or one was replaced. Cost: milliseconds, once."""
+    return source_digest(getattr(globals().get(module), name, None) for module, name in STEPS)
 
 
 def can_shorten() -> bool:

@@ -64,16 +64,7 @@ class MemoryLimiter:
         """Always known at once."""
         if len(claims) == 1:
             limit, caller, cost = claims[0]
-            buckets = self._buckets.get(limit.name) or self._new(limit.name)
-            arrivals = buckets.arrivals  # as ``decide``, which would cost a call
-            known = arrivals.get(caller)
-            decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
-            if not decision[1]:
-                pass
-            elif known is None:
-                buckets.add(caller, decision[2], decision[3])
-            else:
-                arrivals[caller] = decision[2]
+            decision = self.decide(limit, caller, cost)
             return verdict_of((decision[1], (decision,), self._decided_by))
         now = int(self._monotonic() * SECOND)
         found = [self._buckets.get(limit.name) or self._new(limit.name) for limit, _, _ in claims]

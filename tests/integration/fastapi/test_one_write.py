@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi import FastAPI, Response, WebSocket
 from tests.integration.fastapi.serving import serving, talk
 from tests.waiting import wait_until
@@ -125,6 +126,17 @@ def listen(tailrace: Tailrace) -> Counting:
     return counting
 
 
+async def connected(server: uvicorn.Server, tailrace: Tailrace) -> tuple[Counting, asyncio.StreamReader, Any]:
+    """A connection over which a hit was written, and what counts them."""
+    port = server.servers[0].sockets[0].getsockname()[1]
+    await talk(port, WARM + CLOSE)
+    counting = listen(tailrace)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(get("/small"))
+    await reader.readuntil(b"hello")
+    return counting, reader, writer
+
+
 class Lines(logging.Handler):
     """Keeps the access log, without the client's port."""
 
@@ -211,12 +223,7 @@ async def test_connections_end_as_uvicorn_ends_them() -> None:
     for wait, stops in ((0.05, False), (75, True)):
         tailrace = service(at_once=True)
         async with serving(tailrace, timeout_keep_alive=wait) as server:
-            port = server.servers[0].sockets[0].getsockname()[1]
-            await talk(port, WARM + CLOSE)
-            counting = listen(tailrace)
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(get("/small"))
-            await reader.readuntil(b"hello")
+            counting, reader, writer = await connected(server, tailrace)
             server.should_exit = stops
             async with asyncio.timeout(30):
                 assert await reader.read() == b""
@@ -244,12 +251,7 @@ async def test_websockets_are_served_beside_hits() -> None:
     """An upgrade on a connection that hits were written to before works as ever."""
     tailrace = service(at_once=True)
     async with serving(tailrace) as server:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        await talk(port, WARM + CLOSE)
-        counting = listen(tailrace)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(get("/small"))
-        await reader.readuntil(b"hello")
+        counting, reader, writer = await connected(server, tailrace)
         key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
         writer.write(get("/socket", "connection: upgrade", "upgrade: websocket", key, "sec-websocket-version: 13"))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")

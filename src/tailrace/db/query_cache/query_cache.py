@@ -28,15 +28,15 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from tailrace.cache import Cache, Uncacheable
 from tailrace.db.engine import ANSWERED
-from tailrace.db.query_cache import earlier
+from tailrace.db.query_cache import session_state
 from tailrace.db.query_cache.asked import Asked
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
-from tailrace.db.query_cache.earlier import Suspects
 from tailrace.db.query_cache.memory import Remembered
 from tailrace.db.query_cache.policy import OPTION, QueryPolicy
 from tailrace.db.query_cache.refusal import NotCachedError
 from tailrace.db.query_cache.rows import Column, decode, encode, encode_values
+from tailrace.db.query_cache.session_state import Suspects
 from tailrace.db.query_cache.standing import ASK, Standing
 from tailrace.db.query_cache.statement import MOMENTS
 from tailrace.db.session import OpenTransaction, transaction_of
@@ -79,7 +79,8 @@ class QueryCache:
         self.auditor: Auditor | None = None
         """Compares a part of the hits with the database; None: nobody does."""
         event.listen(engine.sync_engine, "do_execute", self._executing)
-        event.listen(engine.sync_engine, "begin", earlier.forget_begun, insert=True)  # before those that set something
+        # Before those that set something.
+        event.listen(engine.sync_engine, "begin", session_state.forget_begun, insert=True)
 
     async def aclose(self) -> None:
         """End what it does in the background."""
@@ -100,7 +101,7 @@ class QueryCache:
             except NotCachedError as refusal:
                 self._refused(refusal, policy, context.statement)
         if statement != ASK:
-            earlier.note(connection, own, statement, parameters)
+            session_state.note(connection, own, statement, parameters)
         return None
 
     def _answer(
@@ -137,7 +138,7 @@ class QueryCache:
         Raises:
             NotCachedError: the cache is not to be used for it.
         """
-        statement = earlier.without_comments(sent[0], context.statement)
+        statement = session_state.without_comments(sent[0], context.statement)
         if statement in self._defective:
             raise NotCachedError("different")
         _refuse_unfit(own, context, self._pooled)
@@ -147,12 +148,12 @@ class QueryCache:
         if self._suspects is None or self._suspects.digest != catalogue.digest:
             self._suspects = Suspects(catalogue)
         connection: Connection = context.root_connection
-        changed = earlier.changed(connection, own, self._suspects)
-        if earlier.unsettled(connection, own):
+        changed = session_state.changed(connection, own, self._suspects)
+        if session_state.unsettled(connection, own):
             raise NotCachedError("settings")
         if not changed and _set_on_checkout(connection):
             changed = ("checkout",)
-        standing = None if changed else earlier.own_standing(connection, self._standing)
+        standing = None if changed else session_state.own_standing(connection, self._standing)
         if standing is None:
             standing = _ask(connection)
             if standing.problem is not None:
@@ -166,7 +167,7 @@ class QueryCache:
 
     def _found(self, connection: Connection, standing: Standing) -> None:
         """How a connection stands on which nothing is set for the transaction."""
-        if not earlier.set_own_standing(connection, standing):
+        if not session_state.set_own_standing(connection, standing):
             self._standing = standing
 
     def distrust(self, asked: Asked) -> None:

@@ -27,7 +27,5 @@ async def enqueue_embedding(database: Database) -> None:
         async with database.session() as session:
             await embed_posts.options(after=LATER, key="start").enqueue(session)
             await session.commit()
-    except TailraceError as error:
-        _log.warning("posts get no vectors before the next full hour: %s", error)
-    except SQLAlchemyError as error:  # above all that there is no queue, where nobody has prepared one
+    except (TailraceError, SQLAlchemyError) as error:  # the latter where nobody has prepared a queue
         _log.warning("posts get no vectors before the next full hour: %s", getattr(error, "orig", None) or error)

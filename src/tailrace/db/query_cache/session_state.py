@@ -1,4 +1,4 @@
-"""What the statements before a cached one have set, or may have. Touches: what pooled connections are remembered with.
+"""A session's state: what statements before a cached one have set, or may have. Touches: pooled connections' memory.
 
 A result follows from role, search path, settings and temporary tables. ``SET`` changes those, so may a function that
 calls ``set_config``, in a SELECT that looks like any other. So what has been sent is remembered until a result is asked

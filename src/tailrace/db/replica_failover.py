@@ -19,10 +19,10 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransactionOrigin
 from tailrace.db.errors import FOREIGN, translate
 from tailrace.errors import ConflictError, DatabaseUnavailableError
 
-__all__ = ["handing_over"]
+__all__ = ["failing_over"]
 
 
-def handing_over(
+def failing_over(
     replica: AsyncEngine, primary: AsyncEngine, lost: Callable[[BaseException], None]
 ) -> async_sessionmaker[AsyncSession]:
     """A factory of sessions on ``replica``.
