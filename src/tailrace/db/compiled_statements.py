@@ -124,40 +124,60 @@ class CompiledStatements:
         Raises:
             SQLAlchemyError: as of ``Connection.execute``.
         """
+        with self.connection() as connection:
+            rows = self.rows(connection, kept, parameters)
+        assert kept.metadata is not None
+        return IteratorResult(kept.metadata, iter(rows))
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """A connection of the pool for statements that follow each other, each by itself.
+
+        Raises:
+            SQLAlchemyError: none is to be had.
+        """
         try:
-            return self._run(kept, parameters)
+            connection = self._engine.raw_connection()
+        except self._dialect.loaded_dbapi.Error as error:
+            Connection._handle_dbapi_exception_noconnection(error, self._dialect, self._engine)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def rows(self, connection: Any, kept: CompiledStatement, parameters: Any) -> Sequence[Sequence[Any]]:
+        """The same as plain sequences, on a connection that this gave.
+
+        Raises:
+            SQLAlchemyError: as of ``Connection.execute``.
+        """
+        try:
+            return self._run(connection, kept, parameters)
         except exc.DBAPIError as error:
             # A table has changed since the statement was prepared: it was refused before it did anything.
             if not isinstance(error.orig, self._dialect.loaded_dbapi.InvalidCachedStatementError):
                 raise
-            return self._run(kept, parameters)
+            return self._run(connection, kept, parameters)
 
-    def _run(self, kept: CompiledStatement, parameters: Any) -> Result[Any]:
-        values = kept.values(parameters)
-        sql = kept.sql + comment() if self._comments else kept.sql
-        connection = self._connected()
+    def _run(self, connection: Any, kept: CompiledStatement, parameters: Any) -> Sequence[Sequence[Any]]:
+        known = self._dialect.loaded_dbapi
         try:
-            began = time.monotonic()
-            try:
-                shape, rows = self._send(connection, sql, values)
-            except BaseException as error:
-                if self._executed is not None:
-                    self._executed(sql, time.monotonic() - began, True)
-                self._fail(connection, error, sql, values)
+            values = kept.values(parameters)
+        except Exception as error:  # a value that cannot be sent
+            raise exc.DBAPIError.instance(kept.sql, parameters, error, known.Error, hide_parameters=True) from error
+        sql = kept.sql + comment() if self._comments else kept.sql
+        began = time.monotonic()
+        try:
+            shape, rows = self._send(connection, sql, values)
+        except BaseException as error:
             if self._executed is not None:
-                self._executed(sql, time.monotonic() - began, False)
-        finally:
-            connection.close()
+                self._executed(sql, time.monotonic() - began, True)
+            self._fail(connection, error, sql, values)
+        if self._executed is not None:
+            self._executed(sql, time.monotonic() - began, False)
         if shape != kept.columns:
             _describe(kept, shape, self._dialect)
-        assert kept.metadata is not None
-        return IteratorResult(kept.metadata, iter(_read(rows, kept.readers)))
-
-    def _connected(self) -> Any:
-        try:
-            return self._engine.raw_connection()
-        except self._dialect.loaded_dbapi.Error as error:
-            Connection._handle_dbapi_exception_noconnection(error, self._dialect, self._engine)
+        return _read(rows, kept.readers)
 
     def _send(self, connection: Any, sql: str, values: tuple[Any, ...]) -> tuple[_Shape, Any]:
         adapted = connection.dbapi_connection

@@ -83,10 +83,10 @@ class Database:
             self.replicas = Replicas(url, self._reading, self.settings, self._clock, observer)
         self._observer = observer
         self._sessions = session_factory(self.engine, lambda: self.commits)
-        self._single = SingleWrites(self.engine, lambda: self.commits)
         self._grouped = GroupCommit(self.write, lambda: waiting_time(self.settings.pool_timeout))
         told = None if observer is None else statement_observer(observer, POOL)
         self._compiled = CompiledStatements(self.engine, self.settings, told)
+        self._single = SingleWrites(self.engine, self._compiled, lambda: self.commits)
 
     def cache_queries(self, cache: Cache) -> QueryCache:
         """Let statements that ask for it (``cached_query``) be answered from ``cache``; once, before the first one.

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Select, Text, cast, func, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from tailrace.cache.consistency import current_reads
+from tailrace.db.compiled_statements import CompiledStatement, CompiledStatements
 from tailrace.db.errors import refused
 from tailrace.db.session import READABLE, Commits
 
@@ -25,6 +27,9 @@ __all__ = ["SingleWrites", "Unfit"]
 
 XID = cast(func.pg_current_xact_id(), Text).label("tailrace_xid")
 TAGS = text("SELECT DISTINCT tag FROM tailrace.outbox WHERE xid = CAST(CAST(:xid AS text) AS xid8)")
+
+_Written: TypeAlias = tuple[Sequence[Sequence[Any]], frozenset[str]]
+"""The rows, and the tags of what was written; none if they could not be read."""
 
 
 class Unfit(Exception):
@@ -36,11 +41,16 @@ class SingleWrites:
 
     Args:
         engine: their connections.
+        compiled: those among them that are written again and again, and the look at their tags, go straight to the
+            driver.
         commits: what to tell of commits, asked for at each; None while there is nothing to keep fresh.
     """
 
-    def __init__(self, engine: AsyncEngine, commits: Callable[[], Commits | None]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, compiled: CompiledStatements, commits: Callable[[], Commits | None]
+    ) -> None:
         self._engine = engine
+        self._compiled = compiled
         self._commits = commits
         self._readable = False
 
@@ -54,18 +64,16 @@ class SingleWrites:
         """
         reads, commits = current_reads.get(), self._commits()
         doubtful = False
+
+        def begin() -> None:
+            nonlocal doubtful
+            sent()
+            doubtful = True
+
         if reads is not None:
             reads.writing += 1
         try:
-            async with self._engine.connect() as connection:
-                alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                if commits is not None and not self._readable:
-                    self._readable = bool((await alone.execute(READABLE)).scalar())
-                    if not self._readable:
-                        raise Unfit
-                sent()
-                doubtful = True
-                rows, tags = await alone.run_sync(_write, _telling(statement), parameters, commits is not None)
+            rows, tags = await self._send(_telling(statement), parameters, begin, wanted=commits is not None)
             if reads is not None:
                 reads.wrote |= bool(rows)
             if rows and commits is not None:
@@ -82,11 +90,44 @@ class SingleWrites:
                     reads.wrote = reads.wrote_unstamped = reads.bypass = True
         return [row[:-1] for row in rows]
 
+    async def _send(
+        self, statement: Select[*tuple[Any, ...]], parameters: Any, begin: Callable[[], None], *, wanted: bool
+    ) -> _Written:
+        """``begin`` is called when there is a connection.
 
-def _write(
-    connection: Connection, statement: Select[*tuple[Any, ...]], parameters: Any, wanted: bool
-) -> tuple[Sequence[Sequence[Any]], frozenset[str]]:
-    """The rows, and the tags of what was written; none if they could not be read."""
+        Raises:
+            Unfit: nothing was done.
+        """
+        if self._readable or not wanted:
+            kept, tags = self._compiled.find(statement, parameters), self._compiled.find(TAGS, {})
+            if kept is not None and tags is not None:
+                return await greenlet_spawn(self._write_kept, kept, parameters, begin, tags if wanted else None)
+        async with self._engine.connect() as connection:
+            alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if wanted and not self._readable:
+                self._readable = bool((await alone.execute(READABLE)).scalar())
+                if not self._readable:
+                    raise Unfit
+            begin()
+            return await alone.run_sync(_write, statement, parameters, wanted)
+
+    def _write_kept(
+        self, kept: CompiledStatement, parameters: Any, begin: Callable[[], None], tags: CompiledStatement | None
+    ) -> _Written:
+        with self._compiled.connection() as connection:
+            begin()
+            rows = self._compiled.rows(connection, kept, parameters)
+            if not rows or tags is None:
+                return rows, frozenset()
+            try:
+                found = self._compiled.rows(connection, tags, {"xid": rows[0][-1]})
+            except Exception:  # it is committed: what follows must not make a failure of it
+                return rows, frozenset()
+            return rows, frozenset(tag for (tag,) in found)
+
+
+def _write(connection: Connection, statement: Select[*tuple[Any, ...]], parameters: Any, wanted: bool) -> _Written:
+    """What there is to say of it."""
     rows = connection.execute(statement, parameters).all()
     if not rows or not wanted:
         return rows, frozenset()

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event, select, text
+from sqlalchemy import bindparam, event, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.waiting import wait_until
@@ -18,6 +18,7 @@ from tests.waiting import wait_until
 from tailrace.cache import Cache
 from tailrace.db import Database
 from tailrace.db.compiled_statements import MOST, USES
+from tailrace.db.errors import refused
 from tailrace.errors import DatabaseTimeoutError
 from tailrace.events import Event, StatementFinished
 from tailrace.settings import DatabaseSettings
@@ -163,6 +164,16 @@ async def test_events_and_failures_are_told(database: Database) -> None:
     assert told == [("SELECT", False), ("SELECT", True)]
     assert (await database.fetch(limited, {"by": 1}))[0].n == 1
     assert database.pool_state().in_use == 0
+
+
+async def test_what_cannot_be_sent_is_an_error_of_sqlalchemys(database: Database) -> None:
+    """A value that is none of its parameter's type: nothing was done, and who asks whether it was is told so."""
+    echo = select(bindparam("value", type_=JSONB).label("n"))
+    assert await used(database, echo, {"value": [1]})
+    with pytest.raises(sa.exc.StatementError, match="not JSON serializable") as raised:
+        await database.fetch(echo, {"value": object()})
+    assert refused(raised.value)
+    assert (await database.fetch(echo, {"value": [2]}))[0].n == [2]
 
 
 async def test_the_time_limit_of_statements_holds(database_url: str) -> None:

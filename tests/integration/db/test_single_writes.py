@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, column, event, insert, select, table, text, update
+from sqlalchemy import bindparam, column, event, false, insert, select, table, text, update
 from sqlalchemy.util import await_only
 from tests.integration.db.conftest import Heard
 
 from tailrace.cache.consistency import ReadContext
-from tailrace.db import Database
+from tailrace.db import Database, compiled_statements
 from tailrace.errors import ConstraintError, DatabaseUnavailableError
 from tailrace.settings import DatabaseSettings
 from tailrace.testing.breaking_line import BreakingLine
@@ -26,6 +26,18 @@ _written = (
 )
 WRITE = select(*_written.c)
 COUNT = text("SELECT count(*) AS n FROM calls")
+
+
+@pytest.fixture(params=["as it comes", "kept"])
+async def database(
+    request: pytest.FixtureRequest, database: Database, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> Database:
+    """The same however a statement gets to the driver."""
+    if request.param == "kept":
+        monkeypatch.setattr(compiled_statements, "USES", 1)
+        await database.write(select(*update(CALLS).where(false()).values(minutes=0).returning(CALLS.c.id).cte().c))
+        assert heard.commits == []
+    return database
 
 
 async def count(database: Database) -> int:

@@ -72,13 +72,12 @@ class ItemFilter:
         return bool(self.tags_any or self.tags_all or self.details or self.q)
 
 
-def requested_filter(
-    *,
+async def requested_filter(
     category: Annotated[Category | None, Query()] = None,
-    status: Annotated[list[Status], Query(max_length=4, description="One of these.", default_factory=list)],
-    priority: Annotated[list[Priority], Query(max_length=4, description="One of these.", default_factory=list)],
-    tags_any: Annotated[list[Tag], Query(max_length=MOST_TAGS, description="One of these.", default_factory=list)],
-    tags_all: Annotated[list[Tag], Query(max_length=MOST_TAGS, description="All of these.", default_factory=list)],
+    status: Annotated[Sequence[Status], Query(max_length=4, description="One of these.")] = (),
+    priority: Annotated[Sequence[Priority], Query(max_length=4, description="One of these.")] = (),
+    tags_any: Annotated[Sequence[Tag], Query(max_length=MOST_TAGS, description="One of these.")] = (),
+    tags_all: Annotated[Sequence[Tag], Query(max_length=MOST_TAGS, description="All of these.")] = (),
     metadata: Annotated[
         str | None, Query(max_length=2_000, description='A JSON object that is part of it: `{"asset": "XAUUSD"}`.')
     ] = None,
@@ -89,7 +88,7 @@ def requested_filter(
     created_since: Annotated[Instant | None, Query(description="With its offset from UTC.")] = None,
     created_before: Annotated[Instant | None, Query(description="With its offset from UTC.")] = None,
 ) -> ItemFilter:
-    """The filter that a request asks for, a dependency of FastAPI.
+    """The filter that a request asks for, a dependency of FastAPI: a coroutine, since others go to a thread and back.
 
     Raises:
         RequestValidationError: ``metadata`` is not the JSON of an object.

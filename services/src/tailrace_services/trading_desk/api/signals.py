@@ -170,7 +170,7 @@ class SignalFilter:
     before: datetime | None = None
 
 
-def requested_signals(
+async def requested_signals(
     asset: Annotated[Asset | None, Query()] = None,
     channel: Annotated[Channel | None, Query()] = None,
     signal_type: Annotated[SignalType | None, Query()] = None,
@@ -192,7 +192,7 @@ class DayFilter:
     before: date | None = None
 
 
-def requested_days(
+async def requested_days(
     asset: Annotated[Asset, Query(description="Prices of several assets have no mean.")],
     channel: Annotated[Channel | None, Query()] = None,
     signal_type: Annotated[SignalType | None, Query()] = None,

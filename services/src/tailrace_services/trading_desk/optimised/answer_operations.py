@@ -25,7 +25,7 @@ NOT_KEPT = {"cache-control": "no-store"}
 def build_operator_routes(answerer: OptimisedAnswerer, settings: HttpSettings) -> APIRouter:
     """``/query/statistics`` and ``/query/explain``."""
 
-    def operator(request: Request) -> None:
+    async def operator(request: Request) -> None:
         if not is_operator(exchange_of(request.scope), settings):
             raise HTTPException(404, "Not Found")
 
