@@ -223,10 +223,13 @@ async def test_no_more_is_walked_than_promises_a_page(database: Database, total:
         assert (await _reads(session, asked, never, **bounded | {"steps": 900, "probe": 300}))["words"] == 0
 
 
-@pytest.mark.parametrize("sort", ["-scheduled_at", "scheduled_at", "relevance", "product", "-product"])
+@pytest.mark.parametrize(
+    "sort",
+    ["-scheduled_at", "scheduled_at", "relevance", "product", "-product", "score", "-score", "duration", "-duration"],
+)
 async def test_calls_are_looked_up_where_the_page_is_first(database: Database, sort: Sort) -> None:
-    """A page that is given up after a probe reads those of a few weeks from the index, or of the first product, and
-    nothing of all others."""
+    """A page that is given up after a probe reads those of a few weeks from the index, of the first product, or of the
+    first scores or durations, and nothing of all others."""
     words = Words("'thank'", "'thank'")
     bounded = {"needed": 8, "steps": 150, "probe": 5, "promising": 6}
     async with database.session() as session:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Double,
     MetaData,
     Numeric,
     Table,
@@ -39,7 +40,17 @@ from sqlalchemy.sql import ColumnElement
 from tailrace.schema import Index, KeptTable
 from tailrace_services.call_coach.tools.search_pages import COMPARED, ROWS
 
-__all__ = ["CALL_SEARCH", "EQUALITIES", "OBJECTS", "PARTS", "WEEK", "WEEK_SECONDS", "named_week"]
+__all__ = [
+    "CALL_SEARCH",
+    "EQUALITIES",
+    "OBJECTS",
+    "PARTS",
+    "SPANS",
+    "WEEK",
+    "WEEK_SECONDS",
+    "named_span",
+    "named_week",
+]
 
 CALL_SEARCH = Table(
     ROWS,
@@ -66,7 +77,34 @@ def named_week(number: ColumnElement[int]) -> ColumnElement[str]:
     return literal_column("'week '", Text()) + cast(number, Text)
 
 
-EQUALITIES: ColumnElement[Any] = array([CALL_SEARCH.c.product, CALL_SEARCH.c.call_type, named_week(WEEK)], type_=Text())
+def score_span(score: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The span of two points in which a score lies, counted from 0."""
+    return func.floor(score / literal_column("2"))
+
+
+def length_span(seconds: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The span in which a duration lies, each an eighth longer than the one before: 34 from a minute to an hour."""
+    longer: ColumnElement[Any] = cast(func.greatest(seconds, literal_column("1")), Double())
+    return func.floor(literal_column("8") * func.ln(longer))
+
+
+def named_span(column: str, number: ColumnElement[Any]) -> ColumnElement[str]:
+    """A span of ``score`` or of ``duration_seconds`` as ``EQUALITIES`` has it."""
+    return literal_column(f"'{column.partition('_')[0]} '", Text()) + cast(number, Text)
+
+
+SPANS = {"score": score_span, "duration_seconds": length_span}
+"""Column -> the number of the span in which a value lies; a greater value lies in no lower one."""
+
+EQUALITIES: ColumnElement[Any] = array(
+    [
+        CALL_SEARCH.c.product,
+        CALL_SEARCH.c.call_type,
+        named_week(WEEK),
+        *(named_span(name, span(CALL_SEARCH.c[name])) for name, span in SPANS.items()),
+    ],
+    type_=Text(),
+)
 """What a call equals, as the index of words has it beside them: it meets both before it reads a row."""
 
 OWN = ("title", "product", "call_type", "scheduled_at", "duration_seconds")

@@ -4,9 +4,9 @@ A page is found in one of two ways. *Walking* reads rows in the page's order by 
 fit: good if many do, whatever the depth, because a cursor is a place in the index. *Looking up* finds all that fit by
 the index of words: good if few do. Statistics tell how often a word occurs, but not that it occurs in other products
 than the one asked for, or behind the titles walked first. So where rows are tested the page's statement walks a little,
-goes on if enough of those rows fit, some thousand rows at most, and else looks the calls up: in the order of dates
-those of some weeks first, and all of them if these do not fill the page. Whether calls say a phrase is tested as late
-as possible.
+goes on if enough of those rows fit, some thousand rows at most, and else looks the calls up: those of some weeks, or of
+a span of scores or durations, first, and all of them if these do not fill the page. Whether calls say a phrase is
+tested as late as possible.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from tailrace_services.call_coach.optimised.search_look_ups import (
     number,
     tested_late,
 )
+from tailrace_services.call_coach.optimised.search_spans import SPANNED, in_span, span_behind
 from tailrace_services.call_coach.optimised.search_window import PLENTY, in_window, same_product, window_behind
 from tailrace_services.call_coach.tools import search_pages as pages
 from tailrace_services.call_coach.tools.search_calls import RANKED, Sort
@@ -166,7 +167,8 @@ def bounds(request: PageRequest) -> dict[str, int]:
 
 def _first(conditions: Conditions, given: Collection[str], sort: Sort, position: Position, *, counted: bool) -> CTE:
     """The first ``:needed`` calls that fit, behind a position in an order: walked, or else looked up, in the order of
-    dates first in the weeks in which so many are likely to be, in that of products about the first of them.
+    dates first in the weeks in which so many are likely to be, in that of products about the first of them, in those of
+    scores and durations among an eighth of all calls.
 
     What is looked up stands behind ``OFFSET 0``: from outside of it no order gets in, so the planner
     does not walk there.
@@ -223,6 +225,9 @@ def window_of(
         return in_window(window_behind(probe, number("needed"), descending=descending, plenty=plenty))
     if name == "product" and "product" not in conditions:
         return same_product(probe, beside_words=by_words)
+    if name in SPANNED and by_words:
+        column = SPANNED[name]
+        return in_span(column, span_behind(column, probe, descending=sort.startswith("-") != backward))
     return None
 
 
