@@ -58,6 +58,8 @@ BELOW = ("do_execute", "handle_error")
 
 Executed = Callable[[str, float, bool], None]
 """Told of an execution: the statement, its seconds, and whether it failed."""
+Sending = Callable[[dict[Any, Any], str], None]
+"""Told that a statement is sent on the pooled connection whose ``info`` this is."""
 _Shape = Sequence[tuple[Any, ...]]
 
 
@@ -92,6 +94,8 @@ class CompiledStatements:
         self._engine = engine.sync_engine
         self._dialect: Any = engine.dialect
         self._executed = executed
+        self.sending: Sending | None = None
+        """Told of each statement before it is sent, for those who would listen to the engine otherwise."""
         self._comments = settings.comments
         self._suits = engine.dialect.driver == "asyncpg" and not settings.pgbouncer and __version__.startswith(KNOWN)
         listening: Any = (self._engine.dispatch, self._engine.dialect.dispatch)
@@ -165,6 +169,8 @@ class CompiledStatements:
             values = kept.values(parameters)
         except Exception as error:  # a value that cannot be sent
             raise exc.DBAPIError.instance(kept.sql, parameters, error, known.Error, hide_parameters=True) from error
+        if self.sending is not None:
+            self.sending(connection.info, kept.sql)
         sql = kept.sql + comment() if self._comments else kept.sql
         began = time.monotonic()
         try:

@@ -32,6 +32,7 @@ from tailrace.db.pool import POOL, PoolState, pool_state, waiting_time
 from tailrace.db.query_cache import QueryCache, QueryPolicy
 from tailrace.db.query_cache.auditor import Auditor
 from tailrace.db.query_cache.catalogue import CatalogueReader
+from tailrace.db.query_cache.session_state import note_sent
 from tailrace.db.repetition import Repetition
 from tailrace.db.replicas import Replicas
 from tailrace.db.session import QUERIES, Commits, session_factory
@@ -100,6 +101,7 @@ class Database:
         catalogue = CatalogueReader(own, self._clock, bound=bound)
         with self._compiled.adopting():
             queries = QueryCache(self.engine, cache, catalogue, self._observer, pooled=self.settings.pgbouncer)
+        self._compiled.sending = note_sent
         self.queries = queries
         if freshness is not None and self.settings.query_audit:
             queries.auditor = Auditor(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Boolean, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.integration.db.query_world import Process, make_shop, processes
 from tests.waiting import wait_until
 
 from tailrace.db import cached_query
+from tailrace.db.compiled_statements import USES
 
 MORE = """
 CREATE SCHEMA b;
@@ -91,6 +92,21 @@ async def test_what_is_set_for_a_connection_holds_there_alone(database_url: str,
                 await changed.commit()
             await changed.execute(text("SELECT 1"))  # the connection is not to be given to the others
             await usual_names(process)
+
+
+async def test_a_statement_that_is_kept_compiled_sets_as_much(database_url: str) -> None:
+    """It does not come by where others are seen, and what its function sets is noticed all the same."""
+    await make_shop(database_url, MORE)
+    async with processes(database_url, pool_size=1, max_overflow=0) as (process,):
+        await wait_until(process.freshness.trusted)
+        sets = text("SELECT use_b(:local)").bindparams(bindparam("local", type_=Boolean))
+        for _ in range(USES + 1):
+            await process.database.fetch(sets, {"local": True})  # for a transaction that ends with it
+        await usual_names(process)
+        await process.database.fetch(sets, {"local": False})
+        for _ in range(2):
+            async with process.database.session() as session:
+                assert await names(session) == OTHER
 
 
 async def test_what_a_function_of_one_s_own_might_have_set_costs_one_question(database_url: str) -> None:
