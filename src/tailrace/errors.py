@@ -8,6 +8,7 @@
     |  `- StoreUnavailableError      the store is down, too slow, or answered an error
     |- DatabaseError
     |  |- DatabaseUnavailableError   cannot connect, connection lost, server shutting down (transient)
+    |  |  `- OutcomeUnknownError     ... under a commit: nobody knows whether the write was done
     |  |- DatabaseTimeoutError       statement or lock timeout (transient)
     |  |- PoolTimeoutError           no connection became free in time (transient)
     |  |- ConflictError              deadlock or serialization failure, retries used up (transient)
@@ -50,6 +51,7 @@ __all__ = [
     "JobError",
     "JobTimeoutError",
     "MissingExtraError",
+    "OutcomeUnknownError",
     "OverloadedError",
     "PoolTimeoutError",
     "RequestError",
@@ -127,6 +129,16 @@ class DatabaseUnavailableError(DatabaseError):
     code = "database_unavailable"
     status = 503
     retryable = True
+
+
+class OutcomeUnknownError(DatabaseUnavailableError):
+    """The connection was lost, or the server fell silent, under a commit: the write was done, or it was not.
+
+    The same request may do it a second time; whoever asks again must look first, or have a key that makes it harmless.
+    """
+
+    code = "outcome_unknown"
+    retryable = False
 
 
 class DatabaseTimeoutError(DatabaseError):

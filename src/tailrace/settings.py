@@ -60,6 +60,10 @@ class DatabaseSettings(Room):
     """Seconds to wait for a new connection."""
     statement_timeout: Seconds = 30.0
     """Seconds after which the server cancels a statement."""
+    answer_timeout: Seconds | None = None
+    """Seconds after which a server that has not answered a statement is taken for silent (frozen, or its line swallows
+    everything): the connection is closed, the request fails. By default 5 more than ``statement_timeout``; statements
+    that give themselves more time than that (``SET LOCAL statement_timeout``) need more here too."""
     comments: bool = False
     """Whether each statement ends with a comment that has the request's id and its trace, for the database's own log
     and ``pg_stat_activity``. It is then another statement for each request: prepared anew, a round trip more."""

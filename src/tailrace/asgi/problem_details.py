@@ -22,7 +22,7 @@ from tailrace.asgi.headers import safe_value
 from tailrace.asgi.request_context import route_template
 from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.core.content_negotiation import asked_for
-from tailrace.errors import OverloadedError, TailraceError
+from tailrace.errors import OutcomeUnknownError, OverloadedError, TailraceError
 
 __all__ = ["PROBLEM_SCHEMA", "ErrorShape", "Problem", "ProblemDetailsMiddleware", "problem_of", "rfc9457", "title_of"]
 
@@ -153,12 +153,11 @@ rfc9457 = ErrorShape(_rfc9457, "application/problem+json", PROBLEM_SCHEMA, "Prob
 def problem_of(error: BaseException, request_id: str = "") -> Problem:
     """What a client may learn of an exception."""
     if isinstance(error, TailraceError):
-        expected = error.status < 500 or error.retryable
         return Problem(
             status=error.status,
             code=error.code,
             # The message of a 4xx is written for the client; a 5xx may name tables, hosts or statements.
-            detail=str(error) if error.status < 500 else _RETRY if expected else SERVER_ERROR,
+            detail=str(error) if error.status < 500 else _hint(error),
             request_id=request_id,
             retryable=error.retryable,
             retry_after=SOON if error.retry_after is None and error.status == 503 else error.retry_after,
@@ -173,6 +172,19 @@ SOON = 1.0
 """Seconds for ``Retry-After`` of a 503 when nothing better is known."""
 
 _RETRY = "The service cannot answer this just now; the same request may succeed later."
+_UNKNOWN = "Whether this was done is not known. Look before you ask again: the same request might do it twice."
+
+
+def _hint(error: TailraceError) -> str:
+    """What a client may do after a 5xx."""
+    if isinstance(error, OutcomeUnknownError):
+        return _UNKNOWN
+    return _RETRY if error.retryable else SERVER_ERROR
+
+
+def _expected(error: TailraceError) -> bool:
+    """Whether it is nothing that somebody should mend in the program."""
+    return error.status < 500 or error.retryable or isinstance(error, OutcomeUnknownError)
 
 
 def render(problem: Problem, shape: ErrorShape, exchange: Exchange) -> tuple[list[Header], bytes]:
@@ -252,7 +264,7 @@ class ProblemDetailsMiddleware:
         """Log what happened; tell the error tracker if nobody expected it."""
         if isinstance(error, OverloadedError):
             return  # counted; a line in the log for each would add to the load
-        if isinstance(error, TailraceError) and (error.status < 500 or error.retryable):
+        if isinstance(error, TailraceError) and _expected(error):
             _log.warning("%s (%s) in request %s", error.code, type(error).__name__, exchange.request_id)
             return
         if self._on_error is not None:

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["AbortableEngine"]
+__all__ = ["AbortableEngine", "abort"]
 
 
 class AbortableEngine:
@@ -37,7 +37,7 @@ class AbortableEngine:
     def abort(self) -> None:
         """End all connections that are in use, without a word to the server."""
         for entry in tuple(self._out):
-            _abort(entry.driver_connection)
+            abort(entry.driver_connection)
 
     @contextmanager
     def abort_after(self, seconds: float) -> Iterator[None]:
@@ -55,8 +55,11 @@ class AbortableEngine:
             watching.cancel()
 
 
-def _abort(driver: Any) -> None:
-    """asyncpg's connection, or psycopg's, which has no word for it: its socket is shut, so that who waits wakes up."""
+def abort(driver: Any) -> None:
+    """End a connection without a word to the server, so that who waits on it wakes up.
+
+    psycopg has no word for it: its socket is shut.
+    """
     if driver is None:
         return
     if hasattr(driver, "terminate"):

@@ -7,74 +7,168 @@ It can hit no other statement: a connection that was cancelled is given up. What
 process was killed or psycopg was cancelled twice, ends by ``statement_timeout``, or by
 ``client_connection_check_interval`` where the server has one.
 
+No request is broken off, however long the server takes to hear it: PgBouncer before 1.19.1 ends itself when a client
+leaves whose request it is passing on (issue 801 of its own).
+
 **Source:** PostgreSQL documentation, 53.2.8 (canceling requests in progress: "there is no guarantee").
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["insist_on_cancelling", "insisting_psycopg"]
+from tailrace.db.abortable_engine import abort
+from tailrace.db.silence import SilenceError
+
+__all__ = ["insist_on_cancelling", "insisting_psycopg", "patient_asyncpg"]
 
 FIRST, GROWTH, LONGEST = 0.03, 1.5, 0.08
 """Seconds between two requests to cancel: a statement that the first one meets is over by then."""
 PATIENCE = 5.0
 """Seconds after which a server that does not react is left alone; so long psycopg waits for it."""
+GRACE = 1.0
+"""Seconds for which a server may take to hear that a statement is to end, and as many to end it."""
+LONG = 600.0
+"""Seconds after which psycopg breaks a request off."""
+INSISTING, GIVING_UP = "insisting", "giving_up"
+"""Tasks of a connection of psycopg."""
 UNHEARD = 3
 """Requests for a connection that was cut before the server had said anything."""
 
 
+class _Requests:
+    """Tasks that go on when nobody waits for them any more."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    async def wait(self, request: Coroutine[Any, Any, Any], seconds: float) -> asyncio.Task[Any]:
+        """Return when the request has ended, or after so many seconds."""
+        task = asyncio.create_task(request, name="tailrace cancelling")
+        self.keep(task)
+        await asyncio.wait({task}, timeout=seconds)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # who could not be reached has nothing to cancel, or is asked again
+
+
 def insist_on_cancelling(engine: Engine) -> None:
     """Ask again for what asyncpg asks once."""
-    insisting: set[asyncio.Task[None]] = set()
+    requests = _Requests()
 
     def invalidated(connection: Any, _entry: ConnectionPoolEntry, exception: BaseException | None) -> None:
         driver = connection.driver_connection
-        if isinstance(exception, asyncio.CancelledError) and hasattr(driver, "_cancel") and not driver.is_closed():
-            task = asyncio.get_running_loop().create_task(_insist(*_by_asyncpg(driver)), name="tailrace cancelling")
-            insisting.add(task)
-            task.add_done_callback(insisting.discard)
+        given_up = isinstance(exception, asyncio.CancelledError | TimeoutError)
+        if given_up and hasattr(driver, "_cancel") and not driver.is_closed():
+            for task in driver._cancellations:
+                requests.keep(task)
+            driver._cancellations.clear()  # the driver would break its own off as the connection is closed
+            insisting = _insist(requests, *_by_asyncpg(driver))
+            requests.keep(asyncio.get_running_loop().create_task(insisting, name="tailrace cancelling"))
 
     event.listen(engine, "invalidate", invalidated)
 
 
-def insisting_psycopg() -> Callable[..., Awaitable[Any]]:
+def insisting_psycopg(limit: float) -> Callable[..., Awaitable[Any]]:
     """What makes connections of psycopg that ask again.
+
+    Args:
+        limit: seconds after which a server that does not answer is given up.
 
     Raises:
         ImportError: psycopg is not installed.
     """
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, Error
     from psycopg.pq import TransactionStatus
+
+    requests = _Requests()
 
     class InsistingConnection(AsyncConnection[Any]):
         """Waits for the end of what it cancelled, and asks again meanwhile."""
 
         async def wait(self, *arguments: Any, **named: Any) -> Any:
-            """Run the driver's generator; its own waiting for a cancelled statement is within."""
+            """Run the driver's generator; its own waiting for a cancelled statement is within.
+
+            Raises:
+                SilenceError: the server has not answered in time. The connection is of no use any more.
+            """
+            timer = asyncio.get_running_loop().call_later(limit, self._begin_giving_up)
             try:
                 return await super().wait(*arguments, **named)
+            except Error as error:
+                _tell_silence(self, error)
+                raise
             finally:
-                task = self.__dict__.pop("insisting", None)
-                if task is not None:
-                    task.cancel()
+                timer.cancel()
+                _end_own(self)
+
+        def _begin_giving_up(self) -> None:
+            self.__dict__[GIVING_UP] = asyncio.create_task(self._give_up(), name="tailrace giving up")
+
+        async def _give_up(self) -> None:
+            """A server that runs is asked to end the statement, and says so; any other is waited for no more."""
+            await requests.wait(self._ask(), GRACE)
+            await asyncio.sleep(GRACE)
+            abort(self)
 
         async def _try_cancel(self, *, timeout: float = PATIENCE) -> None:
-            await super()._try_cancel(timeout=timeout)
-            waits = self.pgconn.transaction_status == TransactionStatus.ACTIVE
-            if waits:
-                asking = _insist(lambda: super(InsistingConnection, self)._try_cancel(timeout=1.0), lambda _: True)
-                self.__dict__["insisting"] = asyncio.create_task(asking, name="tailrace cancelling")
+            await requests.wait(self._ask(), timeout)
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                asking = _insist(requests, self._ask, lambda _: True)
+                self.__dict__[INSISTING] = asyncio.create_task(asking, name="tailrace cancelling")
+
+        def _ask(self) -> Coroutine[Any, Any, None]:
+            return super()._try_cancel(timeout=LONG)
 
     return InsistingConnection.connect
 
 
-def _by_asyncpg(connection: Any) -> tuple[Callable[[], Awaitable[Any]], Callable[[int], bool]]:
+def _tell_silence(connection: Any, error: Exception) -> None:
+    """Raise what ``error`` is on a connection of psycopg that was given up."""
+    if GIVING_UP in connection.__dict__ and connection.closed:
+        raise SilenceError("the server has not answered") from error
+
+
+def _end_own(connection: Any) -> None:
+    """End what a connection of psycopg does about one statement."""
+    for name in (INSISTING, GIVING_UP):
+        task = connection.__dict__.pop(name, None)
+        if task is not None:
+            task.cancel()
+
+
+def patient_asyncpg() -> type[Any]:
+    """The class of a connection of asyncpg that leaves its request to cancel for as long as it takes to be heard."""
+    import asyncpg
+
+    connection: Any = asyncpg.Connection  # there are no public names for what follows
+
+    class PatientConnection(connection):  # type: ignore[misc]
+        """asyncpg gives a request the time of a statement, and breaks it off then."""
+
+        def _cancel_current_command(self, *waiters: Any) -> None:
+            driver: Any = self
+            config = driver._config
+            driver._config = config._replace(command_timeout=None)
+            super()._cancel_current_command(*waiters)
+            driver._loop.call_soon(setattr, driver, "_config", config)  # right after the request has begun
+
+    return PatientConnection
+
+
+def _by_asyncpg(connection: Any) -> tuple[Callable[[], Coroutine[Any, Any, Any]], Callable[[int], bool]]:
     """How to ask once more, and whether to after so many times."""
     from asyncpg import connect_utils
 
@@ -90,7 +184,9 @@ def _by_asyncpg(connection: Any) -> tuple[Callable[[], Awaitable[Any]], Callable
     return lambda: ask(**named), needed
 
 
-async def _insist(ask: Callable[[], Awaitable[Any]], needed: Callable[[int], bool]) -> None:
+async def _insist(
+    requests: _Requests, ask: Callable[[], Coroutine[Any, Any, Any]], needed: Callable[[int], bool]
+) -> None:
     """Ask until nothing is left to cancel; who could not be reached is asked again like who did not hear."""
     pause, waited, asked = FIRST, 0.0, 0
     while waited < PATIENCE:
@@ -100,8 +196,7 @@ async def _insist(ask: Callable[[], Awaitable[Any]], needed: Callable[[int], boo
         if not needed(asked):
             return
         asked += 1
-        try:
-            async with asyncio.timeout(1.0):
-                await ask()
-        except (OSError, TimeoutError):
-            continue
+        request = await requests.wait(ask(), 1.0)
+        if not request.done():  # a server that has yet to hear of this one would not hear of the next either
+            await asyncio.wait({request}, timeout=PATIENCE)
+            return

@@ -200,19 +200,25 @@ class CompiledStatements:
         dialect = self._dialect
         known = dialect.loaded_dbapi
         if not isinstance(error, known.Error):
-            if is_exit_exception(error):  # nobody knows what the connection still does
+            if isinstance(error, TimeoutError):
+                self._distrust(connection, error)
+            elif is_exit_exception(error):  # nobody knows what the connection still does
                 connection.invalidate(error)
             raise error
         lost = dialect.is_disconnect(error, connection.dbapi_connection, None)
         if isinstance(error, known.InvalidCachedStatementError | known.InternalServerError):
             dialect._invalidate_schema_cache()
         if lost:
-            self._engine.pool._invalidate(connection, error)  # others of its age are not trusted either
-            if connection.is_valid:
-                connection.invalidate(error)
+            self._distrust(connection, error)
         raise exc.DBAPIError.instance(
             sql, values, error, known.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect
         ) from error
+
+    def _distrust(self, connection: Any, error: BaseException) -> None:
+        """Give up the connection; others of its age are not trusted either."""
+        self._engine.pool._invalidate(connection, error)
+        if connection.is_valid:
+            connection.invalidate(error)
 
     def _listeners(self) -> list[int]:
         return [len(getattr(where, name)) for where, name in self._watched]

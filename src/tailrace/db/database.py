@@ -24,7 +24,7 @@ from tailrace.cache.consistency import current_reads, reading_context
 from tailrace.clock import Clock, SystemClock
 from tailrace.db.compiled_statements import CompiledStatements
 from tailrace.db.engine import make_engine, make_relay_engine, statement_observer
-from tailrace.db.errors import translated
+from tailrace.db.errors import in_doubt, translated
 from tailrace.db.freshness import DatabaseFreshness
 from tailrace.db.group_commit import GroupCommit, GroupedWrite
 from tailrace.db.holding import Holdings
@@ -35,7 +35,7 @@ from tailrace.db.query_cache.catalogue import CatalogueReader
 from tailrace.db.query_cache.session_state import note_sent
 from tailrace.db.repetition import Repetition
 from tailrace.db.replicas import Replicas
-from tailrace.db.session import QUERIES, Commits, session_factory
+from tailrace.db.session import QUERIES, Commits, doubted, session_factory
 from tailrace.db.single import SingleWrites, Unfit
 from tailrace.errors import DatabaseError, DatabaseUnavailableError
 from tailrace.events import Observer
@@ -138,10 +138,12 @@ class Database:
                     yield session
                 return
             bound = {"bind": self._reading} if read_only else {}
-            async with self._sessions(**bound) as session:
-                if cached is not None:
-                    session.info[QUERIES] = cached
-                yield session
+            made = self._sessions(**bound)
+            with doubted(made):
+                async with made as session:
+                    if cached is not None:
+                        session.info[QUERIES] = cached
+                    yield session
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, idempotent: bool = False) -> T:
         """Run ``work`` in one transaction and commit it; all of it again after a passing failure.
@@ -155,6 +157,7 @@ class Database:
 
         Raises:
             DatabaseError: what failed; after ``settings.retry_time`` seconds of repetitions where repeating was safe.
+                ``OutcomeUnknownError``: it may have been committed.
         """
         committing = False
 
@@ -178,7 +181,7 @@ class Database:
             parameters: its parameters.
 
         Raises:
-            DatabaseError: what failed; a connection that was lost meanwhile may have committed it.
+            DatabaseError: what failed. ``OutcomeUnknownError``: it may have been committed.
 
         Cost: 2 round trips. 4, as by ``run``, behind PgBouncer.
         """
@@ -209,8 +212,8 @@ class Database:
             values: this caller's, by the names of its ``given``; what JSON can say.
 
         Raises:
-            DatabaseError: what failed, this caller's write or that of all; a connection that was lost meanwhile may
-                have committed it. ``PoolTimeoutError``, as where no connection is free: its turn did not come.
+            DatabaseError: what failed, this caller's write or that of all. ``OutcomeUnknownError``: they may have been
+                committed. ``PoolTimeoutError``, as where no connection is free: its turn did not come.
 
         Cost: 2 round trips, as for ``write``, shared by those who came together.
         """
@@ -288,7 +291,7 @@ class Database:
                     return await attempt()
             except DatabaseError as error:
                 if isinstance(error, DatabaseUnavailableError) and uncertain():
-                    raise
+                    raise in_doubt(error) from error.__cause__
                 repetition = repetition or Repetition(POOL, self.settings.retry_time, self._clock, self._observer)
                 await repetition.pause_or_give_up(error)
 

@@ -17,11 +17,12 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tailrace.db.cancelling import insist_on_cancelling, insisting_psycopg
+from tailrace.db.cancelling import insist_on_cancelling, insisting_psycopg, patient_asyncpg
 from tailrace.db.comments import comment_on_request
 from tailrace.db.holding import Holdings
 from tailrace.db.liveness import check_on_checkout
 from tailrace.db.pool import POOL, DeadlinePool, measured_pool, observe_pool
+from tailrace.db.silence import answer_limit, give_up_silent
 from tailrace.errors import SettingsError
 from tailrace.events import Observer, StatementFinished
 from tailrace.settings import DatabaseSettings
@@ -79,8 +80,9 @@ def make_engine(
         connect_args=connect_arguments(address.drivername, settings),
     )
     insist_on_cancelling(engine.sync_engine)
+    give_up_silent(engine.sync_engine)
     if settings.pre_ping:
-        check_on_checkout(engine.sync_engine)
+        check_on_checkout(engine.sync_engine, patience=settings.connect_timeout)
     if settings.comments:
         event.listen(engine.sync_engine, "before_cursor_execute", comment_on_request, retval=True)
     if settings.pgbouncer:
@@ -95,15 +97,17 @@ def connect_arguments(driver: str, settings: DatabaseSettings, **parameters: str
     """What the driver is given: timeouts, the session's ``parameters``, nothing that PgBouncer breaks."""
     parameters = {"application_name": "tailrace", **parameters}
     limit = str(int(settings.statement_timeout * 1000))
+    arguments: dict[str, Any]
     if driver == "postgresql+psycopg":
-        arguments: dict[str, Any] = {"connect_timeout": max(1, round(settings.connect_timeout))}
-        arguments["async_creator_fn"] = insisting_psycopg()
+        arguments = {"connect_timeout": max(1, round(settings.connect_timeout))}
+        arguments["async_creator_fn"] = insisting_psycopg(answer_limit(settings))
         if settings.pgbouncer:
             return {**arguments, "prepare_threshold": None}
         options = {"statement_timeout": limit, **parameters}
         return {**arguments, "options": " ".join(f"-c {name}={value}" for name, value in options.items())}
-    arguments = {"timeout": settings.connect_timeout}
+    arguments = {"timeout": settings.connect_timeout, "command_timeout": answer_limit(settings)}
     if settings.pgbouncer:
+        arguments["connection_class"] = patient_asyncpg()
         return {**arguments, "statement_cache_size": 0, "prepared_statement_cache_size": 0}
     return {**arguments, "server_settings": {"statement_timeout": limit, "jit": "off", **parameters}}
 
@@ -174,6 +178,8 @@ def make_relay_engine(
     address = async_url(url)
     arguments = connect_arguments(address.drivername, settings, application_name=name, synchronous_commit="off")
     pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if keep else {"poolclass": NullPool}
-    return create_async_engine(
+    engine = create_async_engine(
         address, **pool, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=arguments
     )
+    give_up_silent(engine.sync_engine)
+    return engine

@@ -16,10 +16,20 @@ from tailrace.errors import (
     DatabaseError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
+    OutcomeUnknownError,
     PoolTimeoutError,
 )
 
-__all__ = ["FAILURES", "FOREIGN", "from_sqlstate", "refused", "said_by_server", "translate", "translated"]
+__all__ = [
+    "FAILURES",
+    "FOREIGN",
+    "from_sqlstate",
+    "in_doubt",
+    "refused",
+    "said_by_server",
+    "translate",
+    "translated",
+]
 
 CONSTRAINTS = {"23502": "not_null", "23503": "foreign_key", "23505": "unique", "23514": "check", "23P01": "exclusion"}
 REFUSALS = frozenset({"0A", "22", "23", "42", "44", "P0"})
@@ -87,6 +97,13 @@ def translate(error: BaseException) -> DatabaseError | None:
     if isinstance(error, OSError):
         return DatabaseUnavailableError(f"cannot reach the database: {error.strerror or type(error).__name__}")
     return None
+
+
+def in_doubt(error: DatabaseUnavailableError) -> OutcomeUnknownError:
+    """What ``error`` is to who was committing."""
+    if isinstance(error, OutcomeUnknownError):
+        return error
+    return OutcomeUnknownError(f"nobody knows whether the transaction was committed: {error}")
 
 
 def refused(error: BaseException) -> bool:

@@ -17,6 +17,8 @@ from typing import Any
 from sqlalchemy import Engine, event, exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tailrace.db.silence import abort_after
+
 __all__ = ["check_on_checkout"]
 
 REST = 5.0
@@ -24,8 +26,15 @@ REST = 5.0
 USED = "tailrace_used"
 
 
-def check_on_checkout(engine: Engine, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Replace dead connections of ``engine`` before anybody gets them. No round trip for those in steady use."""
+def check_on_checkout(
+    engine: Engine, monotonic: Callable[[], float] = time.monotonic, *, patience: float = REST
+) -> None:
+    """Replace dead connections of ``engine`` before anybody gets them. No round trip for those in steady use.
+
+    Args:
+        monotonic: time.
+        patience: seconds for which an answer is waited for.
+    """
     dialect = engine.dialect
 
     def check(connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
@@ -37,7 +46,8 @@ def check_on_checkout(engine: Engine, monotonic: Callable[[], float] = time.mono
         if used is None or monotonic() - used < REST:
             return
         try:
-            alive = dialect.do_ping(connection)
+            with abort_after(driver, patience):
+                alive = dialect.do_ping(connection)
         except (dialect.dbapi.Error, OSError) as error:  # type: ignore[union-attr]
             raise exc.DisconnectionError("the connection did not answer") from error
         if not alive:

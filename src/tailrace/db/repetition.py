@@ -14,7 +14,14 @@ import random
 
 from tailrace.clock import Clock
 from tailrace.core.backoff import Backoff
-from tailrace.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError, PoolTimeoutError
+from tailrace.db.silence import silent
+from tailrace.errors import (
+    DatabaseError,
+    DatabaseTimeoutError,
+    DatabaseUnavailableError,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+)
 from tailrace.events import Observer, TransactionRetried
 from tailrace.resilience.deadline import remaining
 
@@ -61,13 +68,14 @@ class Repetition:
         Raises:
             DatabaseError: ``error``; there is to be none.
         """
-        if not error.retryable or isinstance(error, IN_VAIN):
+        passing = error.retryable or isinstance(error, OutcomeUnknownError)  # here it may be done twice
+        if not passing or isinstance(error, IN_VAIN):
             raise error
         self._attempt += 1
         lost = isinstance(error, DatabaseUnavailableError)
         number = self._attempt - 2 if lost else self._attempt - 1
         pause = 0.0 if number < 0 else PAUSES.delay(number, random.random())  # noqa: S311
-        hung = isinstance(error.__cause__, TimeoutError)  # then it is the server that takes all the time
+        hung = silent(error.__cause__)  # then it is the server that takes all the time
         until = self._deadline if self._attempt <= self._fewest and not hung else self._until
         if self._clock.monotonic() + pause >= until:
             raise error

@@ -13,7 +13,8 @@ its own client, when the relay has seen it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,8 +24,10 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
 from tailrace.cache.consistency import ReadContext, current_reads
+from tailrace.db.errors import FOREIGN, in_doubt, translate
+from tailrace.errors import DatabaseUnavailableError
 
-__all__ = ["QUERIES", "Commits", "OpenTransaction", "session_factory", "transaction_of"]
+__all__ = ["QUERIES", "Commits", "OpenTransaction", "doubted", "session_factory", "transaction_of"]
 
 # A statement that fails would fail the user's transaction: ask first, in a way that needs no rights.
 READABLE = text("""
@@ -39,6 +42,8 @@ OWN_TAGS = text("""
 TRANSACTION = "tailrace_transaction"
 QUERIES = "tailrace_queries"
 """Where a session's ``info`` says how it caches what it reads."""
+IN_DOUBT = "tailrace_in_doubt"
+"""Where it says that a transaction that wrote ended without an answer to its COMMIT."""
 READING = (
     *("SELECT", "WITH", "VALUES", "TABLE", "(", "SHOW", "SET", "EXPLAIN", "FETCH", "DECLARE"),
     *("SAVEPOINT", "RELEASE", "ROLLBACK"),
@@ -73,6 +78,18 @@ def session_factory(engine: AsyncEngine, commits: Callable[[], Commits | None]) 
     return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=StampingSession)
 
 
+@contextmanager
+def doubted(session: AsyncSession) -> Iterator[None]:
+    """Say of a connection that is lost under the COMMIT of what ``session`` wrote that nobody knows what came of it."""
+    try:
+        yield
+    except FOREIGN as error:
+        found = translate(error)
+        if session.info.get(IN_DOUBT) and isinstance(found, DatabaseUnavailableError):
+            raise in_doubt(found) from error
+        raise
+
+
 def _plainly_reads(statement: str) -> bool:
     """True if ``statement`` certainly writes nothing, functions that it calls left aside."""
     start = statement.lstrip()[:9].upper()
@@ -103,6 +120,8 @@ class OpenTransaction:
     """It went back to a savepoint."""
     unsettled: bool = False
     """Settings may be other than these say."""
+    committing: bool = False
+    """COMMIT may have been sent, and was not answered."""
 
 
 class _Hooks:
@@ -131,7 +150,14 @@ class _Hooks:
 
     def committing(self, connection: Connection) -> None:
         own = transaction_of(connection)
-        if own is None or not own.wrote or self._commits() is None:
+        if own is None or not own.wrote:
+            return
+        self._note_tags(connection, own)
+        own.committing = True
+
+    def _note_tags(self, connection: Connection, own: OpenTransaction) -> None:
+        """Read what the transaction's triggers have put into the outbox."""
+        if self._commits() is None:
             return
         if not self._readable:
             readable = connection.execute(READABLE).scalar()
@@ -152,6 +178,7 @@ class _Hooks:
         own: OpenTransaction | None = session.info.get(TRANSACTION)
         if session.in_nested_transaction() or own is None or not own.wrote:
             return
+        own.committing = False
         commits, reads = self._commits(), own.reads
         if reads is not None:
             reads.wrote = True
@@ -170,6 +197,7 @@ class _Hooks:
         if transaction.parent is not None:
             return
         own: OpenTransaction | None = session.info.pop(TRANSACTION, None)
+        session.info[IN_DOUBT] = own is not None and own.committing
         if own is not None and own.reads is not None:
             own.reads.writing -= 1
 

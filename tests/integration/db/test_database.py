@@ -23,6 +23,7 @@ from tailrace.errors import (
     ConstraintError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
+    OutcomeUnknownError,
     PoolTimeoutError,
 )
 from tailrace.events import (
@@ -111,9 +112,17 @@ async def test_a_lost_connection_is_repeated_before_the_commit_and_never_during_
         await session.execute(text("UPDATE t SET n = n + 1 WHERE id = 1"))
         around_commit(session, before=lambda: terminate_without_asking(database, session))
 
-    with pytest.raises(DatabaseUnavailableError):
+    with pytest.raises(OutcomeUnknownError):
         await database.run(killed_before_commit)
     assert runs == 1
+
+    async def committing() -> None:
+        async with database.session() as session:
+            await killed_before_commit(session)
+            await session.commit()
+
+    with pytest.raises(OutcomeUnknownError):
+        await committing()
 
 
 @pytest.mark.parametrize("committed", [False, True])

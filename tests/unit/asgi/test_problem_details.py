@@ -13,6 +13,7 @@ from tailrace.errors import (
     CircuitOpenError,
     DatabaseError,
     DatabaseTimeoutError,
+    OutcomeUnknownError,
     RequestError,
     TailraceError,
 )
@@ -36,6 +37,7 @@ START = {"type": "http.response.start", "status": 200, "headers": []}
         (RequestError("days must be 1..90", code="bad_days"), 400, "bad_days", None),
         (DatabaseTimeoutError("canceling statement"), 503, "database_timeout", b"1"),
         (CircuitOpenError("provider", retry_after=1.2), 503, "circuit_open", b"2"),
+        (OutcomeUnknownError("COMMIT of secret_table"), 503, "outcome_unknown", b"1"),
         (DatabaseError("relation secret_table"), 500, "database_error", None),
         (KeyError("secret"), 500, "internal_error", None),
     ],
@@ -51,7 +53,13 @@ async def test_every_error_is_a_problem(error: Exception, status: int, code: str
 
 
 @pytest.mark.parametrize(
-    "error", [DatabaseError("secret_table"), RuntimeError("secret_table"), DatabaseTimeoutError("secret_table")]
+    "error",
+    [
+        DatabaseError("secret_table"),
+        RuntimeError("secret_table"),
+        DatabaseTimeoutError("secret_table"),
+        OutcomeUnknownError("secret_table"),
+    ],
 )
 async def test_server_errors_say_nothing(error: Exception) -> None:
     """What is behind a 5xx is the log's business, not the client's."""
@@ -152,3 +160,13 @@ async def test_values_that_json_cannot_hold() -> None:
     reply = await ask(ProblemDetailsMiddleware(raising(Odd("x"))))
     assert reply.status == 503
     assert json.loads(reply.body)["status"] == 503
+
+
+async def test_a_write_of_unknown_outcome_is_not_said_to_be_repeatable() -> None:
+    """Its client is told to look first; no error tracker is told, since nothing is to be mended."""
+    told: list[BaseException] = []
+    layer = ProblemDetailsMiddleware(raising(OutcomeUnknownError("")), on_error=lambda error, _: told.append(error))
+    body = json.loads((await ask(layer)).body)
+    assert body["retryable"] is False
+    assert "Look before you ask again" in body["detail"]
+    assert told == []
