@@ -1,6 +1,7 @@
 """What Tailrace keeps in the service's own database, declared in Python beside the queries that read it.
 
-- `Watch`: changes of a table are noted in an outbox in the writing transaction, so no cached answer outlives them.
+- `Watch`: changes of a table are noted in an outbox in the writing transaction, so no cached answer outlives them;
+  `Through` a parent's key, `Where` a condition holds.
 - `Rollup`: a summary table kept exact in the writing transaction; `count`, `sum_`, `avg`.
 - `KeptTable`: a table that the service's own triggers keep, filled while the service writes.
 - `Index`: built without stopping writers. `Extension`: there before whatever needs it.
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from tailrace.schema.connection import Patience as Patience
     from tailrace.schema.declarations import Measure as Measure
     from tailrace.schema.declarations import Rollup as Rollup
-    from tailrace.schema.declarations import Through as Through
-    from tailrace.schema.declarations import Watch as Watch
     from tailrace.schema.declarations import avg as avg
     from tailrace.schema.declarations import count as count
     from tailrace.schema.declarations import sum_ as sum_
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
     from tailrace.schema.reading import rollup_table as rollup_table
     from tailrace.schema.reconciliation import Drift as Drift
     from tailrace.schema.reconciliation import reconcile as reconcile
+    from tailrace.schema.watches import Through as Through
+    from tailrace.schema.watches import Watch as Watch
+    from tailrace.schema.watches import Where as Where
 
 _HOME = {
     "Declaration": "planner",
@@ -54,8 +56,9 @@ _HOME = {
     "Progress": "backfill",
     "Rollup": "declarations",
     "Step": "planner",
-    "Through": "declarations",
-    "Watch": "declarations",
+    "Through": "watches",
+    "Watch": "watches",
+    "Where": "watches",
     "apply": "applier",
     "avg": "declarations",
     "count": "declarations",

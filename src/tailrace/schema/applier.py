@@ -15,7 +15,7 @@ from sqlalchemy import Table
 from tailrace.schema.backfill import Backfill, Progress, Report, blocks_of, drop_rollup, prepare
 from tailrace.schema.catalogue import read_catalogue
 from tailrace.schema.connection import Connection, Database, Patience, connect, exclusive, with_patience
-from tailrace.schema.declarations import Rollup, Watch, schema_of
+from tailrace.schema.declarations import Rollup, schema_of
 from tailrace.schema.extension import Extension
 from tailrace.schema.index import Index
 from tailrace.schema.index_build import IndexBuild, drop_index
@@ -34,6 +34,7 @@ from tailrace.schema.objects import record
 from tailrace.schema.planner import Declaration, Plan, Step, make_plan
 from tailrace.schema.sql_text import identifier, qualified
 from tailrace.schema.triggers import TableTriggers
+from tailrace.schema.watches import Watch
 
 __all__ = ["apply", "plan"]
 

@@ -1,30 +1,29 @@
-"""What a service declares beside its queries: watches and rollups. Pure: values only.
+"""What a service declares beside its queries: rollups; watches are in ``watches``. Pure: values only.
 
     CALLS_BY_DAY = Rollup(
         "calls_by_day", calls, {"user_id": calls.c.user_id}, time=calls.c.created_at, grain="day",
         measures={"calls": count(), "successful_calls": count(where=calls.c.status == "completed"),
                   "credits_used": sum_(calls.c.credits_used)},
     )
-    WATCH_CALLS = Watch(calls, key=("user_id",))
 
 Tables are SQLAlchemy ``Table`` objects or mapped classes; expressions are SQLAlchemy expressions over their columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from sqlalchemy import BinaryExpression, Column, Integer, Numeric, String, Table, Uuid
+from sqlalchemy import BinaryExpression, Column, Integer, Numeric, Table
 from sqlalchemy import types as sqltypes
 from sqlalchemy.sql import ColumnElement, operators
 
 from tailrace.errors import SchemaError
 from tailrace.schema.sql_text import columns_of, refuse_unstable, render
 
-__all__ = ["Measure", "Rollup", "Through", "Watch", "avg", "count", "sum_", "table_tag"]
+__all__ = ["Measure", "Rollup", "as_table", "avg", "count", "schema_of", "sum_", "table_tag"]
 
 Grain = Literal["hour", "day"]
 Maintenance = Literal["immediate", "deltas"]
@@ -48,73 +47,6 @@ def table_tag(table: Any) -> str:
     """The cache tag of a table: its name, with the schema before it outside ``public``."""
     own = as_table(table)
     return own.name if schema_of(own) == "public" else f"{own.schema}.{own.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Through:
-    """A key that lives in a parent row: ``Through("call_id", calls, "id", "user_id")``.
-
-    Args:
-        column: the child's column that names the parent.
-        parent: the parent's table.
-        parent_column: the parent's unique column.
-        key: the parent's column that is the key of the tag.
-    """
-
-    column: str
-    parent: Any
-    parent_column: str
-    key: str
-
-
-@dataclass(frozen=True, eq=False)
-class Watch:
-    """Notice every change of a table: cache tags are written to the outbox in the writing transaction.
-
-    Args:
-        table: what to watch.
-        key: columns whose values get tags of their own; one name, several, or ``Through`` a parent.
-
-    Not noticed: writes under ``session_replication_role = replica``, which fire no triggers.
-    """
-
-    table: Any
-    key: str | Through | Sequence[str | Through] = ()
-
-    def __post_init__(self) -> None:
-        if ":" in self.tag:
-            raise SchemaError(f"{self.tag}: a watched table's name must not contain ':'")
-        for key in self.keys:
-            column = self._key_column(key)
-            if not isinstance(column.type, (Integer, String, Uuid)) or isinstance(column.type, sqltypes.CHAR):
-                raise SchemaError(
-                    f"{self.tag}: {column.name} cannot be a key of tags: only integers, strings and UUIDs have one "
-                    "text form in Python and PostgreSQL alike"
-                )
-
-    @property
-    def name(self) -> str:
-        return self.tag
-
-    @property
-    def source(self) -> Table:
-        return as_table(self.table)
-
-    @property
-    def tag(self) -> str:
-        return table_tag(self.table)
-
-    @property
-    def keys(self) -> tuple[str | Through, ...]:
-        return (self.key,) if isinstance(self.key, str | Through) else tuple(self.key)
-
-    def _key_column(self, key: str | Through) -> Column[Any]:
-        table, name = (as_table(key.parent), key.key) if isinstance(key, Through) else (self.source, key)
-        if name not in table.c:
-            raise SchemaError(f"{table.name} has no column {name}")
-        if isinstance(key, Through) and (key.column not in self.source.c or key.parent_column not in table.c):
-            raise SchemaError(f"{self.tag}: {key.column} or {table.name}.{key.parent_column} does not exist")
-        return table.c[name]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

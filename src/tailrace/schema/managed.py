@@ -14,8 +14,8 @@ from sqlalchemy import Table
 
 from tailrace.schema.backfill import Report
 from tailrace.schema.connection import Connection, Patience
-from tailrace.schema.declarations import Watch
 from tailrace.schema.index import Index
+from tailrace.schema.watches import Watch
 
 if TYPE_CHECKING:
     from tailrace.schema.planner import Step

@@ -12,7 +12,7 @@ from typing import Literal
 
 from tailrace.errors import SchemaError
 from tailrace.schema.catalogue import Catalogue, refuse_unfit
-from tailrace.schema.declarations import Rollup, Watch, schema_of
+from tailrace.schema.declarations import Rollup, schema_of
 from tailrace.schema.delta_log import logs_of
 from tailrace.schema.extension import Extension
 from tailrace.schema.index import Index
@@ -21,6 +21,7 @@ from tailrace.schema.managed import Managed
 from tailrace.schema.rollup_sql import add, contribution, create_table, folded_name, live_rows, table_name
 from tailrace.schema.sql_text import definition_hash, identifier, qualified
 from tailrace.schema.triggers import TableTriggers, triggers_of
+from tailrace.schema.watches import Watch
 
 __all__ = ["Declaration", "Plan", "Step", "index_hash", "index_sql", "make_plan", "rollup_hash", "triggers_hash"]
 

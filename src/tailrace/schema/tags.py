@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tailrace.schema.declarations import Through, Watch, as_table, schema_of
+from tailrace.schema.declarations import as_table, schema_of
 from tailrace.schema.plpgsql import EVENT_ROWS
-from tailrace.schema.sql_text import identifier, literal, qualified
+from tailrace.schema.sql_text import identifier, literal, qualified, render
+from tailrace.schema.watches import Key, Through, Watch, Where
 
 __all__ = ["MANY_KEYS", "Tags", "derived_tags", "note", "note_one", "note_truncate", "own_tags"]
 
@@ -96,23 +97,40 @@ def _tag(prefix: str, column: str, value: str) -> str:
     return f"{literal(f'{prefix}:{column}=')} || coalesce({value}::text, 'None') AS tag"
 
 
-def _keyed(watch: Watch, key: str | Through, rows: str) -> str:
+def _tag_where(prefix: str, where: Where) -> str:
+    return f"{literal(f'{prefix}:{where.name}=true')} AS tag"
+
+
+def _holds(where: Where, table: object, alias: str) -> str:
+    return f"({render(where.condition, {as_table(table): alias})})"
+
+
+def _keyed(watch: Watch, key: Key, rows: str) -> str:
     if isinstance(key, str):
         return f"SELECT {_tag(watch.tag, key, f's.{identifier(key)}')} FROM {rows} s"
+    if isinstance(key, Where):
+        return f"SELECT {_tag_where(watch.tag, key)} FROM {rows} s WHERE {_holds(key, watch.table, 's')}"
     source = as_table(key.parent)
     parent = qualified(schema_of(source), source.name)
     match = f"{identifier(key.parent_column)} = s.{identifier(key.column)}"
+    if isinstance(key.key, Where):
+        look_up = f"SELECT FROM {parent} p WHERE p.{match} AND {_holds(key.key, source, 'p')} LIMIT 1"
+        return f"SELECT {_tag_where(watch.tag, key.key)} FROM {rows} s CROSS JOIN LATERAL ({look_up}) p"
     look_up = f"SELECT {identifier(key.key)} AS k FROM {parent} WHERE {match} LIMIT 1"
     return f"SELECT {_tag(watch.tag, key.key, 'p.k')} FROM {rows} s CROSS JOIN LATERAL ({look_up}) p"
 
 
 def _derived(watch: Watch, key: Through, event: str) -> str:
-    tag = _tag(watch.tag, key.key, f"s.{identifier(key.key)}")
+    columns = identifier(key.parent_column)
+    if isinstance(key.key, Where):
+        name, among = _tag_where(watch.tag, key.key), f" s WHERE {_holds(key.key, key.parent, 's')}"
+    else:
+        name, among = _tag(watch.tag, key.key, f"s.{identifier(key.key)}"), ""
+        columns += f", {identifier(key.key)}"
     if event != "update":
-        return f"SELECT {tag} FROM {EVENT_ROWS[event][0]} s"
-    columns = f"{identifier(key.parent_column)}, {identifier(key.key)}"
+        return f"SELECT {name} FROM {EVENT_ROWS[event][0]}{among or ' s'}"
     sides = [
-        f"(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b})"
+        f"(SELECT {columns} FROM {a}{among} EXCEPT ALL SELECT {columns} FROM {b}{among})"
         for a, b in (("new_rows", "old_rows"), ("old_rows", "new_rows"))
     ]
-    return f"SELECT {tag} FROM ({' UNION ALL '.join(sides)}) s"
+    return f"SELECT {name} FROM ({' UNION ALL '.join(sides)}) s"

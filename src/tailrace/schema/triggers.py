@@ -50,7 +50,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Table
 
-from tailrace.schema.declarations import Rollup, Through, Watch, as_table, schema_of
+from tailrace.schema.declarations import Rollup, as_table, schema_of
 from tailrace.schema.delta_log import append, logs_of
 from tailrace.schema.plpgsql import EVENT_ROWS, REFERENCING, Function, block, branch, refuse_if
 from tailrace.schema.rollup_sql import (
@@ -66,6 +66,7 @@ from tailrace.schema.rollup_sql import (
 )
 from tailrace.schema.sql_text import identifier, literal, qualified, short_name
 from tailrace.schema.tags import Tags, derived_tags, note, note_one, note_truncate, own_tags
+from tailrace.schema.watches import Through, Watch
 
 __all__ = ["TableTriggers", "triggers_of"]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from tests.integration.schema.world import calls, moment, tags_since
+from tests.integration.schema.world import calls, leads, moment, tags_since
 
-from tailrace.schema import Watch, apply
+from tailrace.schema import Through, Watch, Where, apply
 
 CALL = "INSERT INTO calls (id, user_id, status, created_at) VALUES ($1, $2, 'completed', $3)"
 
@@ -111,3 +111,45 @@ async def test_odd_names(tables_url: str, connection: asyncpg.Connection) -> Non
     await connection.execute('INSERT INTO "An odd; schema"."we""ird $tailrace$ table" VALUES (5)')
     prefix = 'An odd; schema.we"ird $tailrace$ table'
     assert await tags_since(connection) == {f"{prefix}:Key 'x'=5"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "tags"),
+    [
+        ("INSERT INTO calls (id, user_id, status, created_at) VALUES (9, 3, 'failed', now())",
+         "calls:id=9 calls:failed=true"),
+        ("INSERT INTO calls (id, user_id, status, created_at) VALUES (9, 3, 'completed', now())", "calls:id=9"),
+        ("INSERT INTO calls (id, user_id, status, created_at) SELECT g, 3, 'failed', now() FROM generate_series(8, 9) g",
+         "calls:id=8 calls:id=9 calls:failed=true"),
+        ("UPDATE calls SET note = 'seen' WHERE id = 1", "calls:id=1"),
+        ("UPDATE calls SET note = 'seen' WHERE id = 2", "calls:id=2 calls:failed=true"),
+        # it holds from now on, and no longer
+        ("UPDATE calls SET status = 'failed' WHERE id = 1", "calls:id=1 calls:failed=true leads:failed=true"),
+        ("UPDATE calls SET status = 'completed' WHERE id = 2", "calls:id=2 calls:failed=true leads:failed=true"),
+        ("DELETE FROM calls WHERE id = 2", "calls:id=2 calls:failed=true leads leads:failed=true"),
+        ("DELETE FROM calls WHERE id = 3", "calls:id=3"),
+        # what has no key and no such parent is still written to
+        ("INSERT INTO leads VALUES (9, 3, 1, now())", "leads"),
+        ("INSERT INTO leads VALUES (9, 2, 1, now())", "leads:failed=true"),
+        ("UPDATE leads SET call_id = 1 WHERE id = 2", "leads:failed=true"),
+        ("UPDATE leads SET call_id = 2 WHERE id = 1", "leads:failed=true"),
+        ("DELETE FROM leads WHERE id = 1", "leads"),
+        ("TRUNCATE calls CASCADE", "calls:* leads:*"),
+    ],
+)  # fmt: skip
+async def test_rows_of_a_condition_have_a_tag(
+    tables_url: str, connection: asyncpg.Connection, statement: str, tags: str
+) -> None:
+    """It is left wherever the condition held before or holds after, of a row or of its parent, and nowhere else."""
+    failed = Where("failed", calls.c.status == "failed")
+    await apply(
+        tables_url, [Watch(calls, key=("id", failed)), Watch(leads, key=Through("call_id", calls, "id", failed))]
+    )
+    for number, status in ((1, "completed"), (2, "failed"), (3, "completed")):
+        await connection.execute(
+            "INSERT INTO calls (id, user_id, status, created_at) VALUES ($1, 1, $2, now())", number, status
+        )
+    await connection.execute("INSERT INTO leads VALUES (1, 1, 80, now()), (2, 2, 10, now())")
+    await connection.execute("DELETE FROM tailrace.outbox")
+    await connection.execute(statement)
+    assert await tags_since(connection) == set(tags.split())

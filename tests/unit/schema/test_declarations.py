@@ -7,10 +7,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Boolean, Column, DateTime, Float, Integer, MetaData, Table, Text, func
+from sqlalchemy import Boolean, Column, ColumnElement, DateTime, Float, Integer, MetaData, Table, Text, func, true
 
 from tailrace.errors import SchemaError
-from tailrace.schema import Index, Rollup, Watch, count, read, sum_, table_tag
+from tailrace.schema import Index, Rollup, Watch, Where, count, read, sum_, table_tag
 from tailrace.schema.planner import index_sql
 from tailrace.schema.sql_text import literal, short_name
 
@@ -24,6 +24,7 @@ events = Table(
     Column("weight", Float),
     Column("at", DateTime(timezone=True)),
 )
+other = Table("other", metadata, Column("id", Integer, primary_key=True))
 
 
 def rollup(**changes: object) -> Rollup:
@@ -105,6 +106,13 @@ def test_keys_of_tags_have_one_text_form(key: str) -> None:
     """A tag made in Python must equal the one made by the trigger."""
     with pytest.raises(SchemaError):
         Watch(events, key=key)
+
+
+@pytest.mark.parametrize("condition", [other.c.id == 1, events.c.at > func.now(), true()])
+def test_conditions_of_tags_are_about_the_row_alone(condition: ColumnElement[bool]) -> None:
+    """What another table, the time or nothing at all decides is noticed by no write to the row."""
+    with pytest.raises(SchemaError):
+        Watch(events, key=Where("some", condition))
 
 
 def test_tags_name_the_schema_outside_public() -> None:

@@ -85,6 +85,34 @@ async def test_any_write_ends_what_shows_it(pair: tuple[Service, Service]) -> No
     assert changed == {read.partition("?")[0] for read in reads}
 
 
+async def test_drafts_end_their_users_pages_alone(pair: tuple[Service, Service]) -> None:
+    """What nobody else is shown ends nobody else's answers, until it is published."""
+    slow, fast = pair
+    pages = ("/api/cards?total=exact", "/api/attributions?total=exact")
+
+    async def show() -> list[bool]:
+        await fast.settled()
+        return [kept(await fast.client.get(page)) for page in pages]
+
+    await show()
+    body = {"content_id": 1, "title": "Draft", "body": "x", "publish": False}
+    draft = (await fast.post("/api/cards", body, user=2)).json()
+    assert await show() == [True, True]
+    assert (await fast.get("/api/cards/mine", user=2)).json()["items"][0]["id"] == draft["id"]
+    for change in (
+        f"UPDATE cards SET published_at = now() WHERE id = {draft['id']}",
+        f"UPDATE attributions SET weight = 0.5 WHERE card_id = {draft['id']}",
+        f"UPDATE cards SET published_at = NULL WHERE id = {draft['id']}",
+    ):
+        await fast.sql(change)
+        await fast.settled()
+        for page in pages:
+            assert (await fast.client.get(page)).json() == (await slow.client.get(page)).json(), change
+        assert await show() == [True, True]
+    await fast.sql(f"UPDATE attributions SET weight = 0.75 WHERE card_id = {draft['id']}")
+    assert await show() == [True, True]
+
+
 class Only(Random):
     """Chooses one of them, by its number."""
 

@@ -1,5 +1,8 @@
 """How each read is kept: until a write changes what it shows, and never longer than its time. Pure.
 
+What a card ends, and what was looked at since it was made, is made again before anybody asks (``warm``): a user's own
+cards above all, which that user looks at next.
+
 The times are upper bounds; what ends answers is the tags. A query parameter that means nothing to a read is no part of
 its key, so nobody fills the cache with names of their own.
 """
@@ -19,6 +22,8 @@ ENTRIES = 1_000
 """Most answers that a process keeps."""
 PAGE = ("limit", "cursor", "offset", "sort", "total")
 OK_ONLY = frozenset({200})
+WARM = frozenset({"cards", "attributions"})
+"""What everybody looks at and every published card ends."""
 
 
 DEFAULT = 300.0
@@ -36,6 +41,7 @@ def policies(callers: Callers) -> Mapping[str, RoutePolicy]:
             query=PAGE,
             statuses=OK_ONLY,
             name="own cards",
+            warm=True,
         ),
         "tokens": RoutePolicy(
             60.0,
@@ -64,4 +70,6 @@ def policies(callers: Callers) -> Mapping[str, RoutePolicy]:
 
 def _shared(name: str, ttl: float, depends_on: Sequence[str] | DependsOn, *filters: str) -> RoutePolicy:
     """The same answer for everybody, told apart by its page and its filters alone. ``ttl`` in seconds."""
-    return RoutePolicy(ttl, shared=True, depends_on=depends_on, query=(*PAGE, *filters), statuses=OK_ONLY, name=name)
+    return RoutePolicy(
+        ttl, shared=True, depends_on=depends_on, query=(*PAGE, *filters), statuses=OK_ONLY, name=name, warm=name in WARM
+    )

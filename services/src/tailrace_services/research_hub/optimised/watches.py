@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tailrace.cache import tag
-from tailrace.schema import Through, Watch
+from tailrace.schema import Through, Watch, Where
 from tailrace_services.research_hub.model import (
     ApiKey,
     Attribution,
@@ -30,13 +30,18 @@ __all__ = [
     "post_tags",
 ]
 
+_PUBLISHED = Where("published", Card.published_at.is_not(None))
+
 WATCHES = (
     Watch(ApiKey, key="id"),
     Watch(User, key="id"),
     Watch(Author),
     Watch(Content),
-    Watch(Card, key=("id", "user_id")),
-    Watch(Attribution, key=("card_id", Through("card_id", Card, "id", "user_id"))),
+    Watch(Card, key=("id", "user_id", _PUBLISHED)),
+    Watch(
+        Attribution,
+        key=("card_id", *[Through("card_id", Card, "id", key) for key in ("user_id", _PUBLISHED)]),
+    ),
     Watch(Pattern),
 )
 
@@ -47,7 +52,9 @@ AUTHORS = (tag("authors"),)
 CONTENTS = (tag("contents"), *AUTHORS)
 PATTERNS = (tag("patterns"), tag("contents"))
 USERS = (tag("users"),)
-CARDS = (tag("cards"), tag("attributions"), *USERS, *CONTENTS)
+PUBLISHED = (tag("cards", "published", "true"), tag("attributions", "published", "true"))
+"""Ends with what happens to published cards. Drafts, every fifth card, are in nobody's pages but their user's own."""
+CARDS = (*PUBLISHED, *USERS, *CONTENTS)
 """What everybody's pages of these depend on: on whatever happens to any row that they could show."""
 
 
@@ -65,7 +72,7 @@ def own_card_tags(user_id: str) -> tuple[str, ...]:
 def attribution_tags(card_id: str | None) -> tuple[str, ...]:
     """What attributions depend on: on one card, if only its are asked for and its number is written as usual."""
     if card_id is None or not _USUAL.fullmatch(card_id):
-        which = (tag("attributions"), tag("cards"))
+        which = PUBLISHED
     else:
         which = (tag("attributions", "card_id", card_id), tag("cards", "id", card_id))
     return (*which, *USERS, tag("contents"))
