@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.errors import UpstreamError
+from tailrace_services.html_text import MOST_ATTRIBUTES, most_attributes, parse
 from tailrace_services.research_hub.scraping.feeds import DEEPEST, MOST_ENTRIES, read_feed
 from tailrace_services.research_hub.scraping.pages import read_page, text_of
 from tailrace_services.research_hub.scraping.posts import LONGEST_BODY, LONGEST_TITLE
@@ -61,6 +62,10 @@ def test_titles(body: str, title: str) -> None:
         ("<title>ä€</title>".encode(), "text/html; charset=no-such-thing"),
         ("<title>ä€</title>".encode(), "text/html; charset=base64"),
         ("<title>ä€</title>".encode(), "text/html; charset=rot13"),
+        ("<title>ä€</title>".encode(), "text/html; charset=idna"),
+        ("<title>ä€</title>".encode(), "text/html; charset=Undefined"),
+        ("<title>ä€</title>".encode(), "text/html; charset=punycode"),
+        ("<title>ä€</title>".encode(), "text/html; charset=unicode_escape"),
     ],
 )
 def test_encodings(body: bytes, content_type: str) -> None:
@@ -72,6 +77,22 @@ def test_pages_that_are_traps() -> None:
     """Nested without end, an attribute without end, a text without end: read or cut, in bounded time and depth."""
     for body in ("<div>" * 200_000 + "deep", f'<p a="{"x" * 1_000_000}">y', "<p>" + "word " * 300_000, "<" * 500_000):
         assert len(read_page(body.encode(), {}, URL).body) <= LONGEST_BODY
+
+
+def test_an_element_of_very_many_attributes_ends_a_page() -> None:
+    """The parser would compare each with all others, for minutes; what stands before is read."""
+    many = "<p>before</p><p " + " ".join(f"a{number}=1" for number in range(200_000)) + ">behind</p>"
+    assert read_page(many.encode(), {}, URL).body == "before"
+    some = "<p " + " ".join(f"a{number}='1'" for number in range(MOST_ATTRIBUTES)) + ">text</p>"
+    assert read_page(some.encode(), {}, URL).body == "text"
+
+
+@given(st.text(st.sampled_from("<>/ab= \n\f\"'`!-\x00\x0b\u2003"), max_size=60))
+def test_no_attribute_goes_uncounted(inside: str) -> None:
+    """Whatever the parser takes for attributes of one element has been counted before it is asked to."""
+    source = f"<p>x</p><p a {inside}><b {inside}>"
+    counted = most_attributes(source)
+    assert all(len(element.attrib) <= counted for element in parse(source).iter())
 
 
 @given(st.binary(max_size=300), st.text(max_size=40))

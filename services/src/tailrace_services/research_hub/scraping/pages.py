@@ -19,6 +19,8 @@ from tailrace_services.research_hub.scraping.posts import LONGEST_NAME, LONGEST_
 __all__ = ["moment", "read_page", "text_of"]
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
+_NO_ENCODINGS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
+"""What Python knows by the same kind of name: made for names of hosts and source texts, or refused by browsers."""
 _DECLARED_WITHIN = 4_096
 """Bytes from the beginning in which a page says its encoding."""
 
@@ -90,9 +92,10 @@ def _decoded(body: bytes, content_type: str) -> str:
     declared = _CHARSET.search(content_type.encode("latin-1", "replace")) or _CHARSET.search(body[:_DECLARED_WITHIN])
     name = declared[1].decode("ascii") if declared else "utf-8"
     try:
+        known = codecs.lookup(name)
         # Latin-1 is what Windows makes of it, everywhere on the web.
-        encoding = "cp1252" if codecs.lookup(name).name == "iso8859-1" else name
-        if not codecs.lookup(encoding)._is_text_encoding:
+        encoding = "cp1252" if known.name == "iso8859-1" else name
+        if not known._is_text_encoding or known.name in _NO_ENCODINGS:
             encoding = "utf-8"
     except LookupError:
         encoding = "utf-8"
