@@ -80,6 +80,8 @@ class ServicesSettings(BaseSettings):
     answer_least_similarity: Annotated[float, Field(ge=0, le=1)] = 0.36
     """Least cosine of a question and the passage nearest to it; below it nothing was found. 0: whatever is best is an
     answer."""
+    research_least_similarity: Annotated[float, Field(ge=0, le=1)] = 0.30
+    """The same of Research Hub's posts, which are about more and less alike than a manual's passages."""
     answer_questions_shared: bool = False
     """Whether Trading Desk remembers questions in its database, so that a similar one is answered from the cache
     whichever process was asked first; otherwise each process knows its own."""

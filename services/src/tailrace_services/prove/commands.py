@@ -24,7 +24,7 @@ from tailrace_services.prove.databases import Databases, prepare
 from tailrace_services.prove.phases import Effort
 from tailrace_services.prove.processes import clean_up_on_sigterm
 from tailrace_services.prove.report import Proof, json_rows, json_whole, print_proof
-from tailrace_services.prove.run import prove, prove_growth
+from tailrace_services.prove.run import phases, prove, prove_growth
 from tailrace_services.prove.subject import Subject
 from tailrace_services.prove.timing import Budget
 from tailrace_services.services import SERVICES
@@ -85,8 +85,8 @@ def command(
     console.width = max(console.width, TABLE_WIDTH)
     clean_up_on_sigterm()
     effort = Effort(users=users, budget=dataclasses.replace(Budget(), cutoff=cutoff))
-    phases = [phase.value for phase in only or ()] if only or soak else None
-    asked = _Asked(scale.value, imported, phases, effort, growth, soak)
+    chosen = [phase.value for phase in only or ()] if only or soak else None
+    asked = _Asked(scale.value, imported, chosen, effort, growth, soak)
     subjects = [each.subject() for each in SERVICES if service in (None, each.name)]
     if imported and service is None:
         subjects = [subject for subject in subjects if subject.import_file is not None]
@@ -116,8 +116,12 @@ class _Asked:
 
 
 async def _prove(subject: Subject, asked: _Asked, servers: Ground, show: _Show) -> Proof:
+    chosen = () if asked.growth else phases(subject) if asked.phases is None else asked.phases
+
     async def databases(scale: str) -> Databases:
-        return await prepare(subject, servers.database_url, show.counted, scale=scale, imported=asked.imported)
+        return await prepare(
+            subject, servers.database_url, show.counted, scale=scale, imported=asked.imported, phases=chosen
+        )
 
     if asked.growth:
         fewer, more = await databases("small"), await databases(asked.scale)

@@ -6,6 +6,7 @@ imported rows.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,9 +60,18 @@ class Databases:
 
 
 async def prepare(
-    subject: Subject, server_url: str, report: Report, *, scale: str, imported: Path | None = None
+    subject: Subject,
+    server_url: str,
+    report: Report,
+    *,
+    scale: str,
+    imported: Path | None = None,
+    phases: Collection[str] = (),
 ) -> Databases:
     """Ready both databases: generated at ``scale``, or holding what is in the file ``imported``.
+
+    Args:
+        phases: what is to be proved, as far as it may want more of the rows.
 
     Raises:
         SettingsError: nothing can be imported for this service.
@@ -74,6 +84,13 @@ async def prepare(
     if imported:
         await _import(subject, url, base, imported, report)
     ready = await service_databases.prepare(subject.data, url, report, scale=None if imported else scale)
+    if subject.completion is not None and not set(phases).isdisjoint(subject.completion.phases):
+        if await subject.completion.run(ready.baseline_url, report):
+            # A copy has it all at once, where one by one each row goes into every index.
+            await _mark(url, subject)
+            await _put_back(subject, url, base, report)
+            ready = await service_databases.prepare(subject.data, url, report, scale=None if imported else scale)
+        await subject.completion.run(ready.url, report)  # where an earlier run ended between the two
     table, _, column = subject.data.newest.partition(".")
     async with open_connection(ready.url) as connection:
         count = await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - our tables
@@ -86,8 +103,12 @@ async def prepare(
 
 async def mark_written(subject: Subject, databases: Databases) -> None:
     """From now on the optimised database differs from the baseline's; the next ``prepare`` copies it anew."""
-    name = database_name(name_in(databases.server_url), subject.data.service)
-    async with open_connection(databases.url) as connection:
+    await _mark(databases.server_url, subject)
+
+
+async def _mark(url: str, subject: Subject) -> None:
+    name = database_name(name_in(url), subject.data.service)
+    async with open_connection(with_database(url, name)) as connection:
         await connection.execute(f"COMMENT ON DATABASE {name} IS '{MARK}'")
 
 

@@ -5,7 +5,7 @@ Each service says it of itself, in its own ``proof``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +16,23 @@ from tailrace.verify.client import Request
 from tailrace.verify.http1 import Response
 from tailrace_services.data.loading import Progress
 from tailrace_services.data.service import ServiceData
+from tailrace_services.up.service_databases import Report
 
 if TYPE_CHECKING:
     from tailrace_services.prove.phases import Proving
 
-__all__ = ["Endpoint", "Execute", "Person", "Simulator", "SqlWrite", "Subject", "Writer", "draw"]
+__all__ = [
+    "Completion",
+    "Endpoint",
+    "Execute",
+    "Person",
+    "Report",
+    "Simulator",
+    "SqlWrite",
+    "Subject",
+    "Writer",
+    "draw",
+]
 
 Execute = Callable[..., Awaitable[Any]]
 """Runs one statement, committed."""
@@ -102,6 +114,19 @@ class Simulator:
 
 
 @dataclass(frozen=True, slots=True)
+class Completion:
+    """What some phases want of the rows, and takes longer than loading them.
+
+    Args:
+        phases: which do.
+        run: does what is missing in the database at an address, and returns how many rows it has changed.
+    """
+
+    phases: Collection[str]
+    run: Callable[[str, Report], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A service that is proved.
 
@@ -122,6 +147,7 @@ class Subject:
         simulator: what the service calls, if anything.
         import_file: puts the rows of a file into the migrated database at an address; None: there is no such thing.
         phases: its own, by name.
+        completion: of the rows, where a phase wants one.
     """
 
     data: ServiceData
@@ -139,6 +165,7 @@ class Subject:
     simulator: Simulator | None = None
     import_file: Callable[[str, Path, Progress], Awaitable[Any]] | None = None
     phases: Mapping[str, Callable[[Proving], Awaitable[None]]] = field(default_factory=dict)
+    completion: Completion | None = None
 
     @property
     def name(self) -> str:

@@ -23,7 +23,12 @@ def app_from_environment() -> FastAPI:
     """
     services = load_services_settings()
     settings = service_settings(SERVICE, services.fixed_now)
-    return create_app(settings, clock=service_clock(services.fixed_now), embed_posts=services.embed_posts)
+    return create_app(
+        settings,
+        clock=service_clock(services.fixed_now),
+        embed_posts=services.embed_posts,
+        least_similarity=services.research_least_similarity,
+    )
 
 
 def baseline_app_from_environment(url: str | None = None) -> FastAPI:
@@ -39,4 +44,5 @@ def baseline_app_from_environment(url: str | None = None) -> FastAPI:
         clock=service_clock(services.fixed_now),
         cursors=shared_cursors(settings),
         outbound=settings.outbound,
+        least_similarity=services.research_least_similarity,
     )

@@ -82,7 +82,8 @@ def start_service(new_database: Callable[[str], str]) -> StartService:
             app = create_baseline_app(url, clock=clock, cursors=Cursors([SECRET.encode()]), **more)
         else:
             http = HttpSettings(cursor_secrets=[SecretStr(SECRET)])
-            app = create_app(Settings(database_url=SecretStr(url), http=http, **more), clock=clock)
+            own = {"least_similarity": more.pop("least_similarity")} if "least_similarity" in more else {}
+            app = create_app(Settings(database_url=SecretStr(url), http=http, **more), clock=clock, **own)
         async with client_of(app) as client:
             yield Service(name, url, app, client)
 

@@ -42,13 +42,36 @@ async def pair_at(new_database: Callable[[str], str]) -> str:
 
 async def test_both_say_the_same(pair_at: str, start_service: StartService) -> None:
     """Ranking by one statement over kept postings and an index is ranking by reading everything."""
-    async with start_service("optimised", at=pair_at) as fast, start_service("baseline", at=pair_at) as slow:
+    anything = {"at": pair_at, "least_similarity": 0.0}
+    async with start_service("optimised", **anything) as fast, start_service("baseline", **anything) as slow:
         for question in QUESTIONS:
             answers = [(await service.get("/query/rag", q=question, limit=3)).json() for service in (fast, slow)]
             assert answers[0] == answers[1]
             assert len(answers[0]["passages"]) == 3
             posted = await fast.post("/query/rag", {"q": question, "limit": 3})
             assert posted.json() == answers[0]
+
+
+FAR = "asdf marathon qwertz uiop"
+"""One word of it is in posts; of what it means none is near."""
+
+
+async def test_far_from_all_posts_nothing_is_found(pair_at: str, start_service: StartService) -> None:
+    """What is merely least far is no answer; a post with its words is one as long as nobody knows what it means."""
+    async with start_service("optimised", at=pair_at) as fast, start_service("baseline", at=pair_at) as slow:
+        nothing = {"answer": "", "quotes": [], "passages": []}
+        for service in (fast, slow):
+            assert (await service.get("/query/rag", q=FAR)).json() == nothing
+        (post,) = await fast.sql(
+            "UPDATE contents SET embedding = NULL WHERE id = (SELECT document FROM contents_postings "
+            "WHERE word = 'marathon' ORDER BY weight DESC, document LIMIT 1) RETURNING id"
+        )
+        await fast.settled()
+        answers = [(await service.get("/query/rag", q=FAR, limit=20)).json() for service in (fast, slow)]
+        assert answers[0] == answers[1]
+        assert [passage["content_id"] for passage in answers[0]["passages"]] == [post["id"]]
+    async with start_service("optimised", at=pair_at, least_similarity=0.0) as anything:
+        assert len((await anything.get("/query/rag", q=FAR)).json()["passages"]) == 5
 
 
 async def test_quotes_stand_where_they_are_said_to(service: Service) -> None:

@@ -1,6 +1,7 @@
 """Questions about the posts: bodies, addresses, and what answers them. Touches nothing itself.
 
-An answer is made of the posts' own sentences, each with the number of the passage that it stands in.
+An answer is made of the posts' own sentences, each with the number of the passage that it stands in. Where no post
+has to do with the question there are none: what is least far away is no answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tailrace_services.research_hub.api.schemas import Body, RequestBody, printa
 from tailrace_services.research_hub.api.surroundings import JSON, Surroundings, failures
 
 __all__ = [
+    "LEAST_SIMILARITY",
     "Answered",
     "NewQuestion",
     "Passage",
@@ -33,6 +35,8 @@ QUOTES = 3
 """Sentences of an answer."""
 EXCERPT = 400
 """Characters of a post that a passage shows."""
+LEAST_SIMILARITY = 0.30
+"""Least cosine of a question and the post nearest to it, by default."""
 OUTCOME = "Semantic-Cache"
 """The header that says how an answer was found: exact, similar, miss or bypass."""
 
@@ -61,9 +65,9 @@ class Quote(Body):
 
 
 class ResearchAnswer(Body):
-    """What the posts say, the best passages first."""
+    """What the posts say, the best passages first; empty where nothing was found."""
 
-    answer: Annotated[str, Field(description="The quotes in a row, each with its citation.")]
+    answer: Annotated[str, Field(description="The quotes in a row, each with its citation; empty: nothing was found.")]
     quotes: list[Quote]
     passages: list[Passage]
 

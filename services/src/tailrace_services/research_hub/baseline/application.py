@@ -15,6 +15,7 @@ from tailrace_services.empty_application import add_ids_and_problems
 from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.key_uses import KeyUses
+from tailrace_services.research_hub.api.research import LEAST_SIMILARITY
 from tailrace_services.research_hub.api.surroundings import Surroundings
 from tailrace_services.research_hub.baseline.hub import BaselineHub
 from tailrace_services.research_hub.baseline.research import BaselineResearcher
@@ -23,7 +24,12 @@ __all__ = ["create_baseline_app"]
 
 
 def create_baseline_app(
-    database_url: str, *, clock: Clock, cursors: Cursors | None = None, outbound: OutboundSettings | None = None
+    database_url: str,
+    *,
+    clock: Clock,
+    cursors: Cursors | None = None,
+    outbound: OutboundSettings | None = None,
+    least_similarity: float = LEAST_SIMILARITY,
 ) -> FastAPI:
     """The service as it was, on any database that has the service's tables.
 
@@ -34,9 +40,10 @@ def create_baseline_app(
         clock: the service's time.
         cursors: sign the pages of lists; by default with a secret of this process's own.
         outbound: what may be asked of others, and within which bounds.
+        least_similarity: least cosine of a question and the post nearest to it, 0..1; below it nothing was found.
     """
     hub = BaselineHub(database_url, outbound)
-    researcher = BaselineResearcher(database_url)
+    researcher = BaselineResearcher(database_url, least_similarity)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

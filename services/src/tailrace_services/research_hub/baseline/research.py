@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import text
 
 from tailrace.semantic import MiniLm
+from tailrace.semantic.evidence import Evidence
 from tailrace.semantic.wording import folded
 from tailrace_services.plain_sessions import Sessions
-from tailrace_services.research_hub.api.research import Answered, answer_of
+from tailrace_services.research_hub.api.research import LEAST_SIMILARITY, Answered, answer_of
 
 __all__ = ["BaselineResearcher"]
 
@@ -27,12 +28,15 @@ CROSS JOIN LATERAL (SELECT sum(cardinality(positions)) AS length FROM unnest(v.w
 CROSS JOIN LATERAL unnest(v.words) w
 WHERE w.lexeme = ANY (tsvector_to_array(to_tsvector('english', :question)))
 """)
+LEXEMES = text("SELECT length(to_tsvector('english', :question))")
 VECTORS = text("""
-SELECT id FROM contents WHERE embedding IS NOT NULL
+SELECT id, 1 - (embedding <=> CAST(CAST(:vector AS text) AS halfvec)) AS nearness
+FROM contents WHERE embedding IS NOT NULL
 ORDER BY (embedding <=> CAST(CAST(:vector AS text) AS halfvec)) + 0, id LIMIT 100
 """)
 POSTS = text("""
-SELECT id AS content_id, platform, url, title, published_at, body FROM contents WHERE id = ANY (:ids)
+SELECT id AS content_id, platform, url, title, published_at, body, embedding IS NULL AS waits
+FROM contents WHERE id = ANY (:ids)
 """)
 TYPICAL_LENGTH = 50
 CANDIDATES = 100
@@ -41,7 +45,8 @@ CANDIDATES = 100
 class BaselineResearcher:
     """``Researcher`` without Tailrace, on any database that has the service's tables."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, least: float = LEAST_SIMILARITY) -> None:
+        self._least = least
         self._sessions = Sessions(database_url)
         self._model: MiniLm | None = None
 
@@ -53,7 +58,9 @@ class BaselineResearcher:
         async with self._sessions.begin() as session:
             posts = (await session.execute(text("SELECT count(*) FROM contents"))).scalar_one()
             said = (await session.execute(WORDS, {"question": asked})).all()
-            nearest = (await session.execute(VECTORS, {"vector": vector})).scalars().all()
+            nearness = (await session.execute(VECTORS, {"vector": vector})).all()
+            nearest = [row.id for row in nearness]
+            words = (await session.execute(LEXEMES, {"question": asked})).scalar_one()
             by_words = _ranked_by_words(posts, said)[:CANDIDATES]
             scores: dict[int, float] = defaultdict(float)
             for ranked in (by_words, nearest):
@@ -61,6 +68,9 @@ class BaselineResearcher:
                     scores[post] += 1 / (60 + place)
             best = sorted(scores, key=lambda post: (-scores[post], post))[:limit]
             rows = {row.content_id: row._asdict() for row in await session.execute(POSTS, {"ids": best})}
+        evidence = Evidence(nearness[0].nearness if nearness else None, words, bool(said))
+        if not evidence.suffices(self._least):
+            best = [post for post in best if post in by_words and rows[post]["waits"]]
         posts_found = [SimpleNamespace(score=scores[post], **rows[post]) for post in best]
         return Answered(answer_of(asked, posts_found), "none")
 

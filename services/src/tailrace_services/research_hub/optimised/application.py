@@ -15,6 +15,7 @@ from tailrace.settings import Settings
 from tailrace_services.research_hub.api.application import new_application, serve
 from tailrace_services.research_hub.api.callers import Callers
 from tailrace_services.research_hub.api.key_uses import KeyUses
+from tailrace_services.research_hub.api.research import LEAST_SIMILARITY
 from tailrace_services.research_hub.api.surroundings import Surroundings
 from tailrace_services.research_hub.optimised.first_vectors import enqueue_embedding
 from tailrace_services.research_hub.optimised.hub import OptimisedHub
@@ -37,7 +38,12 @@ def with_defaults(settings: Settings) -> Settings:
 
 
 def create_app(
-    settings: Settings, *, clock: Clock, observer: Observer | None = None, embed_posts: bool = False
+    settings: Settings,
+    *,
+    clock: Clock,
+    observer: Observer | None = None,
+    embed_posts: bool = False,
+    least_similarity: float = LEAST_SIMILARITY,
 ) -> FastAPI:
     """The service on Tailrace.
 
@@ -46,6 +52,7 @@ def create_app(
         clock: the service's time. Tailrace itself always goes by the machine's.
         observer: receives Tailrace's events.
         embed_posts: whether a worker is asked, when it starts, to give posts their vectors.
+        least_similarity: least cosine of a question and the post nearest to it, 0..1; below it nothing was found.
     """
 
     @asynccontextmanager
@@ -61,7 +68,7 @@ def create_app(
 
     app = new_application("Research Hub", lifespan)
     tailrace = Tailrace(app, with_defaults(settings), observer=observer)
-    hub, researcher = OptimisedHub(tailrace), OptimisedResearcher(tailrace)
+    hub, researcher = OptimisedHub(tailrace), OptimisedResearcher(tailrace, least_similarity)
     uses = KeyUses(hub.note_uses, clock)
     callers = Callers(hub.accounts, uses, clock)
     kept = policies(callers)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tailrace.verify.client import Request
-from tailrace_services.prove.subject import Endpoint, Subject
+from tailrace_services.prove.subject import Completion, Endpoint, Subject
 from tailrace_services.research_hub.data import DATA
 from tailrace_services.research_hub.proof.collecting import SITE, collecting
 from tailrace_services.research_hub.proof.people import Member, load_members
 from tailrace_services.research_hub.proof.questions import questions
+from tailrace_services.research_hub.proof.vectors import embed_some
 from tailrace_services.research_hub.proof.writes import MemberWriter, sql_write
 
 __all__ = ["SUBJECT"]
@@ -77,9 +78,11 @@ SUBJECT = Subject(
     shared=True,
     hit_ratios=(0.70, 0.90),
     phases={"collecting": collecting, "questions": questions},
+    completion=Completion(frozenset({"questions"}), embed_some),
     simulator=SITE,
     variables={
         "TAILRACE_SERVICES_EMBED_POSTS": "false",
+        "TAILRACE_SERVICES_RESEARCH_LEAST_SIMILARITY": "0",  # all that is asked is answered, and timed
         "TAILRACE_HTTP__CURSOR_SECRETS": '["the same for all that are compared"]',
     },
 )

@@ -1,4 +1,4 @@
-"""Questions about the posts: what is asked, and what is wanted of the answers. Touches: the network."""
+"""Questions about the posts: what is asked, and what is wanted of the answers. Touches: the network, the database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tailrace_services.prove.goals import below
 from tailrace_services.prove.phases import Proving
 from tailrace_services.prove.questions import Asked, ask_in_turn, say
 from tailrace_services.prove.report import Goal
+from tailrace_services.research_hub.proof.vectors import say_vectors
 
 __all__ = ["ERRANDS", "WORDINGS", "Asked", "goals_of", "questions"]
 
@@ -33,6 +34,7 @@ async def questions(proving: Proving) -> None:
     asked = await ask_in_turn(proving, "/query/rag", *wordings)
     proving.goals += goals_of(asked)
     proving.notes.append(say(asked, proving.effort.budget.cutoff))
+    proving.notes.append(await say_vectors(proving.stage.databases.url))
 
 
 def goals_of(asked: Asked) -> Iterator[Goal]:

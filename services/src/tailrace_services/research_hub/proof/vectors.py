@@ -1,0 +1,53 @@
+"""Vectors of posts, without which questions are answered by words alone. Touches: a database, the processor.
+
+As many as the smallest scale has posts get one, whatever the scale: some minutes, where all of a large one take hours.
+``tailrace-services research-hub embed`` gives the others theirs.
+"""
+
+from __future__ import annotations
+
+from tailrace.db import Database
+from tailrace.semantic import Embedder, embed_at_once
+from tailrace_services.data.connection import open_connection
+from tailrace_services.prove.subject import Report
+from tailrace_services.research_hub.optimised.research import SEARCH
+
+__all__ = ["MOST", "embed_some", "say_vectors"]
+
+MOST = 5_000
+"""Posts that are given a vector, at most."""
+AT_ONCE = 128
+"""Posts between two words of progress."""
+HELD = "SELECT count(*) AS posts, count(embedding) AS held FROM contents"
+
+
+async def embed_some(url: str, report: Report) -> int:
+    """Give vectors to posts until ``MOST`` have one, and return how many have got one now.
+
+    Raises:
+        DatabaseError: one of its kinds; what was done stays, and the next run goes on.
+    """
+    async with open_connection(url) as connection:
+        posts, held = await connection.fetchrow(HELD)
+    wanted, done = max(0, min(posts, MOST) - held), 0
+    if not wanted:
+        return 0
+    database, embedder = Database(url), Embedder()
+    try:
+        while done < wanted:
+            embedded = await embed_at_once(database, SEARCH, embedder, most=min(AT_ONCE, wanted - done))
+            if not embedded:
+                break
+            done += embedded
+            report("vectors of posts", done, wanted)
+    finally:
+        await embedder.aclose()
+        await database.aclose()
+    return done
+
+
+async def say_vectors(url: str) -> str:
+    """How many posts are found by their meaning."""
+    async with open_connection(url) as connection:
+        posts, held = await connection.fetchrow(HELD)
+    return f"{held:,} of {posts:,} posts have a vector, the others are found by their words"
