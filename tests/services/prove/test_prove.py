@@ -24,6 +24,7 @@ collecting = importlib.import_module("tailrace_services.research_hub.proof.colle
 desk = importlib.import_module("tailrace_services.trading_desk.proof.questions")
 asking = importlib.import_module("tailrace_services.trading_desk.proof.asking")
 posting = importlib.import_module("tailrace_services.trading_desk.proof.posting")
+vectors = importlib.import_module("tailrace_services.research_hub.proof.vectors")
 SUBJECTS = [service.subject() for service in SERVICES]
 
 
@@ -65,10 +66,43 @@ async def test_questions_are_timed_by_what_their_answers_say(postgres: PostgresS
     subject = next(subject for subject in SUBJECTS if subject.name == "research-hub")
     databases = await prepare(subject, postgres.url(), lambda phase, done, total: None, scale="small")
     proof = await prove(subject, databases, valkey_url, scale="small", only=("questions",))
-    (note,) = proof.notes
+    note, vectors_told = proof.notes
+    assert vectors_told.endswith("have a vector, the others are found by their words")
     told = re.findall(r"(\w+) [\d.]+ ms \((\d+)\)", note.partition("medians: ")[2])
     assert {outcome for outcome, _ in told} <= {"miss", "similar", "exact", "bypass"}
     assert sum(int(count) for _, count in told) == len(ERRANDS) * len(WORDINGS)
+
+
+async def test_questions_are_asked_of_posts_with_vectors(
+    postgres: PostgresServer, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both databases have the same vectors before questions are proved, and only then; some are made, once."""
+    monkeypatch.setattr(vectors, "MOST", 40)
+    subject = next(subject for subject in SUBJECTS if subject.name == "research-hub")
+    told: list[str] = []
+    for phases in (("timing",), ("questions",), ("questions",)):
+        databases = await prepare(
+            subject, postgres.url(), lambda phase, done, total: told.append(phase), scale="small", phases=phases
+        )
+        held = [await connection_rows(url, EMBEDDED) for url in (databases.url, databases.baseline_url)]
+        assert held[0] == held[1]
+        assert len(held[0]) == (0 if phases == ("timing",) else 40)
+    assert told.count("vectors of posts") == 1
+    assert await vectors.say_vectors(databases.url) == (
+        "40 of 5,000 posts have a vector, the others are found by their words"
+    )
+
+
+EMBEDDED = "SELECT id, embedding::text FROM contents WHERE embedding IS NOT NULL ORDER BY id"
+
+
+async def connection_rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    """What a statement gives."""
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
 
 
 async def test_streamed_answers_are_timed_to_their_first_piece(

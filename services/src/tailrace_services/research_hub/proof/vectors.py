@@ -27,8 +27,7 @@ async def embed_some(url: str, report: Report) -> int:
     Raises:
         DatabaseError: one of its kinds; what was done stays, and the next run goes on.
     """
-    async with open_connection(url) as connection:
-        posts, held = await connection.fetchrow(HELD)
+    posts, held = await _counted(url)
     wanted, done = max(0, min(posts, MOST) - held), 0
     if not wanted:
         return 0
@@ -48,6 +47,12 @@ async def embed_some(url: str, report: Report) -> int:
 
 async def say_vectors(url: str) -> str:
     """How many posts are found by their meaning."""
-    async with open_connection(url) as connection:
-        posts, held = await connection.fetchrow(HELD)
+    posts, held = await _counted(url)
     return f"{held:,} of {posts:,} posts have a vector, the others are found by their words"
+
+
+async def _counted(url: str) -> tuple[int, int]:
+    """Posts, and those that have a vector."""
+    async with open_connection(url) as connection:
+        [row] = await connection.fetch(HELD)
+    return row["posts"], row["held"]
