@@ -21,6 +21,12 @@ __all__ = ["Mounted", "ServicesApp", "create_app"]
 
 Scope = dict[str, Any]
 
+HEAD = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>Tailrace</title><style>:root{color-scheme:light dark}"
+    "body{font:16px/1.6 system-ui,sans-serif;margin:2rem auto;max-width:48rem;padding:0 1rem}</style>"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
@@ -111,7 +117,7 @@ class ServicesApp:
             f"{html.escape(each.prefix)}/docs</a></li>"
             for each in reversed(self._mounted)
         )
-        return f'<!doctype html><html lang="en"><title>Tailrace</title><h1>Tailrace</h1><ul>{rows}</ul></html>'
+        return f"{HEAD}<h1>Tailrace</h1><ul>{rows}</ul></html>"
 
     async def _readiness(self, scope: Scope) -> tuple[int, str, bytes]:
         """200 when every service that gates readiness says it is ready, else 503; the body says which."""

@@ -10,9 +10,11 @@ from tailrace.fastapi.part_status import PartStatus
 __all__ = ["status_page"]
 
 STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:48rem;padding:0 1rem;color:#1a1a1a}"
-    "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ccc;padding:.4rem;text-align:left}"
+    ":root{color-scheme:light dark}"
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:48rem;padding:0 1rem}"
+    "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #8888;padding:.4rem;text-align:left}"
     ".up{color:#0a6b2d}.degraded{color:#8a5a00}.down{color:#a81b1b}"
+    "@media(prefers-color-scheme:dark){.up{color:#6fcf8e}.degraded{color:#e3b04b}.down{color:#ff8f85}}"
 )
 
 
@@ -29,7 +31,11 @@ def status_page(state: str, parts: Mapping[str, PartStatus] | None) -> str:
 
 
 def _row(name: str, part: PartStatus) -> str:
-    detail = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in part.detail.items())
+    detail = ", ".join(f"{key.replace('_', ' ')}: {_word(value)}" for key, value in part.detail.items())
     return (
         f'<tr><td>{html.escape(name)}</td><td class="{part.state}">{part.state}</td><td>{html.escape(detail)}</td></tr>'
     )
+
+
+def _word(value: object) -> object:
+    return ("yes" if value else "no") if isinstance(value, bool) else value

@@ -88,6 +88,29 @@ async def test_who_is_cancelled_again_asks_again_as_well(database_url: str, watc
         await cancelled_too_early(database, watching, times=2)
 
 
+async def test_psycopg_gives_up_a_connection_that_was_cancelled_twice(
+    database_url: str, watching: asyncpg.Connection
+) -> None:
+    """It no longer waits for the end of the statement then, so nobody else may get what the statement still holds."""
+    stopped: list[int] = []
+    async with closing_database(database_url.replace("postgresql", "postgresql+psycopg", 1)) as database:
+        tasks = [asyncio.create_task(sleep(database, stopped)) for _ in range(POOL)]
+        try:
+            await wait_until(lambda: len(stopped) == POOL)
+            for _ in range(2):
+                for task in tasks:
+                    task.cancel()
+                await asyncio.sleep(0.02)  # each ends its own waiting: the second one psycopg's for the first
+            assert {type(outcome) for outcome in await end(tasks)} == {asyncio.CancelledError}
+            async with asyncio.timeout(60), database.session() as one, database.session() as another:
+                pids = [await session.scalar(text("SELECT pg_backend_pid()")) for session in (one, another)]
+                assert set(pids).isdisjoint(stopped)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        await watching.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", stopped)
+
+
 async def cancelled_too_early(database: Database, watching: asyncpg.Connection, *, times: int) -> None:
     """Cancel callers whose servers have been stopped, then let the servers go on."""
     stopped: list[int] = []

@@ -98,12 +98,12 @@ async def test_everybody_is_told_whether_all_is_well_and_operators_what(service:
 
 async def test_own_parts_are_asked_too_and_none_hides_the_others(service: Service) -> None:
     """What a part raises is that part's; markup in what it says is shown as text."""
-    service.tailrace.status.add("mine", lambda: _said(PartStatus("degraded", {"why": "<b>"})))
+    service.tailrace.status.add("mine", lambda: _said(PartStatus("degraded", {"why": "<b>", "it_is_so": True})))
     service.tailrace.status.add("broken", _broken)
     service.tailrace.status.add("none", lambda: _said(None))
     await service.until(mine="degraded", broken="down")
     assert (await service.parts())["broken"]["problem"] == "ZeroDivisionError"
-    assert "&lt;b&gt;" in (await service.ask(accept="text/html")).text
+    assert "why: &lt;b&gt;, it is so: yes" in (await service.ask(accept="text/html")).text
     assert (await service.ask("another's")).json() == {"status": "degraded"}
 
 

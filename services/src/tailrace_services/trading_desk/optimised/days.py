@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Date, Executable, Row, Select, bindparam, cast, column, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
-from tailrace.db import PageRequest
+from tailrace.db import Database, PageRequest
 from tailrace.fastapi import Listing, RequestedPage
 from tailrace_services.trading_desk.api.signals import DAY, DayFilter, DayView, day_view
 from tailrace_services.trading_desk.optimised.asked import Asked
@@ -61,9 +60,9 @@ class DayQuery:
         given = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
         return cls(*_statements(tuple(given), Asked(asked)), given)
 
-    async def fetch(self, connection: AsyncConnection, page: RequestedPage) -> Listing[DayView]:
+    async def fetch(self, database: Database, page: RequestedPage) -> Listing[DayView]:
         """The page. Cost: 1 round trip."""
-        return await page.fetch(connection, self.rows, _view, prepared=self.page, parameters=self.parameters)
+        return await page.fetch(database, self.rows, _view, prepared=self.page, parameters=self.parameters)
 
 
 @lru_cache(maxsize=256)

@@ -68,11 +68,7 @@ class OptimisedDesk:
     async def items(self, page: RequestedPage, wanted: ItemFilter) -> Listing[Any]:
         """One statement; another one for a total."""
         query = ItemQuery.of(wanted, page.request)
-        return await self._database.read(
-            lambda connection: page.fetch(
-                connection, query.rows, item_view, prepared=query.page, parameters=query.parameters
-            )
-        )
+        return await page.fetch(self._database, query.rows, item_view, prepared=query.page, parameters=query.parameters)
 
     async def item(self, item_id: int) -> ItemView:
         """By its number."""
@@ -96,18 +92,18 @@ class OptimisedDesk:
     async def audit(self, page: RequestedPage, item_id: int | None) -> Listing[Any]:
         """By number, or by the item's."""
         statement = AUDIT if item_id is None else AUDIT.where(AuditEntry.item_id == bindparam("item_id", item_id))
-        return await self._database.read(lambda connection: page.fetch(connection, statement, _audit_view))
+        return await page.fetch(self._database, statement, _audit_view)
 
     async def signals(self, page: RequestedPage, wanted: SignalFilter) -> Listing[Any]:
         """One statement if the last days have enough of them, else some more; another one for a total."""
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         query = SignalQuery.of(wanted, page.request, now)
-        return await self._database.read(lambda connection: query.fetch(connection, page))
+        return await query.fetch(self._database, page)
 
     async def days(self, page: RequestedPage, wanted: DayFilter) -> Listing[Any]:
         """One statement."""
         query = DayQuery.of(wanted, page.request)
-        return await self._database.read(lambda connection: query.fetch(connection, page))
+        return await query.fetch(self._database, page)
 
     async def take_in(self, new: NewSignals, now: datetime) -> int:
         """One COPY in one transaction; ends answers about the assets and channels that have new signals."""

@@ -9,10 +9,9 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Executable, Result, Row, Select, bindparam, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
-from tailrace.db import PageRequest
+from tailrace.db import Database, PageRequest
 from tailrace.fastapi import Listing, RequestedPage
 from tailrace_services.trading_desk.api.signals import KEEP, SIGNAL_FIELDS, SignalFilter, SignalView
 from tailrace_services.trading_desk.model import Signal
@@ -81,28 +80,28 @@ class SignalQuery:
         pages = [_page(names, like, *window) for window in _windows(wanted, asked, now)]
         return cls(_rows(names), pages, given, asked.limit)
 
-    async def fetch(self, connection: AsyncConnection, page: RequestedPage) -> Listing[SignalView]:
+    async def fetch(self, database: Database, page: RequestedPage) -> Listing[SignalView]:
         """The page. Cost: 1 round trip for each window that is looked into, and those of its total."""
         return await page.fetch(
-            _Widening(connection, self), self.rows, signal_view, prepared=self.pages[-1], parameters=self.parameters
+            _Widening(database, self), self.rows, signal_view, prepared=self.pages[-1], parameters=self.parameters
         )
 
 
 class _Widening:
     """Executes the statement of a page for one window after the other, until the page is full; others as they are."""
 
-    def __init__(self, connection: AsyncConnection, query: SignalQuery) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, query: SignalQuery) -> None:
+        self._database = database
         self._query = query
 
     async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Result[Any]:
         """The first window's rows that are enough, or those of the last window."""
         if statement is self._query.pages[-1]:
             for narrower in self._query.pages[:-1]:
-                found = (await self._connection.execute(narrower, parameters)).freeze()
+                found = (await self._database.execute(narrower, parameters)).freeze()
                 if len(found.data) > self._query.limit:
                     return found()
-        return await self._connection.execute(statement, parameters)
+        return await self._database.execute(statement, parameters)
 
 
 def _windows(wanted: SignalFilter, asked: PageRequest, now: datetime) -> list[Window]:
