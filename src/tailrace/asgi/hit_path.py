@@ -11,11 +11,11 @@ does (monitoring) keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange
-from tailrace.asgi.instruments import Record, instruments
+from tailrace.asgi.instruments import instruments
 from tailrace.asgi.prepared import Prepared, PreparedRequests
 from tailrace.asgi.rate_limit import Admission
 from tailrace.asgi.read_your_writes import COOKIE
@@ -48,11 +48,10 @@ FOR_THE_LAYERS = frozenset(
 )
 """Request fields that a layer has to look at."""
 
-CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
-"""Request fields by which a client may have the answer already."""
+LOOKED_AT = FOR_THE_LAYERS | {b"cookie", b"if-modified-since", b"if-none-match"}
+"""Request fields that make a request other than the plainest: those, what may hold a cookie of ours, conditions."""
 
-LINES = b"%b%bage: %d\r\ncache-status: tailrace; hit; ttl=%d\r\nx-request-id: %b\r\nx-response-time: %b\r\n%b"
-"""All fields of a hit: what is stored, its length where that is told apart, what belongs to the moment, the limits."""
+ID, TIME = b"x-request-id: ", b"\r\nx-response-time: "
 
 Found: TypeAlias = tuple[Prepared, StoredHead, bytes]
 """A hit: what is remembered of such requests, the head of the answer and its body."""
@@ -100,41 +99,51 @@ class HitPath:
         self._monotonic = clock.monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not await self.answered(scope, send):
+        answered = self.answer(scope, send)
+        if answered is not True and (answered is False or not await answered):
             await self.app(scope, receive, send)
 
-    async def answered(self, scope: Scope, send: Send) -> bool:
-        """Answer the request if it is a plain hit; else False, with what was found out left in the scope."""
+    def answer(self, scope: Scope, send: Send) -> bool | Awaitable[bool]:
+        """Answer the request if it is a plain hit.
+
+        Returns:
+            Whether it was, or what to wait for to know. Where it was not, what was found out is left in the scope.
+        """
         if scope["type"] != "http" or EXCHANGE in scope:
             return False
         exchange = Exchange(scope)
-        started = exchange.started = self._monotonic()
-        if not self._turns.take():
-            await self._turns.wait()
+        exchange.started = self._monotonic()
+        return self._answer(exchange, send) if self._turns.take() else self._answer_in_turn(exchange, send)
+
+    async def _answer_in_turn(self, exchange: Exchange, send: Send) -> bool:
+        await self._turns.wait()
+        answered = self._answer(exchange, send)
+        return answered if isinstance(answered, bool) else await answered
+
+    def _answer(self, exchange: Exchange, send: Send) -> bool | Awaitable[bool]:
+        plain = LOOKED_AT.isdisjoint(exchange.headers)
         try:
-            found = self._find(exchange) if exchange.method == "GET" else None
+            found = self._find(exchange) if exchange.method == "GET" and (plain or _is_for_hits(exchange)) else None
         except Exception:
             found = None  # it goes wrong again where failures are answered
         if found is None:
-            scope[EXCHANGE] = exchange  # not for a hit: it would be a cycle, which only the collector could free
+            # Not for a hit: it would be a cycle, which only the collector could free.
+            exchange.scope[EXCHANGE] = exchange
             return False
         prepared, head, body = found
-        status, lookup = head.status, prepared.lookup
-        headers = exchange.headers
-        if not CONDITIONS.isdisjoint(headers) and is_unchanged(headers, head, lookup.created_at + lookup.age):
+        status, lookup, headers = head.status, prepared.lookup, exchange.headers
+        if not plain and is_unchanged(headers, head, lookup.created_at + lookup.age):
             status, body = 304, b""
-        request_id = self._ids.of(headers.get(b"x-request-id")).encode("ascii")
+        request_id = self._ids.of(headers.get(b"x-request-id")).encode()
         try:
             if not self._written(send, exchange, status, found, body, request_id):
-                await self._send(send, exchange, status, found, body, request_id)
+                return self._send(send, exchange, status, found, body, request_id)
         except OSError:  # how a server says that the client has left (ASGI 2.4)
             status = CLIENT_GONE
         except BaseException:
-            status = 500
+            self._record(exchange, prepared, 500, body)
             raise
-        finally:
-            record = prepared.recorders.get(status) or self._recorder(prepared, status)
-            record(self._monotonic() - started, len(body))
+        self._record(exchange, prepared, status, body)
         return True
 
     def _written(
@@ -149,19 +158,17 @@ class HitPath:
         lines = head.lines(status)
         if not lines:
             return False
-        lookup = prepared.lookup
         length = b"content-length: %d\r\n" % len(body) if head.unfinished and status != 304 else b""
-        told = b""
+        time = response_time(self._monotonic() - exchange.started)
+        fields = [lines, length, prepared.lines(), ID, request_id, TIME, time, b"\r\n"]
         if exchange.admission is not None:
             plan, verdict = exchange.admission
-            told = plan.lines(verdict)
-        time = response_time(self._monotonic() - exchange.started)
-        fields = LINES % (lines, length, lookup.age, lookup.ttl - lookup.age, request_id, time, told)
+            fields.append(plan.lines(verdict))
         return writer.write(request, status, fields, body)
 
     async def _send(
         self, send: Send, exchange: Exchange, status: int, found: Found, body: bytes, request_id: bytes
-    ) -> None:
+    ) -> bool:
         """The same by two messages."""
         prepared, head, _ = found
         fields = prepared.fields(head, prepared.lookup.age, prepared.lookup.ttl)
@@ -174,16 +181,29 @@ class HitPath:
         fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
         if exchange.admission is not None:
             fields += exchange.admission.fields()
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": body})
+        except OSError:
+            status = CLIENT_GONE
+        except BaseException:
+            status = 500
+            raise
+        finally:
+            self._record(exchange, prepared, status, body)
+        return True
+
+    def _record(self, exchange: Exchange, prepared: Prepared, status: int, body: bytes) -> None:
+        record = prepared.recorders.get(status)
+        if record is None:
+            route, policy = prepared.resolved.template, prepared.lookup.policy.name
+            record = prepared.recorders[status] = self._instruments.hits(route, policy, status)
+        record(self._monotonic() - exchange.started, len(body))
 
     def _find(self, exchange: Exchange) -> Found | None:
         """What answers the request, if this process holds it and no layer has to look."""
         resolved = self._resolve(exchange.scope)
         if resolved is None or resolved.policy is None or resolved.identity_waits:
-            return None
-        policy, headers = resolved.policy, exchange.headers
-        if not FOR_THE_LAYERS.isdisjoint(headers) or (b"cookie" in headers and COOKIE in headers[b"cookie"]):
             return None
         if self._admit is not None:
             exchange.path_params = resolved.path_params
@@ -194,7 +214,7 @@ class HitPath:
                 exchange.admission = said
                 if not said.verdict.allowed:
                     return None
-        return self._held(exchange, resolved, policy)
+        return self._held(exchange, resolved, resolved.policy)
 
     def _held(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy) -> Found | None:
         """The same of a request that is let in."""
@@ -242,8 +262,8 @@ class HitPath:
             head, data = found
         return head, data[len(data) - head.length :]
 
-    def _recorder(self, prepared: Prepared, status: int) -> Record:
-        known = prepared.recorders[status] = self._instruments.hits(
-            prepared.resolved.template, prepared.lookup.policy.name, status
-        )
-        return known
+
+def _is_for_hits(exchange: Exchange) -> bool:
+    """Whether no layer has to look at the request's fields."""
+    headers = exchange.headers
+    return FOR_THE_LAYERS.isdisjoint(headers) and COOKIE not in headers.get(b"cookie", b"")

@@ -47,6 +47,10 @@ class Prepared:
         "_fields_of",
         "_head",
         "_left",
+        "_lines",
+        "_lines_from",
+        "_lines_ttl",
+        "_lines_until",
         "_raw",
         "finish",
         "lookup",
@@ -72,6 +76,8 @@ class Prepared:
         self._fields: list[Header] = []
         self._fields_of: StoredHead | None = None
         self._age = self._left = 0
+        self._lines = b""
+        self._lines_ttl = self._lines_from = self._lines_until = -1.0
 
     def head_of(self, data: bytes, start: int = 0) -> StoredHead | None:
         """The decoded head of the stored response that begins at ``start``, None if it is none.
@@ -80,7 +86,7 @@ class Prepared:
         """
         head = self._head
         end = start + len(self._raw)
-        if head is not None and data[start:end] == self._raw and len(data) - end == head.length:
+        if head is not None and data.startswith(self._raw, start) and len(data) - end == head.length:
             return head
         value = data[start:]
         size = head_length(value)
@@ -97,6 +103,18 @@ class Prepared:
             self._fields_of, self._age, self._left = head, whole, left
             self._fields = [*head.headers, *fields_of_hit(age, ttl)]
         return self._fields
+
+    def lines(self) -> bytes:
+        """``fields_of_hit`` of what ``lookup`` gave just now, as HTTP/1.1 sends them; made about once a second."""
+        age, ttl = self.lookup.age, self.lookup.ttl
+        if ttl != self._lines_ttl or not self._lines_from <= age <= self._lines_until:
+            whole, left = int(age), int(ttl - age)
+            self._lines = b"age: %d\r\ncache-status: tailrace; hit; ttl=%d\r\n" % (whole, left)
+            self._lines_ttl, self._lines_from = ttl, age
+            # Up to where both figures stay as they are, but for a millisecond, where rounding makes that doubtful.
+            until = min(whole + 1, ttl - left) - 0.001
+            self._lines_until = until if age <= until and int(ttl - until) == left else age
+        return self._lines
 
 
 class PreparedRequests:
@@ -153,6 +171,13 @@ class PreparedRequests:
 
     def _request(self, exchange: Exchange, names: tuple[bytes, ...], identity: str | None) -> Hashable:
         scope, headers = exchange.scope, exchange.headers
-        target = (scope["path"], scope["query_string"], identity, headers.get(b"host", b""), scope.get("scheme"))
-        further = (exchange.root_path, exchange.key_part)
-        return (*target, *further, *[headers.get(name) for name in names]) if names else target + further
+        request = (
+            scope["path"],
+            scope["query_string"],
+            identity,
+            headers.get(b"host"),
+            scope.get("scheme"),
+            exchange.root_path,
+            exchange.key_part,
+        )
+        return (*request, *[headers.get(name) for name in names]) if names else request

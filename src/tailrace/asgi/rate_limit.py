@@ -10,7 +10,6 @@ every other failure. Where no decision can be made, because the store is down an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from tailrace.asgi.caller import caller_key
@@ -23,6 +22,7 @@ from tailrace.asgi.route_policy import Resolved
 from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.events import Observer
 from tailrace.limits import Claim, Limiter, MemoryLimiter, Verdict
+from tailrace.limits.limit import of_fields
 
 __all__ = ["Admission", "RateLimitMiddleware", "limits_by_path"]
 
@@ -47,10 +47,6 @@ class Admission(NamedTuple):
     def tell(self, headers: list[Header]) -> None:
         """Add them to ``headers``."""
         headers += self.plan.fields(self.verdict)
-
-
-admission_of: Callable[[tuple[LimitPlan, Verdict]], Admission] = partial(tuple.__new__, Admission)
-# Half the price of calling the class.
 
 
 def limits_by_path(limits: Mapping[str, Sequence[RouteLimit]]) -> Callable[[Scope], Resolved | None]:
@@ -104,7 +100,8 @@ class RateLimitMiddleware:
         self._problems = ProblemDetailsMiddleware(app, shape=shape)
         self._known: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}
         self._direct: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}  # likewise, of peers that speak for themselves
-        self._counts: dict[tuple[PlannedLimit, bool, str], Callable[[], None]] = {}
+        self._granted: dict[tuple[LimitPlan, str], list[Callable[[], None]]] = {}
+        self._refused: dict[tuple[PlannedLimit, str], Callable[[], None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -126,7 +123,7 @@ class RateLimitMiddleware:
             if verdict is None:
                 verdict = await self._decide(plan, exchange)
             self._report(plan, verdict)
-            admission = admission_of((plan, verdict))
+            admission = of_fields(Admission, (plan, verdict))
         if not admission.verdict.allowed:
             if resolved is not None:
                 exchange.route = resolved.template
@@ -160,7 +157,7 @@ class RateLimitMiddleware:
         if verdict is None:
             return False
         self._report(plan, verdict)
-        return admission_of((plan, verdict))
+        return of_fields(Admission, (plan, verdict))
 
     # --- private -----------------------------------------------------------------------------------
 
@@ -218,15 +215,25 @@ class RateLimitMiddleware:
         if self._instruments is None:
             return
         allowed, decisions, decided_by = verdict
-        for number, decision in enumerate(decisions):
-            if decision is not None and decision.allowed is not allowed:
+        if allowed:  # then all of them granted, so that whom to tell is known by the plan
+            for count in self._granted.get((plan, decided_by)) or self._who_grant(plan, decided_by):
+                count()
+            return
+        for planned, decision in zip(plan.limits, decisions, strict=True):
+            if decision is not None and decision.allowed:
                 continue  # it had room, and nothing was taken of it
-            planned = plan.limits[number]
-            count = self._counts.get((planned, allowed, decided_by))
-            if count is None:
-                count = self._instruments.decisions(planned.limit.name, allowed, decided_by)
-                self._counts[planned, allowed, decided_by] = count
-            count()
+            refused = self._refused.get((planned, decided_by))
+            if refused is None:
+                refused = self._instruments.decisions(planned.limit.name, False, decided_by)
+                self._refused[planned, decided_by] = refused
+            refused()
+
+    def _who_grant(self, plan: LimitPlan, decided_by: str) -> list[Callable[[], None]]:
+        """Told that the limits of ``plan`` have granted a request."""
+        assert self._instruments is not None
+        told = [self._instruments.decisions(planned.limit.name, True, decided_by) for planned in plan.limits]
+        self._granted[plan, decided_by] = told
+        return told
 
     async def _refuse(self, admission: Admission, scope: Scope, send: Send) -> None:
         plan, verdict = admission

@@ -19,12 +19,6 @@ from tailrace.limits.limit import Mode, OnOutage
 
 __all__ = ["LimitDefaults", "LimitPlan", "LimitPlans", "PlannedLimit", "RouteLimit"]
 
-LINES = (
-    b"ratelimit-policy: %b\r\nratelimit: %b\r\nx-ratelimit-limit: %b\r\n"
-    b"x-ratelimit-remaining: %%d\r\nx-ratelimit-reset: %%d\r\n"
-)
-"""What a single limit tells, but for figures."""
-
 RETRY_CLOSED = 1
 """Seconds after which to try again while nobody can tell, since the store is down."""
 
@@ -74,16 +68,16 @@ class LimitDefaults:
 class PlannedLimit:
     """A limit with all that can be made ready of its header fields."""
 
-    __slots__ = ("burst", "by", "cost", "limit", "policy", "told")
+    __slots__ = ("burst", "by", "cost", "limit", "policy", "quoted", "told")
 
     def __init__(self, declared: RouteLimit, name: str, defaults: LimitDefaults) -> None:
         rate = declared.parsed
         self.limit = Limit(name, rate, declared.mode or defaults.mode, declared.on_outage or defaults.on_outage)
         self.cost = declared.cost
         self.by = declared.by or defaults.by
-        quoted = b'"%s"' % name.encode("ascii")
-        self.policy = b"%s;q=%d;w=%d" % (quoted, rate.amount, max(1, rate.period // SECOND))
-        self.told = quoted.replace(b"%", b"%%") + b";r=%d;t=%d"
+        self.quoted = b'"%s"' % name.encode("ascii")
+        self.policy = b"%s;q=%d;w=%d" % (self.quoted, rate.amount, max(1, rate.period // SECOND))
+        self.told = self.quoted.replace(b"%", b"%%") + b";r=%d;t=%d"
         self.burst = (b"x-ratelimit-limit", b"%d" % rate.burst)
         if rate.burst != rate.amount:
             self.policy += b";tailrace-burst=%d" % rate.burst
@@ -123,10 +117,15 @@ class LimitPlan:
         self.waits = any(iscoroutinefunction(limit.by) for limit in limits)
         self.by_address = all(limit.by is None for limit in limits)
         self._policy = (b"ratelimit-policy", b", ".join([limit.policy for limit in limits]))
-        self._lines = b""
+        self._lines: tuple[str, str] | None = None
         if len(limits) == 1:
-            policy, burst = self._policy[1].replace(b"%", b"%%"), limits[0].burst[1]
-            self._lines = LINES % (policy, limits[0].told, burst)
+            policy, name, burst = [
+                text.decode("ascii") for text in (limits[0].policy, limits[0].quoted, limits[0].burst[1])
+            ]
+            self._lines = (
+                f"ratelimit-policy: {policy}\r\nratelimit: {name};r=",
+                f"\r\nx-ratelimit-limit: {burst}\r\nx-ratelimit-remaining: ",
+            )
 
     def fields(self, verdict: Verdict) -> list[Header]:
         """The header fields that tell the client: ``RateLimit-Policy``, ``RateLimit`` and ``X-RateLimit-*``.
@@ -170,11 +169,13 @@ class LimitPlan:
 
     def lines(self, verdict: Verdict) -> bytes:
         """The same as HTTP/1.1 sends them; nothing in them comes from outside."""
-        decision = verdict.decisions[0]
-        if not self._lines or decision is None:
+        decision = verdict[1][0]
+        if self._lines is None or decision is None:
             return b"".join([b"%b: %b\r\n" % field for field in self.fields(verdict)])
         left, window, reset = self.limits[0].measure(decision)
-        return self._lines % (left, window, left, -(-reset // SECOND))
+        until_left, until_remaining = self._lines
+        told = f"{until_left}{left};t={window}{until_remaining}{left}\r\nx-ratelimit-reset: {-(-reset // SECOND)}\r\n"
+        return told.encode()
 
     def refused(self, verdict: Verdict) -> list[str]:
         """The names of the limits that refused; of all, where nobody could tell which."""

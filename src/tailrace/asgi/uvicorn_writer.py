@@ -15,6 +15,7 @@ are stood in for are, to a byte, ones that are known (``KNOWN``). Everything els
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from types import MethodType
@@ -58,11 +59,14 @@ class UvicornWriter:
     Cost: under two microseconds, and the system call.
     """
 
-    __slots__ = ("_defaults", "_starts")
+    __slots__ = ("_defaults", "_function", "_kind", "_known", "_starts")
 
     def __init__(self) -> None:
         self._defaults: list[Header] | None = None
         self._starts: dict[int, bytes] = {}
+        self._kind: Any = None
+        self._function: Any = None
+        self._known = False
 
     def request_of(self, send: Send) -> Any:
         """uvicorn's record of the request that ``send`` answers, if all of an answer can be written now; else None."""
@@ -70,19 +74,22 @@ class UvicornWriter:
             return None
         cycle: Any = send.__self__
         kind: Any = type(cycle)
-        if not _is_known(kind, send.__func__):
+        if kind is not self._kind or send.__func__ is not self._function:
+            self._kind, self._function = kind, send.__func__
+            self._known = _is_known(kind, send.__func__)
+        if not self._known:
             return None
         if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
             return None
         return cycle
 
-    def write(self, cycle: Any, status: int, fields: bytes, body: bytes) -> bool:
+    def write(self, cycle: Any, status: int, fields: Sequence[bytes], body: bytes) -> bool:
         """Answer a request that ``request_of`` gave just now; False if that is uvicorn's to do, and nothing was sent.
 
         Args:
             status: 200 to 599.
-            fields: lines ready to be sent, without those of a connection; with the length of ``body``, unless the
-                status has none.
+            fields: pieces of lines ready to be sent, without those of a connection; with the length of ``body``, unless
+                the status has none.
         """
         defaults = cycle.default_headers
         start = (self._starts.get(status) if defaults is self._defaults else None) or self._start(defaults, status)
@@ -96,9 +103,9 @@ class UvicornWriter:
             cycle.chunked_encoding = False  # as the length says; a length of 0 is left to come, as at first
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         if len(body) <= JOINED:
-            cycle.transport.write(b"".join((start, fields, end, body)))
+            cycle.transport.write(b"".join([start, *fields, end, body]))
         else:
-            cycle.transport.write(b"".join((start, fields, end)))
+            cycle.transport.write(b"".join([start, *fields, end]))
             cycle.transport.write(body)
         cycle.response_complete = True
         cycle.message_event.set()

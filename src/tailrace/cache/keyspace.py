@@ -38,13 +38,15 @@ class Keyspace:
     whoever comes first, and so what one application stamps must hold for all.
     """
 
-    __slots__ = ("_freshness", "_known", "_namespace", "_store")
+    __slots__ = ("_epoch", "_freshness", "_known", "_life", "_namespace", "_prefix", "_store")
 
     def __init__(self, namespace: str, store: Store, freshness: Freshness | None) -> None:
         self._namespace = namespace
         self._store = store
         self._freshness = freshness
         self._known: dict[tuple[str, str], str] = {}
+        self._epoch = self._life = ""  # of the prefix that was wanted last
+        self._prefix = ""
 
     @property
     def root(self) -> str:
@@ -61,12 +63,15 @@ class Keyspace:
         life = "" if self._freshness is None or not database else self._freshness.epoch
         if epoch is None or life is None:
             return None
+        if self._prefix and epoch == self._epoch and life == self._life:
+            return self._prefix
         found = self._known.get((epoch, life))
         if found is None:
             digest = blake2b(f"{len(epoch)}:{epoch}{life}".encode(), digest_size=6).hexdigest()
             if len(self._known) > 8:
                 self._known.clear()
             found = self._known[epoch, life] = f"{self._namespace}:{digest}:"
+        self._epoch, self._life, self._prefix = epoch, life, found
         return found
 
     def stamps(self, prefix: str) -> str:

@@ -90,7 +90,7 @@ class Lookup:
         self._used = used
         self._prefix: str | None = None
         self._names: list[str] = []
-        self._fixed: bytes | None = None
+        self._fixed: bytes | tuple[bytes, ...] = ()  # what nothing begins with
         self._stamps: list[bytes | None] = []
         self._surely_fresh_until = 0.0
         self.start = 0
@@ -114,10 +114,10 @@ class Lookup:
             found = self._store.peek(self._names)
             if found is None:
                 return None
-            data, stamps = found[0], found[1:]
+            data, *stamps = found
         else:
             data, stamps = self._read_one(self._names[0]), NO_STAMPS
-        if data is None or (data[: self.start] != self._fixed and not self._read(data)):
+        if data is None or not (data.startswith(self._fixed) or self._read(data)):
             return None
         if stamps != self._stamps:
             return None

@@ -254,7 +254,8 @@ class Tailrace:
         if scope["type"] == "http" and self._hits is not None:
             if self._root_path:
                 scope["root_path"] = self._root_path  # as FastAPI will
-            if await self._hits.answered(scope, send):
+            answered = self._hits.answer(scope, send)
+            if answered is True or (answered is not False and await answered):
                 return
         await self._app(scope, receive, send)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.gcra import SECOND, Decision
 from tailrace.limits.buckets import Buckets
-from tailrace.limits.limit import Claim, DecidedBy, Limit, Verdict, verdict_of
+from tailrace.limits.limit import Claim, DecidedBy, Limit, Verdict, of_fields
 
 __all__ = ["MemoryLimiter"]
 
@@ -49,23 +49,24 @@ class MemoryLimiter:
 
     def decide(self, limit: Limit, caller: str, cost: int = 1) -> Decision:
         """Take ``cost`` units of one limit, if there are."""
-        buckets = self._buckets.get(limit.name) or self._new(limit.name)
-        arrivals = buckets.arrivals
-        known = arrivals.get(caller)
-        decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
-        if decision[1]:
-            if known is None:
-                buckets.add(caller, decision[2], decision[3])
-            else:
-                arrivals[caller] = decision[2]
+        decision = self.take_now((Claim(limit, caller, cost),)).decisions[0]
+        assert decision is not None
         return decision
 
     def take_now(self, claims: Sequence[Claim]) -> Verdict:
         """Always known at once."""
         if len(claims) == 1:
             limit, caller, cost = claims[0]
-            decision = self.decide(limit, caller, cost)
-            return verdict_of((decision[1], (decision,), self._decided_by))
+            buckets = self._buckets.get(limit.name) or self._new(limit.name)
+            arrivals = buckets.arrivals
+            known = arrivals.get(caller)
+            decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
+            if decision[1]:
+                if known is None:
+                    buckets.add(caller, decision[2], decision[3])
+                else:
+                    arrivals[caller] = decision[2]
+            return of_fields(Verdict, (decision[1], (decision,), self._decided_by))
         now = int(self._monotonic() * SECOND)
         found = [self._buckets.get(limit.name) or self._new(limit.name) for limit, _, _ in claims]
         decisions = tuple(

@@ -16,7 +16,7 @@ from tailrace import events
 from tailrace.clock import Clock, SystemClock
 from tailrace.events import Event, Observer
 from tailrace.observe.catalogue import CATALOGUE
-from tailrace.observe.family import Family, shown
+from tailrace.observe.family import Family, Series, shown
 from tailrace.observe.jobs import recorders_of_jobs
 from tailrace.observe.merging import Part
 from tailrace.observe.sharing import SharedFigures
@@ -61,6 +61,16 @@ class Metrics:
 
     def requests(self, method: str, route: str, status: int, cache: str | None) -> Callable[[float, int], None]:
         """What records requests as ``RequestFinished`` would, told seconds and bytes of the body."""
+        return self._finishing(method, route, status, cache, [0.0, 0.0])
+
+    def hits(self, route: str, cache: str, status: int) -> Callable[[float, int], None]:
+        """What records hits of the response cache as ``CacheLookedUp`` and ``RequestFinished`` would."""
+        looked_up = self["tailrace.cache.lookup.duration"].of((cache, "hit"))
+        return self._finishing("GET", route, status, "hit", looked_up)
+
+    def _finishing(
+        self, method: str, route: str, status: int, cache: str | None, looked_up: Series
+    ) -> Callable[[float, int], None]:
         duration = self["http.server.request.duration"].of((method, route, status))
         bounds = self["http.server.request.duration"].bounds
         sent = self["tailrace.http.response.bytes"].of((route,))
@@ -72,18 +82,8 @@ class Metrics:
             duration[bisect_left(bounds, seconds) + 1] += 1
             sent[0] += size
             cached[0] += 1
+            looked_up[1] += 1  # a hit takes less than the first bound; else these are nobody's
             remember(seconds)
-
-        return record
-
-    def hits(self, route: str, cache: str, status: int) -> Callable[[float, int], None]:
-        """What records hits of the response cache as ``CacheLookedUp`` and ``RequestFinished`` would."""
-        looked_up = self["tailrace.cache.lookup.duration"].of((cache, "hit"))
-        finished = self.requests("GET", route, status, "hit")
-
-        def record(seconds: float, size: int) -> None:
-            looked_up[1] += 1  # in less than the first bound
-            finished(seconds, size)
 
         return record
 

@@ -152,7 +152,7 @@ async def test_written_at_once_as_it_would_be_sent(
     before, writer, lines = state(written), UvicornWriter(), head.lines(status)
     found = writer.request_of(written.send)
     assert (found is None) is not may_be_written(asked)
-    if found is None or not lines or not writer.write(found, status, lines, body):
+    if found is None or not lines or not writer.write(found, status, [lines], body):
         assert (state(written), done_at_once) == (before, [])
         assert not (
             may_be_written(asked)
