@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tailrace.asgi.types import Header
 
 __all__ = [
     "OF_A_CONNECTION",
+    "answer_lines",
     "connection_fields",
     "cookie_values",
     "field_lines",
@@ -84,6 +85,22 @@ def field_lines(headers: Iterable[Header]) -> bytes | None:
             return None
         lines.append(b"%b: %b\r\n" % (name.lower(), value))
     return b"".join(lines)
+
+
+def answer_lines(headers: Sequence[Header], length: int | None) -> bytes:
+    """The same for all fields of a stored answer; b"" where only a server's own code may send them.
+
+    That is where one could not be sent so, or they say more of the connection, or of the body's length, than is so.
+
+    Args:
+        length: what they must say of the length, once; None: nothing.
+    """
+    told = [value for name, value in headers if name.lower() == b"content-length"]
+    if told != ([] if length is None else [b"%d" % length]):
+        return b""
+    if any(name.lower() in OF_A_CONNECTION for name, _ in headers):
+        return b""
+    return field_lines(headers) or b""
 
 
 def token_list(value: bytes | None) -> tuple[bytes, ...]:

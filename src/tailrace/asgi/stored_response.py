@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from tailrace.asgi.content_encoding import encoded_fields, size_fields
-from tailrace.asgi.headers import OF_A_CONNECTION, field_lines, read_headers
+from tailrace.asgi.headers import OF_A_CONNECTION, answer_lines, read_headers
 from tailrace.asgi.types import Header
 from tailrace.core.content_negotiation import IDENTITY
 
@@ -122,12 +122,12 @@ class StoredHead:
         """
         if status != self.status:
             if self.ready_304 is None:
-                self.ready_304 = _lines(self.not_modified, None)
+                self.ready_304 = answer_lines(self.not_modified, None)
             return self.ready_304
         if self.ready is None:
             bodiless = status in (204, 304)
             length = None if bodiless or self.unfinished else self.length
-            self.ready = b"" if bodiless and self.length else _lines(self.headers, length)
+            self.ready = b"" if bodiless and self.length else answer_lines(self.headers, length)
         return self.ready
 
     def in_encoding(self, encoding: str, length: int) -> StoredHead:
@@ -246,15 +246,6 @@ def _head(
         coded=coded,
         plain=plain,
     )
-
-
-def _lines(headers: list[Header], length: int | None) -> bytes:
-    told = [value for name, value in headers if name.lower() == b"content-length"]
-    if told != ([] if length is None else [b"%d" % length]):
-        return b""
-    if any(name.lower() in OF_A_CONNECTION for name, _ in headers):
-        return b""
-    return field_lines(headers) or b""
 
 
 def _decode_fields(data: bytes, position: int, end: int) -> list[Header] | None:

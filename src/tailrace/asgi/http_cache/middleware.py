@@ -34,6 +34,7 @@ from tailrace.asgi.http_cache.update import conditions_for, groups_of, invalidat
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.sending import adding, send_timeout
 from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.cache_control import CacheControl
@@ -64,6 +65,7 @@ class HttpCacheMiddleware:
         ttl: seconds in place of that, by path; None: not for this one.
         shape: how the 504 looks that ``only-if-cached`` may lead to; without one it has no body.
         may_explain: who is told what would be done with a request, and why, in place of an answer.
+        one_write: where uvicorn serves this very layer, whole answers are written to its connections at once.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class HttpCacheMiddleware:
         ttl: Callable[[str], float | None] | None = None,
         shape: ErrorShape | None = None,
         may_explain: MayExplain = nobody,
+        one_write: bool = True,
     ) -> None:
         self.app = app
+        self._writer = UvicornWriter() if one_write else None
         self._may_explain = may_explain
         self._clock = clock or SystemClock()
         self._most = max_body
@@ -297,7 +301,8 @@ class HttpCacheMiddleware:
     async def _serve(
         self, stored: StoredResponse, exchange: Exchange, send: Send, status: bytes, *, validated: bool = False
     ) -> None:
-        await serve(stored, exchange, send, now=self._clock.now(), status=status, validated=validated)
+        now, writer = self._clock.now(), self._writer
+        await serve(stored, exchange, send, now=now, status=status, validated=validated, writer=writer)
 
     def _validate_behind(self, exchange: Exchange, found: Found, stored: StoredResponse) -> None:
         """Validate once, however many are served meanwhile (RFC 5861 section 3)."""

@@ -1,4 +1,4 @@
-"""Sending what is stored: whole, a part of it, or 304 in its place. Touches: the client's ``send``.
+"""Sending what is stored: whole, a part of it, or 304 in its place. Touches: the client's ``send``, or its connection.
 
 **Source:** RFC 9111 sections 4.2.3 and 5.1 (Age), 4.3.2 (conditions), 5.2.2.4 (no-cache with field names); RFC 9110
 section 14 (ranges).
@@ -13,6 +13,7 @@ from tailrace.asgi.http_cache.parts import is_part, piece_of, span_within
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.asgi.partial import part_of
 from tailrace.asgi.types import Header, Send
+from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.core.conditions import is_not_modified
 
 __all__ = ["serve"]
@@ -27,13 +28,21 @@ class _Whole:
 
 
 async def serve(
-    stored: StoredResponse, exchange: Exchange, send: Send, *, now: float, status: bytes, validated: bool
+    stored: StoredResponse,
+    exchange: Exchange,
+    send: Send,
+    *,
+    now: float,
+    status: bytes,
+    validated: bool,
+    writer: UvicornWriter | None = None,
 ) -> None:
     """Answer the request with ``stored``.
 
     Args:
         status: of the cache, the value of ``Cache-Status``.
         validated: the origin has confirmed it just now, so fields that need a validation may be sent.
+        writer: writes a whole answer past ``send``, where it can; None: all are sent.
     """
     request = exchange.headers
     served = stored.served
@@ -50,6 +59,12 @@ async def serve(
     elif b"range" in request and code == 200 and exchange.method == "GET":
         code, headers, body = part_of(_Whole(code, headers, not_modified, stored.fields), body, request, now)
     exchange.cache = "hit"
-    told = [(b"age", b"%d" % stored.age(now)), (b"cache-status", status)]
+    age = stored.age(now)
+    if writer is not None and headers is served.whole and stored.lines:
+        asked = writer.request_of(send)
+        told_at_once = b"age: %d\r\ncache-status: %b\r\n" % (age, status)
+        if asked is not None and writer.write(asked, code, [stored.lines, told_at_once], body):
+            return
+    told = [(b"age", b"%d" % age), (b"cache-status", status)]
     await send({"type": "http.response.start", "status": code, "headers": [*headers, *told]})
     await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
 
-from tailrace.asgi.headers import read_headers
+from tailrace.asgi.headers import answer_lines, read_headers
 from tailrace.asgi.http_cache.reuse import Held
 from tailrace.asgi.http_cache.storing import directives_of
 from tailrace.asgi.types import Header
@@ -95,6 +95,13 @@ class StoredResponse:
             [header for header in bare if header[0] in IN_304],
             [header for header in self.headers if header[0] in IN_304],
         )
+
+    @cached_property
+    def lines(self) -> bytes:
+        """``served.whole`` as HTTP/1.1 sends them; b"" where only a server's own code may."""
+        if self.status in WITHOUT_CONTENT:
+            return b"" if self.body else answer_lines(self.served.whole, None)
+        return answer_lines(self.served.whole, len(self.body))
 
     def held(self, now: float) -> Held:
         """What decides on its use."""
