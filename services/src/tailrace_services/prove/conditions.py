@@ -19,6 +19,8 @@ __all__ = ["CODINGS", "Crowd", "Soak", "cold", "crowd", "growth", "sizes", "soak
 
 CODINGS = ("gzip", "br", "zstd")
 """Content codings, by the names that HTTP has for them."""
+AS_BROWSERS = "gzip, deflate, br, zstd"
+"""``Accept-Encoding`` of browsers, which leave it to the server which coding it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,22 @@ class Soak:
 
 
 async def sizes(site: Site, endpoint: Endpoint, people: Sequence[Person]) -> dict[str, float]:
-    """By how much each coding makes the endpoint's answers smaller, all of them together, from 0 to 1.
+    """By how much each coding makes the endpoint's answers smaller, all of them together, from 0 to 1; and the one that
+    browsers get, of all that they know.
 
     Raises:
         ExchangeFailedError: no answer.
     """
-    sent = dict.fromkeys(("identity", *CODINGS), 0)
+    accepted = {"identity": "identity", **{coding: coding for coding in CODINGS}, "as browsers ask": AS_BROWSERS}
+    sent = dict.fromkeys(accepted, 0)
     for number, person in enumerate(people):
         request = endpoint.request(person, number)
-        for coding in sent:
-            headers = {**request.headers, "Accept-Encoding": coding}
+        for name, codings in accepted.items():
+            headers = {**request.headers, "Accept-Encoding": codings}
             asked = Request(request.name, request.target, request.method, headers, request.body)
-            sent[coding] += len((await site.optimised.send(asked)).body)
-    return {coding: 1 - sent[coding] / sent["identity"] for coding in CODINGS}
+            sent[name] += len((await site.optimised.send(asked)).body)
+    whole = sent.pop("identity")
+    return {name: 1 - size / whole for name, size in sent.items()}
 
 
 async def crowd(site: Site, users: int, seconds: float, random: Random) -> Crowd:

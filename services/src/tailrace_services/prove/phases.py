@@ -129,7 +129,7 @@ class Proving:
             measured = await conditions.sizes(self.site, endpoint, self.people[:20])
             self.goals += goals.size_goals(endpoint, measured)
             if measured:
-                smaller = ", ".join(f"{coding} {share:.0%}" for coding, share in measured.items())
+                smaller = ", ".join(f"{coding} {share:.1%}" for coding, share in measured.items())
                 self.notes.append(f"{endpoint.name}: answers smaller by {smaller}")
 
     async def mix(self) -> None:

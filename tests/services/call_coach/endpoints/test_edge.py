@@ -128,13 +128,21 @@ async def test_every_response_says_how_long_it_took(optimised: Service) -> None:
         reply = await optimised.ask("analyze_call", call_id=7, headers={"accept-encoding": coding})
         assert (reply.headers["content-encoding"], reply.content) == (coding, plain.content)
         assert int(reply.headers["content-length"]) < 0.5 * len(plain.content)
+    browsers = await optimised.ask("analyze_call", call_id=7, headers={"accept-encoding": "gzip, deflate, br, zstd"})
+    assert browsers.headers["content-encoding"] == "br"
 
 
 def test_settings_win_over_what_the_service_wants() -> None:
     """Its own effort, limits and patience hold only where nobody says otherwise."""
-    assert with_defaults(Settings()).compression.gzip_level == 6
-    said = Settings(compression={"gzip_level": 2}, rate_limit={"general": "1/minute"}, database={"retry_time": 3.0})  # type: ignore[arg-type]
+    wanted = with_defaults(Settings()).compression
+    assert (wanted.gzip_level, wanted.brotli_quality, wanted.encodings[0]) == (6, 5, "br")
+    said = Settings(
+        compression={"gzip_level": 2, "encodings": ["zstd"]},
+        rate_limit={"general": "1/minute"},
+        database={"retry_time": 3.0},
+    )  # type: ignore[arg-type]
     kept = with_defaults(said)
+    assert kept.compression.encodings == ("zstd",)
     assert (kept.compression.gzip_level, kept.rate_limit.general, kept.database.retry_time) == (
         2,
         said.rate_limit.general,

@@ -25,6 +25,10 @@ RETRY_TIME = 10.0
 """Seconds for which the database is asked again. Nothing else can answer, so nobody need hear of a moment's trouble."""
 GZIP_LEVEL = 6
 """What its clients were promised."""
+CODINGS = ("br", "zstd", "gzip")
+BROTLI_QUALITY = 5
+"""Answers are small and each is made for one client; of browsers' codings only this one makes an analysis of a call
+60 % smaller, for a tenth of a millisecond."""
 
 
 def with_defaults(settings: Settings) -> Settings:
@@ -34,8 +38,9 @@ def with_defaults(settings: Settings) -> Settings:
         limits = limits.model_copy(update={"general": "100/minute", "general_burst": 150})
     if "retry_time" not in database.model_fields_set:
         database = database.model_copy(update={"retry_time": RETRY_TIME})
-    if "gzip_level" not in compression.model_fields_set:
-        compression = compression.model_copy(update={"gzip_level": GZIP_LEVEL})
+    chosen = {"gzip_level": GZIP_LEVEL, "brotli_quality": BROTLI_QUALITY, "encodings": CODINGS}
+    unsaid = {name: value for name, value in chosen.items() if name not in compression.model_fields_set}
+    compression = compression.model_copy(update=unsaid)
     return settings.model_copy(update={"rate_limit": limits, "database": database, "compression": compression})
 
 
