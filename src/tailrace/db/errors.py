@@ -46,12 +46,19 @@ UNAVAILABLE = {
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
-    """What asyncpg raises past SQLAlchemy when a connection breaks in the middle of its protocol."""
+    """What asyncpg raises past SQLAlchemy when a connection breaks in the middle of its protocol, or while SQLAlchemy
+    prepares a new one."""
     try:
-        from asyncpg import InternalClientError
+        from asyncpg import exceptions as known
     except ImportError:
         return ()
-    return (InternalClientError,)
+    return (
+        known.InternalClientError,
+        known.InterfaceError,
+        known.PostgresConnectionError,
+        known.AdminShutdownError,
+        known.CrashShutdownError,
+    )
 
 
 DRIVER_ERRORS = _driver_errors()
@@ -85,18 +92,23 @@ def translate(error: BaseException) -> DatabaseError | None:
         found = from_sqlstate(state, getattr(driver, "constraint_name", None))
         if found is not None:
             return found
-        if error.connection_invalidated or isinstance(error, exc.InterfaceError):
+        if error.connection_invalidated or isinstance(error, exc.InterfaceError) or _broken(driver):
             return DatabaseUnavailableError("the connection to the database was lost")
         if state is None and isinstance(error, exc.OperationalError):  # as psycopg says that it cannot connect
             return DatabaseUnavailableError("cannot reach the database")
         return None
-    if isinstance(error, DRIVER_ERRORS):
+    if _broken(error):
         return DatabaseUnavailableError("the connection to the database was lost")
     if isinstance(error, TimeoutError):
         return DatabaseUnavailableError("the database did not answer in time")
     if isinstance(error, OSError):
         return DatabaseUnavailableError(f"cannot reach the database: {error.strerror or type(error).__name__}")
     return None
+
+
+def _broken(error: BaseException | None) -> bool:
+    """Whether asyncpg means a connection, and not a value that it cannot send."""
+    return isinstance(error, DRIVER_ERRORS) and not isinstance(error, ValueError)
 
 
 def in_doubt(error: DatabaseUnavailableError) -> OutcomeUnknownError:

@@ -15,11 +15,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.pool.base import _ConnectionRecord
 from sqlalchemy.util.queue import AsyncAdaptedQueue
 
 from tailrace.clock import SystemClock
@@ -84,6 +85,16 @@ class DeadlinePool(AsyncAdaptedQueuePool):
             record.close()
         finally:
             self._dec_overflow()
+
+    def _dec_overflow(self) -> Literal[True]:
+        """There is room for one connection more, as one could not be made, or whoever made it was cancelled.
+
+        Those who wait do so for one that is given back, and would not hear of it: one of them gets the room.
+        """
+        if not self.waiting:
+            return super()._dec_overflow()
+        self._pool.put(_ConnectionRecord(self, connect=False), False)  # who takes it connects
+        return True
 
     @property
     def waiting(self) -> int:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
 from tests.integration.db.query_world import TOTALS, Customer, Process, make_shop, processes, run
+from tests.pooling import running_pgbouncer
 from tests.waiting import wait_until
 
 from tailrace.db import Database, cached_query
 from tailrace.db.engine import make_relay_engine
-from tailrace.errors import DatabaseTimeoutError
+from tailrace.errors import DatabaseTimeoutError, DatabaseUnavailableError
 from tailrace.settings import DatabaseSettings
 
 MODE = DatabaseSettings(pgbouncer=True, statement_timeout=0.5, retry_time=0)
@@ -142,3 +145,55 @@ async def test_what_looks_all_the_time_goes_past_it(pgbouncer: str, database_url
             found = (await connection.exec_driver_sql("SHOW application_name")).scalar_one()
             assert (found == "tailrace-fold") is (settings is past)
         await engine.dispose()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_who_waits_too_long_for_a_server_is_told_so(database_url: str, server_folder: Path, driver: str) -> None:
+    """PgBouncer ends who waited for ``query_wait_timeout``: a database out of reach, and no fault of ours."""
+    with running_pgbouncer(database_url, server_folder, ["query_wait_timeout = 1"]) as url:
+        database = Database(url.replace("postgresql", driver, 1), settings=MODE)
+        holder = await asyncpg.connect(url, statement_cache_size=0)
+        async with holder.transaction():
+            with pytest.raises(DatabaseUnavailableError):
+                await database.fetch(text("SELECT 1"))
+        assert (await database.fetch(text("SELECT 1 AS n")))[0].n == 1
+        assert database.pool_state().in_use == 0
+        await holder.close()
+        await database.aclose()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_request_to_cancel_ends_no_other_clients_statement(
+    database_url: str, server_folder: Path, driver: str
+) -> None:
+    """Two server connections pass between those who are cancelled all the time and those who are not."""
+    with running_pgbouncer(database_url, server_folder, ["default_pool_size = 2", "min_pool_size = 2"]) as url:
+        patient = MODE.model_copy(update={"statement_timeout": 60, "pool_timeout": 60, "pool_size": 4})
+        steady, fickle = [Database(url.replace("postgresql", driver, 1), settings=patient) for _ in range(2)]
+
+        async def sleep(database: Database, seconds: float) -> int:
+            async with database.session() as session:
+                return int(await session.scalar(text("SELECT 1 FROM pg_sleep(:s)"), {"s": seconds}) or 0)
+
+        async def left() -> None:
+            task = asyncio.create_task(sleep(fickle, 0.03))
+            await asyncio.sleep(draw.random() * 0.06)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        async def staying() -> list[int]:
+            return [await sleep(steady, 0.01) for _ in range(25)]
+
+        draw = Random(3)
+        leaving = [asyncio.create_task(_repeatedly(left, 25)) for _ in range(4)]
+        assert await asyncio.gather(*[staying() for _ in range(4)]) == [[1] * 25] * 4
+        await asyncio.gather(*leaving)
+        for database in (steady, fickle):
+            assert await sleep(database, 0) == 1
+            assert database.pool_state().in_use == 0
+            await database.aclose()
+
+
+async def _repeatedly(work: Callable[[], Awaitable[None]], times: int) -> None:
+    for _ in range(times):
+        await work()

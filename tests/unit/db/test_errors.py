@@ -55,9 +55,18 @@ def test_what_drivers_and_pools_raise_is_translated() -> None:
     assert isinstance(translate(exc.TimeoutError()), PoolTimeoutError)
     assert isinstance(translate(ConnectionRefusedError(111, "refused")), DatabaseUnavailableError)
     assert isinstance(translate(TimeoutError()), DatabaseUnavailableError)
-    for lost in (ConnectionResetError(104, "reset"), asyncpg.InternalClientError("got result for unknown protocol")):
+    for lost in (
+        ConnectionResetError(104, "reset"),
+        asyncpg.InternalClientError("got result for unknown protocol"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        exc.InternalError("SELECT 1", {}, asyncpg.InternalClientError("unexpected data")),
+    ):
         with pytest.raises(DatabaseUnavailableError), translated():
             raise lost
+    wrong = asyncpg.exceptions._base.DataError("invalid input for query argument")  # a kind of InterfaceError, too
+    with pytest.raises(ValueError, match="invalid input"), translated():
+        raise wrong
 
 
 @pytest.mark.parametrize("url", ["", "mysql://h/d", "localhost:5432", "postgresql://h:port/d"])
