@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from tailrace.cache.entry import Entry, decode, encode
 from tailrace.cache.keyspace import Keyspace
-from tailrace.cache.lease import Leases
+from tailrace.cache.lease import Leases, Outcome
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
 from tailrace.cache.warm import Recipe
 from tailrace.cache.worth import Worth
@@ -91,7 +91,7 @@ class Filling:
             taken.append(entry)
             return True
 
-        alone = True  # while others may have to wait for what this computation gives
+        outcome: Outcome = "nothing"
         lease = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
         owner = os.urandom(12)
         try:
@@ -100,15 +100,14 @@ class Filling:
             if taken:
                 return answer_of(taken[-1], "collapsed", self._clock.now())
             answer = await self._compute_and_store(request, stamps, background=background)
-            alone = answer.ttl > 0
+            outcome = "stored" if answer.ttl > 0 else "unshared"
             return answer
         except Exception:
-            alone = False
+            outcome = "unshared"
             raise
         finally:
             if not taken:  # even if cancelled while taking it: nobody may have to wait for a lease to expire
-                ending = self._leases.give_back(lease, owner) if alone else self._leases.open(lease)
-                task = asyncio.create_task(self._end_lease(ending))
+                task = asyncio.create_task(self._leases.end(lease, owner, outcome))
                 self._ending.add(task)
                 task.add_done_callback(self._ending.discard)
 
@@ -164,10 +163,6 @@ class Filling:
     async def aclose(self) -> None:
         """Wait until every lease has been given back."""
         await asyncio.gather(*self._ending, return_exceptions=True)
-
-    async def _end_lease(self, ending: Awaitable[None]) -> None:
-        with suppress(StoreUnavailableError):  # then it expires by itself
-            await ending
 
 
 def answer_of(entry: Entry, status: CacheStatus, now: float) -> Answer:

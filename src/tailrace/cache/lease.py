@@ -7,18 +7,28 @@ lease's length at most. It saves work; it decides nothing about correctness, whi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Literal
 
 from tailrace.clock import Clock
+from tailrace.errors import StoreUnavailableError
 from tailrace.stores import Store
 
-__all__ = ["Leases"]
+__all__ = ["Leases", "Outcome"]
 
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
 
+Outcome = Literal["stored", "unshared", "nothing"]
+"""Others have something to use; it failed, or is not to be shared; it was given up, and somebody else has to begin."""
+
 OPEN = b"open"
 OPEN_SECONDS = 1.0
 """For how long nobody waits for a computation that gave nothing to wait for."""
+DONE = b"done"
+DONE_SECONDS = 1.0
+"""For how long a lease says that what it was for is stored. Who looked into the store before and asks for the lease after
+that would compute once more."""
 
 
 class Leases:
@@ -39,9 +49,9 @@ class Leases:
         """Become ``owner`` of ``key``, or wait until its owner has stored an entry.
 
         Returns when this caller must compute, or as soon as ``stored`` says that there is something to use. Nobody
-        waits for a computation that has just turned out to give nothing that can be shared (``open``). After a lease's
-        length without either, the caller must compute whatever others do: it has a client to answer. Whatever ends the
-        call, the lease may have been taken.
+        waits for a computation that has just turned out to give nothing that can be shared (``OPEN``), and what has
+        just been stored (``DONE``) is looked at. After a lease's length without any of it, the caller must compute
+        whatever others do: it has a client to answer. Whatever ends the call, the lease may have been taken.
 
         Args:
             owner: a name nobody else uses.
@@ -56,15 +66,20 @@ class Leases:
             holder = (await self._store.add({key: owner}, self._seconds))[0]
             if holder in (owner, OPEN) or self._clock.monotonic() >= give_up:
                 return
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            if holder != DONE:
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
             if await stored():
                 return
+            if holder == DONE:  # it has ended since, and somebody has to compute it again
+                await self._store.release(key, DONE)
 
-    async def give_back(self, key: str, owner: bytes) -> None:
-        """End the lease if it is still this owner's."""
-        await self._store.release(key, owner)
-
-    async def open(self, key: str) -> None:
-        """Let everyone compute at once for a while: what the owner computed failed, or is not to be shared."""
-        await self._store.set({key: OPEN}, OPEN_SECONDS)
+    async def end(self, key: str, owner: bytes, outcome: Outcome) -> None:
+        """Say what came of what ``owner`` had the lease for. If the store is out of reach it expires by itself."""
+        with suppress(StoreUnavailableError):
+            if outcome == "nothing":
+                await self._store.release(key, owner)
+            elif outcome == "stored":
+                await self._store.set({key: DONE}, DONE_SECONDS)
+            else:
+                await self._store.set({key: OPEN}, OPEN_SECONDS)

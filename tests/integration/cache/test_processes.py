@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.waiting import wait_until
@@ -56,6 +57,33 @@ async def test_a_thousand_cold_readers_on_two_processes_compute_once(caches: tup
     assert compute.runs == 1
     assert {answer.value for answer in answers} == {b"value"}
     assert sum(answer.status == "miss" for answer in answers) == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_who_looked_too_early_and_leads_too_late_looks_again(
+    caches: tuple[Cache, Cache], monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """All of one process's computation falls between the other's look and its lease; what is there again is used."""
+    one, two = caches
+    compute, asking, ended = Computation(0), asyncio.Event(), asyncio.Event()
+    add = two.store.add
+
+    async def late(*arguments: Any) -> Any:
+        asking.set()
+        await ended.wait()
+        return await add(*arguments)
+
+    monkeypatch.setattr(two.store, "add", late, raising=True)
+    early = asyncio.create_task(two.read_through("k", compute, policy=POLICY, depends_on=["t"]))
+    await asking.wait()
+    assert (await one.read_through("k", compute, policy=POLICY, depends_on=["t"])).status == "miss"
+    await one.aclose()  # its lease has ended
+    if gone:
+        assert await one.forget("k")
+    ended.set()
+    answer = await early
+    assert (answer.status, compute.runs) == (("miss", 2) if gone else ("collapsed", 1))
+    assert answer.value == b"value"
 
 
 async def test_a_bump_on_one_process_ends_the_answer_on_the_other(caches: tuple[Cache, Cache]) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from tailrace.asgi.http_cache.forwarding import FlightEnd
 from tailrace.asgi.http_cache.shelf import Found
 from tailrace.cache import Cache
-from tailrace.cache.lease import Leases
+from tailrace.cache.lease import Leases, Outcome
 from tailrace.clock import Clock
 from tailrace.errors import StoreUnavailableError
 
 __all__ = ["Leading"]
+
+OUTCOMES: Mapping[FlightEnd, Outcome] = {"stored": "stored", "passed": "unshared", "lost": "nothing"}
 
 
 class Leading:
@@ -47,8 +49,8 @@ class Leading:
         key, owner = f"{found.prefix}l:{found.stamps.target.hex()}", os.urandom(12)
 
         def end(done: asyncio.Future[FlightEnd]) -> None:
-            given_back = done.cancelled() or done.result() != "passed"
-            task = asyncio.create_task(self._end(key, owner, given_back))
+            outcome = "nothing" if done.cancelled() else OUTCOMES[done.result()]
+            task = asyncio.create_task(self._leases.end(key, owner, outcome))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
@@ -60,7 +62,3 @@ class Leading:
         """Wait until every lease has been given back."""
         await asyncio.sleep(0)  # what a flight has just ended begins to be given back in the loop's next turn
         await asyncio.gather(*self._ending, return_exceptions=True)
-
-    async def _end(self, key: str, owner: bytes, given_back: bool) -> None:
-        with suppress(StoreUnavailableError):  # then it expires by itself
-            await (self._leases.give_back(key, owner) if given_back else self._leases.open(key))
