@@ -27,8 +27,8 @@ OPEN_SECONDS = 1.0
 """For how long nobody waits for a computation that gave nothing to wait for."""
 DONE = b"done"
 DONE_SECONDS = 1.0
-"""For how long a lease says that what it was for is stored. Who looked into the store before and asks for the lease after
-that would compute once more."""
+"""For how long a lease says that what it was for is stored: who looked into the store before that, and asks for the
+lease after it, would compute once more."""
 
 
 class Leases:
