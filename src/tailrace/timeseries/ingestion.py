@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -93,9 +93,8 @@ async def ingest(
     names = tuple(columns) if columns is not None else tuple(series.source.c.keys())
     writer = _Writer(database, series, names, clock)
     writer.copying = copy
-    async with database.engine.connect() as connection:
-        with _translating():
-            engine, standing = await series.find(await _driver(connection))
+    async with _connected(database) as driver:
+        engine, standing = await series.find(driver)
     if standing != "series":
         raise SchemaError(f"{series.tables[0]} is no time series yet: run apply first")
     writer.partitioned = isinstance(engine, PlainEngine)
@@ -104,10 +103,8 @@ async def ingest(
         if progress is not None:
             progress(writer.rows)
     if isinstance(engine, TimescaleEngine) and writer.oldest is not None:
-        async with database.engine.connect() as connection:
-            with _translating():
-                driver = await _driver(connection)
-                telling = await engine.refresh(driver, Patience(clock=clock), clock.now(), writer.oldest)
+        async with _connected(database) as driver:
+            telling = await engine.refresh(driver, Patience(clock=clock), clock.now(), writer.oldest)
         if telling is not None:
             # By a session: whoever is told that the rows are in reads days that have them.
             await database.run(lambda session: session.execute(text(telling)), idempotent=True)
@@ -219,12 +216,18 @@ class _Writer:
         if not (spans and self.partitioned):
             return
         sql = self.series.sql
-        async with self.database.engine.connect() as connection:
-            driver = await _driver(connection)
-            with _translating():
-                names = [qualified(sql.schema, sql.partition_name(span)) for span in spans]
-                if not (by_name and await are_partitions(driver, sql.sql_name, names)):
-                    await make_partitions(driver, sql, spans)
+        async with _connected(self.database) as driver:
+            names = [qualified(sql.schema, sql.partition_name(span)) for span in spans]
+            if not (by_name and await are_partitions(driver, sql.sql_name, names)):
+                await make_partitions(driver, sql, spans)
+
+
+@asynccontextmanager
+async def _connected(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the pool, as asyncpg has it; in a transaction only if one is begun on it."""
+    with _translating():
+        async with database.engine.connect() as connection:
+            yield await _driver(connection)
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.timeseries.world import TODAY, compare, insert, make_series, row, some_rows
 
 from tailrace.db import Database
-from tailrace.errors import ConstraintError, SchemaError
+from tailrace.errors import ConstraintError, DatabaseUnavailableError, SchemaError
 from tailrace.schema import Patience, Watch, apply, plan, reconcile, status
 from tailrace.testing.clock import FakeClock
 from tailrace.timeseries import TimeSeries, ingest, maintain, make_room
@@ -118,6 +118,14 @@ async def test_ingestion_takes_any_order_of_columns_and_rows_as_they_come(
 
     done = await ingest(database, series, rows(), columns=("asset", "time", "channel"), clock=clock, batch=100)  # type: ignore[arg-type]
     assert done.rows == 250 == await connection.fetchval("SELECT count(*) FROM signals WHERE price IS NULL")
+
+
+async def test_ingestion_says_that_the_database_is_out_of_reach(series: TimeSeries, clock: FakeClock) -> None:
+    """Whoever sends rows while it restarts is told so, as of any other statement."""
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailableError):
+        await ingest(nowhere, series, [row(TODAY)], clock=clock)
+    await nowhere.aclose()
 
 
 async def test_ingestion_counts_what_it_refuses(database: Database, clock: FakeClock, url: str) -> None:
