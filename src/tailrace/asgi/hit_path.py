@@ -49,7 +49,7 @@ FOR_THE_LAYERS = frozenset(
 """Request fields that a layer has to look at."""
 
 LOOKED_AT = FOR_THE_LAYERS | {b"cookie", b"if-modified-since", b"if-none-match"}
-"""Request fields that make a request other than the plainest: those, what may hold a cookie of ours, conditions."""
+"""Request fields without any of which nothing has to be looked at: those, a cookie that may be ours, conditions."""
 
 ID, TIME = b"x-request-id: ", b"\r\nx-response-time: "
 

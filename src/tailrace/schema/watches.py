@@ -68,7 +68,13 @@ class Watch:
         key: columns whose values get tags of their own; one name, several, ``Through`` a parent, or ``Where`` a
             condition holds.
 
+    Raises:
+        SchemaError: a column does not exist or has no one text form; a condition is about another table, or about the
+            time; the table's name has a colon.
+
     Not noticed: writes under ``session_replication_role = replica``, which fire no triggers.
+
+    Cost: for each writing statement a look-up of each ``Through`` and a row in the outbox for each tag.
     """
 
     table: Any

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from tailrace.clock import Clock, SystemClock
 from tailrace.db import Database
 from tailrace.db.errors import from_sqlstate, translated
-from tailrace.errors import DatabaseError, DatabaseUnavailableError, SchemaError, SettingsError
+from tailrace.errors import DatabaseError, SchemaError, SettingsError
 from tailrace.events import Observer, RowsIngested
 from tailrace.schema import Patience
 from tailrace.schema.sql_text import identifier, qualified, type_name
@@ -251,8 +251,6 @@ def _translating() -> Iterator[None]:
         raise _translated(error) from error
     except (ValueError, OverflowError, TypeError) as error:  # what asyncpg says of a value that it cannot encode
         raise SchemaError(f"a value does not fit its column: {error}") from error
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise DatabaseUnavailableError(f"the connection to the database was lost: {error}") from error
 
 
 def _translated(error: asyncpg.PostgresError) -> DatabaseError:

@@ -11,31 +11,17 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI, Response, WebSocket
+from tests.integration.fastapi.counting_writer import Counting
 from tests.integration.fastapi.serving import serving, talk
 from tests.waiting import wait_until
 
 from tailrace import Tailrace, cached, limited
-from tailrace.asgi.uvicorn_writer import KNOWN, UvicornWriter, steps_of_uvicorn
+from tailrace.asgi.uvicorn_writer import KNOWN, steps_of_uvicorn
 from tailrace.settings import HttpSettings, Settings
 
 OF_A_MOMENT = re.compile(rb"(?m)^(date|x-response-time|age|ratelimit|x-ratelimit-reset): .*\r$|(?<=ttl=)\d+")
 LARGE = 300_000
 PATHS = ("/small", "/large", "/limited", "/empty", "/finished")
-
-
-class Counting(UvicornWriter):
-    """Counts what it wrote."""
-
-    __slots__ = ("written",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = 0
-
-    def write(self, *answer: Any) -> bool:
-        written = super().write(*answer)
-        self.written += written
-        return written
 
 
 def service(*, at_once: bool) -> Tailrace:

@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 import pytest
+from tests.integration.fastapi.counting_writer import Counting
 from tests.integration.fastapi.serving import served, talk
 
 from tailrace.asgi import HttpCacheMiddleware
-from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.cache import Cache
 from tailrace.stores import MemoryStore
 from tailrace.testing.clock import FakeClock
@@ -25,21 +25,6 @@ ANSWERS: dict[str, tuple[int, list[tuple[bytes, bytes]], bytes]] = {
     "/partly": (200, [(b"cache-control", b'public, max-age=60, no-cache="x-own"'), (b"x-own", b"1")], b"partly"),
     "/not-kept": (200, [(b"cache-control", b"no-store")], b"not kept"),
 }
-
-
-class Counting(UvicornWriter):
-    """Counts what it wrote."""
-
-    __slots__ = ("written",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = 0
-
-    def write(self, *answer: Any) -> bool:
-        written = super().write(*answer)
-        self.written += written
-        return written
 
 
 async def origin(scope: Any, receive: Any, send: Any) -> None:

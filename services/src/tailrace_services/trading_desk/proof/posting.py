@@ -108,14 +108,16 @@ async def _post(proving: Proving) -> Posted:
     async def one_by_one(to: Connections, many: int) -> list[Exchange]:
         return [await to.exchange(next_request(turn, turn)) for turn in range(many)]
 
-    async def together(*to: Connections, all_: int = USERS) -> Together:
-        """The users, half of them at each if there are two."""
+    async def together(*to: Connections, users: int = USERS) -> Together:
+        """``users`` who never pause, half of them at each if there are two."""
         many: list[Exchange] = []
         for each in to:
             await one_by_one(each, WARM_UPS)
-        users = all_ // len(to)
         loads = await asyncio.gather(
-            *(closed_loop(each, next_request, users=users, duration=SECONDS, watch=many.append) for each in to)
+            *(
+                closed_loop(each, next_request, users=users // len(to), duration=SECONDS, watch=many.append)
+                for each in to
+            )
         )
         stored = [each.latency for each in many if _stored(each)]
         return Together(stored, len(stored) / max(load.duration for load in loads), len(many) - len(stored))
@@ -133,7 +135,7 @@ async def _post(proving: Proving) -> Posted:
     exchanges = await one_by_one(site.optimised, ALONE)
     alone = [each.latency for each in exchanges if _stored(each)]
     come = await arriving()
-    by_few = await together(site.optimised, all_=FEW)
+    by_few = await together(site.optimised, users=FEW)
     async with _another(proving) as another:
         by_two = await together(site.optimised, another)
     return Posted(alone, len(exchanges) - len(alone), come, by_few, by_one, by_two, original)
