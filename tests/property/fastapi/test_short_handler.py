@@ -6,7 +6,19 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Body,
+    Cookie,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    routing,
+)
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -140,6 +152,8 @@ class Service:
     """An application with one endpoint; the same declaration makes the same application."""
 
     def __init__(self, declared: dict[str, Any], *, short: bool) -> None:
+        # FastAPI keeps where endpoints stand by ``id``, which one that is gone leaves to another.
+        routing._endpoint_context_cache.clear()
         self.app, self.log, self._declared = FastAPI(openapi_url=None), Log(), declared
         self.app.add_exception_handler(Refused, self._answer_refused)
         router = APIRouter() if declared["included"] else self.app.router
