@@ -84,7 +84,9 @@ class Process:
 
     def __init__(self, url: str, store: Store | None = None, bound: float = BOUND, **settings: object) -> None:
         self.events: list[Event] = []
-        own = DatabaseSettings.model_validate({"pool_size": 5, "max_overflow": 5, "retry_time": 0, **settings})
+        # An audit is a matter of chance, and sends statements: only who asks for it has it.
+        usual = {"pool_size": 5, "max_overflow": 5, "retry_time": 0, "query_audit": 0}
+        own = DatabaseSettings.model_validate({**usual, **settings})
         self.store = store or MemoryStore()
         self.database = Database(url, settings=own, observer=self.events.append)
         self.freshness = DatabaseFreshness(url, settings=FreshnessSettings(bound=bound), database_settings=own)
