@@ -20,7 +20,11 @@ connection, in the order in which the server made them. Hence the rules, on whic
    PING, so its push lies before the PONG. Only calls that leave in the same write share one: a PING already under
    way may have been executed before the newcomer's writer was done.
 
-``get`` always asks the server and so sees every write that has returned anywhere; only ``peek`` answers from copies.
+6. *A read is a fence for the copies beside it.* ``get`` asks for what is not held. For the rest it takes copies if they
+   are the very ones that were held before it asked: by rule 5 they are the server's values of the moment at which it
+   read the others. Where one has ended meanwhile, all is read.
+
+``get`` always asks the server and so sees every write that has returned anywhere; only ``peek`` answers without.
 
 ``NOLOOP`` would save the push that an own write causes, and rule 3 alone would keep the copies right. It is left
 off: a push too many costs a microsecond, and with it a mistake in rule 3 heals at once.
@@ -41,7 +45,7 @@ from tailrace.settings import CacheSettings, ValkeySettings
 from tailrace.stores.bounded_map import BoundedMap
 from tailrace.stores.expired import count_expired
 from tailrace.stores.lifetime import LONGEST
-from tailrace.stores.s3fifo import MOST_USES
+from tailrace.stores.s3fifo import MOST_USES, Entry
 from tailrace.stores.store import Reader, StoreStatistics
 from tailrace.stores.valkey import ValkeyStore
 
@@ -147,12 +151,19 @@ class TieredStore:
         return read
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The values in the order of ``keys``, as the server has them now; copies are kept. Cost: 1 round trip."""
+        """The values in the order of ``keys``, as the server has them now; copies are kept.
+
+        Cost: 1 round trip, for the keys that are not held or, if all are, for all; 2 where a copy ends meanwhile.
+        """
         if not keys:
             return []
         await self._connected()
-        self._misses += len(keys)
-        return await self._read(keys)
+        copies = self._held(keys)
+        missing = [key for key in keys if key not in copies]
+        found = await self._read(missing, copies) if missing else None
+        while found is None:  # all are held, or were; reading all lacks nothing
+            found = await self._read(keys, {})
+        return [found[key] for key in keys]
 
     async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
         """Write all, each to expire after ``ttl`` seconds (one millisecond at least). Cost: 1 round trip."""
@@ -245,9 +256,31 @@ class TieredStore:
         if not self._link.tried:
             await self._link.ready()
 
-    async def _read(self, keys: Sequence[str]) -> list[bytes | None]:
+    def _held(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """The copies that there are of ``keys``."""
+        if not self._link.trusted:
+            return {}
+        now, find = self._monotonic(), self._copies.entries.get
+        return {key: entry for key in keys if (entry := find(key)) is not None and entry.deadline > now}
+
+    def _values(self, copies: Mapping[str, Entry]) -> dict[str, bytes | None] | None:
+        """What ``copies`` say, if each is held still."""
+        if copies and not self._link.trusted:
+            return None
+        now, find = self._monotonic(), self._copies.entries.get
+        for key, entry in copies.items():
+            if find(key) is not entry or entry.deadline <= now:
+                return None
+            if entry.uses < MOST_USES:
+                entry.uses += 1
+        self._hits += len(copies)
+        return {key: entry.value for key, entry in copies.items()}
+
+    async def _read(self, keys: Sequence[str], beside: Mapping[str, Entry]) -> dict[str, bytes | None] | None:
+        """The server's values of ``keys`` with those of the copies ``beside`` them; None if one of these has ended."""
         token = object()
         reading = self._reading
+        self._misses += len(keys)
         asked = self._monotonic()
         for key in keys:
             reading[key] = token
@@ -257,6 +290,7 @@ class TieredStore:
             values = self._remote.values(reply, len(keys))
             if not all(type(life) is int for life in lives):
                 raise self._link.disbelieve()
+            found = self._values(beside)  # before what is kept takes their room
             for key, value, life in zip(keys, values, lives, strict=True):
                 if reading.get(key) is token:
                     self._keep(key, value, life, asked)
@@ -264,7 +298,7 @@ class TieredStore:
             for key in keys:
                 if reading.get(key) is token:
                     del reading[key]
-        return values
+        return None if found is None else found | dict(zip(keys, values, strict=True))
 
     def _keep(self, key: str, value: bytes | None, life: int, asked: float) -> None:
         if life == (ABSENT if value is None else ENDLESS):

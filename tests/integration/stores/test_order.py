@@ -198,6 +198,83 @@ async def test_of_two_reads_the_later_one_counts(store: TieredStore, server: Tol
     assert store.peek(["a"]) == [b"old"]
 
 
+async def hold_a(store: TieredStore, server: ToldServer) -> None:
+    """A copy of `a`, and nothing heard but what comes now."""
+    task = await read_a(store, server)
+    server.say(VALUE, FOREVER)
+    await task
+    server.heard.clear()
+
+
+async def test_only_what_is_not_held_is_asked_for(store: TieredStore, server: ToldServer) -> None:
+    """A read of several keys takes the copies that there are, and asks for the others in one round trip."""
+    await hold_a(store, server)
+    task = asyncio.ensure_future(store.get(["b", "a", "c", "b"]))
+    await server.hears(4)
+    assert server.heard[0] == (b"MGET", b"b", b"c", b"b")
+    server.say(b"*3\r\n$1\r\nB\r\n_\r\n$1\r\nB\r\n", FOREVER, GONE, FOREVER)
+    assert await task == [b"B", b"old", None, b"B"]
+    assert store.peek(["a", "b", "c"]) == [b"old", b"B", None]
+
+
+async def test_what_is_all_held_is_asked_for_all_the_same(store: TieredStore, server: ToldServer) -> None:
+    """`get` never answers without the server, which may have heard what this process has not."""
+    await hold_a(store, server)
+    task = await read_a(store, server)
+    assert server.heard == [(b"MGET", b"a"), (b"PTTL", b"a")]
+    server.say(b"*1\r\n$3\r\nnew\r\n", FOREVER)
+    assert await task == [b"new"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [PUSH_A, VALUE, FOREVER],
+        [VALUE, PUSH_A, FOREVER],
+        [VALUE, FOREVER, PUSH_A],
+        [PUSH_ALL, VALUE, FOREVER],
+    ],
+    ids=["before", "between", "behind", "all before"],
+)
+async def test_a_copy_that_ends_meanwhile_is_not_taken(
+    store: TieredStore, server: ToldServer, answer: list[bytes]
+) -> None:
+    """Where a copy is invalidated before the others' answer has reached the caller, all is read: of one moment."""
+    await hold_a(store, server)
+    task = asyncio.ensure_future(store.get(["a", "b"]))
+    await server.hears(2)
+    server.say(*answer)
+    await server.hears(5)
+    assert server.heard[2] == (b"MGET", b"a", b"b")
+    server.say(b"*2\r\n$3\r\nnew\r\n$1\r\nB\r\n", FOREVER, FOREVER)
+    assert await task == [b"new", b"B"]
+
+
+async def test_an_own_write_meanwhile_is_not_overlooked(store: TieredStore, server: ToldServer) -> None:
+    """A copy that this process replaces while the others are read is read with them again."""
+    await hold_a(store, server)
+    task = asyncio.ensure_future(store.get(["a", "b"]))
+    await server.hears(2)
+    writing = asyncio.ensure_future(store.set({"a": b"new"}, 60))
+    await server.hears(3)
+    server.say(NONE, GONE, OK)
+    await writing
+    await server.hears(6)
+    assert server.heard[3] == (b"MGET", b"a", b"b")
+    server.say(b"*2\r\n$3\r\nnew\r\n_\r\n", FOREVER, GONE)
+    assert await task == [b"new", None]
+
+
+async def test_copies_of_a_lost_connection_are_not_taken(store: TieredStore, server: ToldServer) -> None:
+    """A read whose connection ends fails; it does not answer from what was held."""
+    await hold_a(store, server)
+    task = asyncio.ensure_future(store.get(["a", "b"]))
+    await server.hears(2)
+    server.hang_up()
+    with pytest.raises(StoreUnavailableError):
+        await task
+
+
 async def test_a_lost_connection_takes_every_copy(store: TieredStore, server: ToldServer) -> None:
     """With the connection all copies are gone, and stay gone on the next one."""
     task = await read_a(store, server)
