@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.db import Database
+from tailrace.semantic.courtesy import without_courtesy
 from tailrace.semantic.embedder import Embedder, Vector
 from tailrace.semantic.evidence import Evidence
 from tailrace.semantic.hybrid import HybridSearch
@@ -66,6 +67,7 @@ class Retriever:
         """The texts that answer best, the best first. A new text is found by its words at once, by its meaning later.
 
         Args:
+            question: what is looked for; courtesy around it is not.
             tenant: whose texts; needed exactly where the search declares tenants.
 
         Raises:
@@ -79,6 +81,7 @@ class Retriever:
             raise ValueError("a tenant must be named where the search declares tenants, and only there")
         # What PostgreSQL has no text for, NUL and lone surrogates, no text there has either.
         question = question[:LONGEST_QUESTION].replace("\x00", " ").encode("utf-8", "replace").decode()
+        question = without_courtesy(question)
         vector = await self._embedder.embed(folded(question))
         asked = {"question": question, "vector": as_text(vector), "limit": limit}
         if self._with_tenant:

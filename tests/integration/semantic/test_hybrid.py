@@ -42,6 +42,18 @@ async def write(connection: asyncpg.Connection, *bodies: str, owner: int = 1) ->
     await connection.executemany("INSERT INTO notes (owner, body) VALUES ($1, $2)", [(owner, body) for body in bodies])
 
 
+async def test_courtesy_moves_nothing(
+    kept: asyncpg.Connection, database: Database, embedder: Embedder, search: HybridSearch
+) -> None:
+    """However politely the same is asked, the same is found in the same order, as near as it was."""
+    await write(kept, *TEXTS, "Please wait exactly ten minutes")
+    await embed_texts(database, search, embedder)
+    retriever = Retriever(database, search, embedder)
+    plain = await retriever.search("How do I bake a loaf", tenant=whose(search))
+    for courteous in ("How do I bake a loaf please, exactly?", "Hello, how do I bake a loaf? Thank you!"):
+        assert await retriever.search(courteous, tenant=whose(search)) == plain
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
