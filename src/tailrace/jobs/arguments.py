@@ -41,7 +41,10 @@ def decode(payload: bytes | None) -> dict[str, Any]:
     Raises:
         ValueError: they are none.
     """
-    found = json.loads(payload or b"{}")
+    try:
+        found = json.loads(payload or b"{}")
+    except RecursionError:
+        raise ValueError("a job's arguments are nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("a job's arguments are named")
     return found
