@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from tailrace.asgi import ErrorShape, ProblemDetailsMiddleware, RequestContextMiddleware, rfc9457
 from tailrace.fastapi import install_error_handlers
+from tailrace_services.api_page import add_api_page
 from tailrace_services.body_limit import BodyLimitMiddleware
 
 __all__ = ["Lifespan", "add_ids_and_problems", "empty_application"]
@@ -22,7 +23,16 @@ def empty_application(title: str, summary: str, lifespan: Lifespan | None, *, ma
     Args:
         max_body_bytes: of the largest request body; a larger one is 413.
     """
-    app = FastAPI(title=title, version="1", summary=summary, lifespan=lifespan, separate_input_output_schemas=False)
+    app = FastAPI(
+        title=title,
+        version="1",
+        summary=summary,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_api_page(app)
     app.add_middleware(BodyLimitMiddleware, limit=max_body_bytes)
     return app
 
