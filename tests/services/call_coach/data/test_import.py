@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import string
 import tarfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -139,6 +140,26 @@ async def test_one_broken_file_and_nothing_changes(url: str, tmp_path: Path) -> 
     assert told == [("bad.tar.gz:a.vtt", 12), ("bad.tar.gz:b.nlp", 4), ("latin.vtt", 12)]
     assert await fetch(url, COUNTS) == [(0, 0, 0, 0, 0)]
     assert (await import_transcripts(url, [good])).calls == 1
+
+
+@pytest.mark.parametrize("turns", [1, 4_000], ids=["a turn", "a call"])
+async def test_more_words_than_can_be_searched(url: str, tmp_path: Path, turns: int) -> None:
+    """A transcript whose words fit into no text search vector is refused by name like any that is broken."""
+    draw = random.Random(1)
+    cues = [
+        f"{n // 60:02}:{n % 60:02}.000 --> {n // 60:02}:{n % 60:02}.900\n<v {'AB'[n % 2]}>"
+        + " ".join("".join(draw.choices(string.ascii_lowercase, k=12)) for _ in range(120_000 // turns))
+        for n in (number % 3600 for number in range(turns))
+    ]
+    good = written(tmp_path / "good.vtt", VTT)
+    large = written(tmp_path / "large.vtt", "WEBVTT\n\n" + "\n\n".join(cues) + "\n")
+    cut = written(tmp_path / "cut.vtt", VTT + "\nbad\n")
+    with pytest.raises(TranscriptsRejectedError, match="2 transcripts are broken") as caught:
+        await import_transcripts(url, [good, large, cut])
+    told = [(each.file.rpartition("/")[2], each.problems[0].line) for each in caught.value.broken]
+    assert told == [("large.vtt", 1), ("cut.vtt", 12)]
+    assert "more different words than can be searched" in caught.value.broken[0].problems[0].reason
+    assert await fetch(url, COUNTS) == [(0, 0, 0, 0, 0)]
 
 
 async def test_a_name_nobody_has_is_refused(url: str, tmp_path: Path) -> None:

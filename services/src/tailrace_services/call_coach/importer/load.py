@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import asyncpg
+
 from tailrace.errors import DatabaseError, RequestError
 from tailrace_services.call_coach.importer.call import Description, ImportedCall, make_call
 from tailrace_services.call_coach.importer.source import MAX_BYTES, SourceFile, parse_transcript, read_sources
@@ -31,6 +33,9 @@ _COLUMNS = {
     "transcript_imports": ("id", "call_id", "digest", "file_name", "format", "created_at"),
     "reps": ("id", "email", "name", "created_at"),
 }
+
+DOCUMENT = "SELECT length(tsvector_agg(search ORDER BY sequence_number, id)) FROM transcripts WHERE call_id = $1"
+"""A call is searched as one document; PostgreSQL has a limit for it, as it has for a turn."""
 
 Rows = dict[str, list[tuple[object, ...]]]
 
@@ -126,7 +131,11 @@ class _Import:
         call = make_call(parsed, source.path, source.modified, self._description)
         self._named |= {name.lower() for name in call.sides} & self._description.reps.keys()
         if not self._broken:  # otherwise nothing will be kept
-            await self._insert(call, source, parsed.format)
+            try:
+                await self._insert(call, source, parsed.format)
+            except asyncpg.ProgramLimitExceededError as error:
+                self._refuse(source.name, (Problem(1, f"more different words than can be searched: {error}"),))
+                return
         self.calls += 1
         self.turns += len(call.turns)
         self.speakers += len(call.sides)
@@ -163,9 +172,12 @@ class _Import:
 
     async def _insert(self, call: ImportedCall, source: SourceFile, written: str) -> None:
         rows = await self._rows(call, source, written)
+        call_id = rows["calls"][0][0]
         for each in self._databases:
-            for table, records in rows.items():
-                await each.copy_records_to_table(table, records=records, columns=_COLUMNS[table])
+            async with each.transaction():  # a savepoint: of several broken transcripts each is told
+                for table, records in rows.items():
+                    await each.copy_records_to_table(table, records=records, columns=_COLUMNS[table])
+                await each.fetchval(DOCUMENT, call_id)
 
     async def _rows(self, call: ImportedCall, source: SourceFile, written: str) -> Rows:
         """Rows for each table, with numbers from the first database's sequences."""
