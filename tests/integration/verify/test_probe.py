@@ -8,7 +8,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -233,6 +233,54 @@ async def test_no_limit_is_only_noted() -> None:
     async with served(FrontDoor(), lifespan="off") as url:
         report = await probe(f"{url}/items", only=["limits"], burst=30)
     assert ("unlimited", "note") in [(finding.code, finding.level) for finding in report.findings]
+
+
+class Limited:
+    """``app`` behind a limit that refuses what is told to it."""
+
+    def __init__(self, app: Any, refuse: Callable[[int], bool], retry_after: bytes) -> None:
+        self._app, self._refuse, self._retry_after = app, refuse, retry_after
+        self._asked = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._asked += 1
+        if not self._refuse(self._asked):
+            await self._app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 429, "headers": [(b"retry-after", self._retry_after)]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_limit_is_waited_for() -> None:
+    """What a limit refuses is asked again when it says, so the service is judged by its answers and not by refusals."""
+    app = Limited(FrontDoor("compression:q-zero-ignored"), lambda number: number % 2 == 0, b"0")
+    async with served(app, lifespan="off") as url:
+        report = await probe(f"{url}/items")
+    assert shorts(report) == {"compression:q-zero-ignored"}
+    assert {finding.check for finding in report.findings} == set(CHECKS)
+
+
+async def test_a_limit_that_goes_on_refusing_is_told() -> None:
+    """Who is not let in for longer than he has patience says that what he says is of refusals."""
+    app = Limited(FrontDoor(), lambda number: number > 1, b"3600")
+    async with served(app, lifespan="off") as url:
+        report = await probe(f"{url}/items", only=["compression"])
+    assert report.status == 200
+    assert "address:limited" in shorts(report)
+
+
+async def test_a_redirect_is_named() -> None:
+    """An address that leads elsewhere is not taken for a service without faults."""
+
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 302, "headers": [(b"location", b"/elsewhere")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with served(elsewhere, lifespan="off") as url:
+        report = await probe(url, only=["compression"])
+    [finding] = report.short
+    assert (finding.check, finding.code) == ("address", "moved")
+    assert "/elsewhere" in finding.message
 
 
 async def test_our_own_front_door() -> None:

@@ -16,7 +16,8 @@ class Finding:
     """One thing that a service does, or does not do.
 
     Attributes:
-        check: compression, caching, ids, errors, limits or pagination; or address, where that answers an error.
+        check: compression, caching, ids, errors, limits or pagination; or address, where that answers no 200,
+            or refuses what is asked.
         code: stable and machine-readable.
         level: how it is to be taken.
         message: one sentence for people; never holds a value of the caller's own headers.

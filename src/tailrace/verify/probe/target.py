@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from tailrace.errors import SettingsError
@@ -17,6 +18,10 @@ __all__ = ["Target"]
 
 AT_ONCE = 10
 """Requests under way in a burst."""
+REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Answers that say nothing of the service but that it has enough for now."""
+PAUSE = 1.0
+"""Seconds to wait after a refusal that does not say when to come again."""
 
 
 class Target:
@@ -26,18 +31,26 @@ class Target:
         url: ``http://host:port/path?query``.
         headers: sent with every request, for example ``Authorization``; never shown.
         timeout: seconds for each request.
+        patience: seconds to wait in all until a limit admits again.
+
+    Attributes:
+        refused: requests that were refused in spite of it.
 
     Raises:
         SettingsError: the address or a header cannot be used.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 10.0, patience: float = 0.0
+    ) -> None:
         parts = urlsplit(url)
         try:
             self._connections = Connections(f"{parts.scheme}://{parts.netloc}", timeout=timeout)
         except ValueError:
             raise SettingsError(f"not an http address: {url}") from None
         self.url = url
+        self.refused = 0
+        self._patience = patience
         self.path = parts.path or "/"
         self.query = parts.query
         self.headers = {"User-Agent": "tailrace-probe", "Accept": "application/json, */*;q=0.5", **(headers or {})}
@@ -59,13 +72,24 @@ class Target:
         return f"{self.path}?{extra}&{self.query}" if self.query else f"{self.path}?{extra}"
 
     async def ask(self, place: str | None = None, *, method: str = "GET", **headers: str) -> Response:
-        """One request; ``headers`` with ``_`` for ``-`` go out beside the caller's own.
+        """One request, made again while a limit refuses it, as long as patience lasts.
+
+        Args:
+            headers: with ``_`` for ``-``; they go out beside the caller's own.
 
         Raises:
             ExchangeFailedError: no whole response.
         """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self._connections.send(Request("probe", place or self.place, method, {**self.headers, **named}))
+        request = Request("probe", place or self.place, method, {**self.headers, **named})
+        while (answer := await self._connections.send(request)).status in REFUSALS:
+            pause = _pause(answer)
+            if pause > self._patience:
+                self.refused += 1
+                break
+            self._patience -= pause
+            await asyncio.sleep(pause)
+        return answer
 
     async def try_asking(self, place: str | None = None, *, method: str = "GET", **headers: str) -> Response | None:
         """``ask``; None where the service closed the connection, as it may on what it finds malformed."""
@@ -77,7 +101,7 @@ class Target:
             raise
 
     async def burst(self, number: int) -> list[Response]:
-        """``number`` requests, a few at a time.
+        """``number`` requests, a few at a time, made once whatever is answered.
 
         Raises:
             ExchangeFailedError: one of them got no whole response.
@@ -86,6 +110,12 @@ class Target:
 
         async def one() -> Response:
             async with slots:
-                return await self.ask()
+                return await self._connections.send(Request("probe", self.place, "GET", self.headers))
 
         return list(await asyncio.gather(*(one() for _ in range(number))))
+
+
+def _pause(refusal: Response) -> float:
+    """Seconds until a refused request may be made again."""
+    told = (refusal.header("retry-after") or "").strip()
+    return max(0.05, float(told)) if told.isascii() and told.isdigit() and len(told) < 9 else PAUSE
