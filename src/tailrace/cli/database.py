@@ -86,7 +86,10 @@ def _lines(report: DatabaseReport, top: int) -> Iterator[str]:
     )
     yield from _table(
         ("connections of", "state", "number", "longest"),
-        [(c.application, c.state, str(c.count), f"{c.longest:,.1f} s") for c in report.connections[:top]],
+        [
+            (c.application, c.state, str(c.count), "-" if c.longest is None else f"{c.longest:,.1f} s")
+            for c in report.connections[:top]
+        ],
     )
     for place, statement in enumerate((report.statements or [])[:top], 1):
         times = f"{statement.total_time:,.0f} ms in {statement.calls:,} calls ({statement.mean_time:,.3f} ms each)"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -169,14 +170,56 @@ async def test_without_statement_counting(database_url: str) -> None:
     assert ("statements_not_counted", report.database) in advised(report)
 
 
+async def test_a_role_without_rights(database: Database) -> None:
+    """Whoever may connect gets a report, of what the server shows to them, in place of a refusal."""
+    connection = await asyncpg.connect(database.url, server_settings={"application_name": "somebody else"})
+    await connection.execute("CREATE ROLE reporter LOGIN PASSWORD 'reports'")
+    parts = urlsplit(database.url)
+    url = urlunsplit(parts._replace(netloc=f"reporter:reports@{parts.hostname}:{parts.port}"))
+    unprivileged = Database(url)
+    try:
+        report = await database_report(unprivileged)
+        assert "public.calls" in {table.name for table in report.tables}
+        assert report.connections
+        assert all(each.longest is None for each in report.connections)
+        assert report.statements is None  # the extension's schema is not open to everybody
+        assert ("statements_not_counted", report.database) in advised(report)
+        text = await asyncio.to_thread(run, "--database-url", url)
+        assert text.returncode in (0, 3), text.stderr
+        await connection.execute("GRANT USAGE ON SCHEMA extensions TO reporter")
+        assert (await database_report(unprivileged)).statements is not None
+    finally:
+        await unprivileged.aclose()
+        await connection.execute("REVOKE ALL ON SCHEMA extensions FROM reporter; DROP ROLE reporter")
+        await connection.close()
+
+
+async def test_statements_that_cannot_be_counted(server_folder: Path) -> None:
+    """Where the extension was created and is not loaded, a role that may not read the setting gets its report too."""
+    with PostgresServer(
+        server_folder / "unloaded", settings={"shared_preload_libraries": "", "fsync": "off"}
+    ) as server:
+        connection = await asyncpg.connect(server.url("postgres"))
+        await connection.execute("CREATE EXTENSION pg_stat_statements; CREATE ROLE reporter LOGIN PASSWORD 'reports'")
+        await connection.close()
+        parts = urlsplit(server.url("postgres"))
+        netloc = f"reporter:reports@{parts.hostname}:{parts.port}"
+        for url in (server.url("postgres"), urlunsplit(parts._replace(netloc=netloc))):
+            database = Database(url)
+            try:
+                assert (await database_report(database)).statements is None
+            finally:
+                await database.aclose()
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tailrace.cli", "db", "report", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
 async def test_command_line(database: Database) -> None:
     """Text for people, JSON for programs; exit code 3 while something is to be done, 1 without a database."""
     await settled(database, "public.calls", 30_000)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tailrace.cli", "db", "report", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
     text = await asyncio.to_thread(run, "--database-url", database.url)
     assert text.returncode == 3, text.stderr
     assert "ANALYZE public.calls;" in text.stdout

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from tailrace.db.database import Database
 from tailrace.db.errors import translated
@@ -29,7 +29,7 @@ from tailrace.db.report.figures import (
     SlowStatement,
     TableFigures,
 )
-from tailrace.errors import DatabaseError
+from tailrace.errors import DatabaseError, DatabaseUnavailableError
 
 __all__ = ["Advice", "DatabaseReport", "SlowStatement", "database_report"]
 
@@ -93,12 +93,18 @@ async def _rows(database: Database, name: str) -> Sequence[Row[Any]]:
 
 
 async def _slow_statements(database: Database, limit: int) -> list[SlowStatement] | None:
-    """The slowest statements, None where the server does not count them."""
+    """The slowest statements, None where the server does not count them or does not show them to this role."""
     where = await _rows(database, "statements_schema")
     if not where:
         return None
     query = _queries()["statements"].replace("{schema}", where[0].schema)
-    return [SlowStatement(**row._mapping) for row in await database.fetch(text(query), {"limit": limit})]
+    try:
+        rows = await database.fetch(text(query), {"limit": limit})
+    except DatabaseUnavailableError:
+        raise
+    except (DatabaseError, DBAPIError):  # not loaded, another version, or not this role's to read
+        return None
+    return [SlowStatement(**row._mapping) for row in rows]
 
 
 async def _plan(database: Database, statement: str) -> str | None:

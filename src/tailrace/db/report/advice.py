@@ -49,8 +49,8 @@ def advise(report: DatabaseReport, now: datetime) -> list[Advice]:
         found += _index(index, counted)
     if report.statements is None:
         text = (
-            "which statements are slow is not counted: put pg_stat_statements into shared_preload_libraries, restart "
-            "the server, and create the extension"
+            "which statements are slow is not counted, or not shown to this role: put pg_stat_statements into "
+            "shared_preload_libraries and restart the server, where that is not done, and create the extension"
         )
         found.append(
             Advice("note", "statements_not_counted", report.database, text, "CREATE EXTENSION pg_stat_statements")
@@ -67,7 +67,7 @@ def _server(report: DatabaseReport) -> Iterator[Advice]:
     if used >= CONNECTIONS_SHARE * report.max_connections:
         yield Advice("act", "connections", name, f"{used} of {report.max_connections} connections are in use")
     for connection in report.connections:
-        if connection.state.startswith("idle in transaction") and connection.longest >= IDLE_IN_TRANSACTION:
+        if connection.state.startswith("idle in transaction") and (connection.longest or 0.0) >= IDLE_IN_TRANSACTION:
             text = (
                 f"{connection.application}: a transaction has idled for {connection.longest:,.0f} s and keeps dead rows"
             )

@@ -63,12 +63,15 @@ class MissingForeignKeyIndex:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCount:
-    """Connections of one kind. ``longest``: seconds for which the oldest has been in its state."""
+    """Connections of one kind.
+
+    ``longest``: seconds for which the oldest has been in its state; None where that is not shown to who asks.
+    """
 
     application: str
     state: str
     count: int
-    longest: float
+    longest: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ WHERE k.contype = 'f' AND k.conparentid = 0 AND NOT EXISTS (
       AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)
 ORDER BY 4 DESC, 1, 2;
 
+-- Since when others' connections are in their state, and which, is shown to roles that may read statistics.
 -- name: connections
 SELECT coalesce(nullif(application_name, ''), '(no name)') AS application, coalesce(state, 'unknown') AS state,
        count(*)::int AS count,
@@ -77,7 +78,10 @@ WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) 
   AND s.query ~* '^\s*(select|with|insert|update|delete|merge)\y'
 ORDER BY s.total_exec_time DESC LIMIT :limit;
 
+-- Not every role may read the setting: it sees none, and finds out by reading the statements.
 -- name: statements_schema
 SELECT quote_ident(n.nspname) AS schema
 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-WHERE e.extname = 'pg_stat_statements' AND current_setting('shared_preload_libraries') ~ '\ypg_stat_statements\y';
+WHERE e.extname = 'pg_stat_statements'
+  AND coalesce((SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'), e.extname)
+      ~ '\ypg_stat_statements\y';
