@@ -8,7 +8,7 @@ __all__ = ["examples"]
 
 
 def examples(address: str, seed: int) -> list[str]:
-    """See what is open, look for words and tags, write an item and see who did, see signals and their days.
+    """See what is open, look for words and tags, write an item and see who did, see signals and their days, ask.
 
     The key follows from ``seed``.
     """
@@ -21,4 +21,5 @@ def examples(address: str, seed: int) -> list[str]:
         f"{ask} '{address}/api/audit-log?limit=5'",
         f"{ask} '{address}/api/signals?asset=XAUUSD&signal_type=buy&limit=5'",
         f"{ask} '{address}/api/signals/summary?asset=XAUUSD&limit=7'",
+        f"in a browser: {address}/query?q=How+do+I+sort+a+list%3F",
     ]
