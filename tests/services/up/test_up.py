@@ -61,9 +61,9 @@ def test_printed_commands_work(up: Up) -> None:
 
 
 def test_printed_addresses_answer(up: Up) -> None:
-    """The list of services, each one's documentations and metrics, and readiness for whoever watches."""
+    """The list of services, each one's documentations and metrics, the page to ask on, and readiness."""
     paths = re.findall(rf"^  (?!curl)\S.* http://127.0.0.1:{up.port}(/\S*)$", up.said, re.MULTILINE)
-    assert len(paths) == 13
+    assert len(paths) == 14
     assert {path: up.get(path)[0] for path in [*paths, "/livez", "/readyz"]} == dict.fromkeys(
         [*paths, "/livez", "/readyz"], 200
     )
