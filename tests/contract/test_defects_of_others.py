@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI, Response
+from pydantic import BaseModel
 from tests.integration.fastapi.serving import served, talk
 from tests.unit.asgi.driver import Reply, ask
 
@@ -175,3 +176,25 @@ async def test_vary_is_obeyed() -> None:
     languages = (b"de", b"en", b"de", b"en")
     bodies = [(await ask(app, "/language", headers=[(b"accept-language", which)])).body for which in languages]
     assert bodies == [b'"x2"', b'"x3"', b'"x2"', b'"x3"']
+
+
+class Shown(BaseModel):
+    """What clients may see."""
+
+    name: str
+
+
+async def test_a_return_annotation_still_shapes_the_answer() -> None:
+    """A cached endpoint answers by what it says it returns, on a miss and on a hit, and so it is documented."""
+    app = FastAPI()
+    Tailrace(app, Settings(database_url=None, valkey_url=None))
+
+    @app.get("/shown")
+    @cached(ttl=60, shared=True)
+    async def shown() -> Shown:
+        return {"name": "Ann", "password": "secret"}  # type: ignore[return-value]
+
+    first, second = await twice(app, "/shown")
+    assert first.body == second.body == b'{"name":"Ann"}'
+    answer = app.openapi()["paths"]["/shown"]["get"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Shown"}

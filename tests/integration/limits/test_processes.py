@@ -47,11 +47,26 @@ class Told:
 
     @property
     def moments(self) -> list[int]:
-        return [now for _, now, by in self.verdicts if by == "valkey"]
+        return [now for now, _ in self.decided]
+
+    @property
+    def decided(self) -> list[tuple[int, bool]]:
+        """What the server decided, and when, in its order: at one moment nobody is admitted behind a refusal."""
+        decided = [(now, allowed) for allowed, now, by in self.verdicts if by == "valkey"]
+        return sorted(decided, key=lambda each: (each[0], not each[1]))
 
     def due(self, rate: Rate) -> int:
         """What a bucket gives from the first moment to the last."""
         return rate.burst + (max(self.moments) - min(self.moments)) // rate.interval
+
+    def replayed(self, rate: Rate) -> list[tuple[int, bool]]:
+        """What one bucket says at the same moments: nothing is lost and nothing counted twice where it is the same."""
+        arrival, said = 0, []
+        for now in self.moments:
+            decision = rate.decide(arrival, now)
+            arrival = decision.arrival
+            said.append((now, decision.allowed))
+        return said
 
 
 class Processes:
@@ -138,13 +153,15 @@ async def test_exactly_as_many_across_windows(valkey_url: str) -> None:
 
 async def test_exactly_as_many_while_scripts_are_flushed(valkey_url: str, valkey: ValkeyServer) -> None:
     """A server that forgets its scripts forgets no bucket, and no decision is made twice."""
-    rate = parse_rate("2000/s")
-    async with processes(valkey_url, rate="2000/s") as running:
+    rate = parse_rate("500/s")
+    async with processes(valkey_url, rate="500/s") as running:
         for _ in range(10):
             await asyncio.sleep(0.05)  # some decisions between two flushes
             await asyncio.to_thread(valkey.execute, "SCRIPT", "FLUSH")
         told = await running.finish()
-    assert told.admitted("valkey") == told.due(rate)
+    assert {by for _, _, by in told.verdicts} == {"valkey"}
+    # Not a count of what is due: a machine that is busy with other things may leave the bucket full for a while.
+    assert told.decided == told.replayed(rate)
 
 
 async def test_a_server_that_lost_everything_gives_no_second_burst(own_valkey: ValkeyServer) -> None:
