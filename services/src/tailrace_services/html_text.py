@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree, html
 
-__all__ = ["MOST_ATTRIBUTES", "most_attributes", "parse", "text", "without_traps"]
+__all__ = ["MOST_ATTRIBUTES", "parse", "text", "without_traps"]
 
 MOST_ATTRIBUTES = 1_000
 """Attributes of one element."""
@@ -53,16 +53,14 @@ BLOCKS = frozenset(
 """Elements that end a line, and so a word."""
 
 
-def most_attributes(source: str) -> int:
-    """Most attributes of one element, or more: what stands in scripts and comments is counted as well. Linear."""
-    return max((len(_ATTRIBUTES.findall(tag[1])) for tag in _TAG.finditer(source)), default=0)
+def without_traps(source: str, most: int = MOST_ATTRIBUTES) -> str:
+    """``source`` up to the first element with more than ``most`` attributes. Linear.
 
-
-def without_traps(source: str) -> str:
-    """``source`` up to the first element with more than ``MOST_ATTRIBUTES``."""
+    What stands in scripts and comments is taken for elements as well.
+    """
     for tag in _TAG.finditer(source):
         # The shortest takes two characters with what keeps it from the next.
-        if tag.end() - tag.start() > MOST_ATTRIBUTES and len(_ATTRIBUTES.findall(tag[1])) > MOST_ATTRIBUTES:
+        if tag.end() - tag.start() > most and len(_ATTRIBUTES.findall(tag[1])) > most:
             return source[: tag.start()]
     return source
 
