@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
@@ -12,11 +12,27 @@ __all__ = ["LARGEST_ID", "Body", "Id", "Printable", "RequestBody", "Token", "Wor
 
 LARGEST_ID = 2**63 - 1
 
+_set = object.__setattr__  # past a model's own, which refuses where it is frozen
+
 
 class Body(BaseModel):
     """Base of answers."""
 
     model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """An answer of values that fit, all of its fields in their order: nothing is checked. It keeps ``values``.
+
+        As ``model_construct`` makes it of the same, which looks for aliases and defaults first. Cost: 1 microsecond in
+        place of 6.
+        """
+        made = cls.__new__(cls)
+        _set(made, "__dict__", values)
+        _set(made, "__pydantic_fields_set__", set(values))
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
+        return made
 
     def json_bytes(self) -> bytes:
         """The body as it is sent."""

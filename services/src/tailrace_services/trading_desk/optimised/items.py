@@ -64,17 +64,19 @@ _SPLIT: Mapping[str, ColumnElement[Any]] = {"statuses": items.status, "prioritie
 def item_view(row: Row[Any] | Sequence[Any]) -> ItemView:
     """What is shown of a row of :data:`COLUMNS`."""
     number, title, description, category, priority, status, tags, details, created_at, updated_at = tuple(row)
-    return ItemView.model_construct(
-        id=number,
-        title=title,
-        description=description,
-        category=category,
-        priority=PRIORITIES[priority - 1],
-        status=status,
-        tags=tags,
-        metadata=details,
-        created_at=created_at,
-        updated_at=updated_at,
+    return ItemView.of(
+        {
+            "id": number,
+            "title": title,
+            "description": description,
+            "category": category,
+            "priority": PRIORITIES[priority - 1],
+            "status": status,
+            "tags": tags,
+            "metadata": details,
+            "created_at": created_at,
+            "updated_at": updated_at,
+        }
     )
 
 

@@ -39,18 +39,20 @@ _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
 def signal_view(row: Row[Any]) -> SignalView:
     """What is shown of a row."""
     number, time, asset, kind, channel, price, bid, ask, stop_loss, take_profit, raw_message = tuple(row)
-    return SignalView.model_construct(
-        id=number,
-        time=time,
-        asset=asset,
-        signal_type=kind,
-        channel=channel,
-        price=price,
-        bid=bid,
-        ask=ask,
-        stop_loss=stop_loss,
-        take_profit=take_profit,
-        raw_message=raw_message,
+    return SignalView.of(
+        {
+            "id": number,
+            "time": time,
+            "asset": asset,
+            "signal_type": kind,
+            "channel": channel,
+            "price": price,
+            "bid": bid,
+            "ask": ask,
+            "stop_loss": stop_loss,
+            "take_profit": take_profit,
+            "raw_message": raw_message,
+        }
     )
 
 
