@@ -1,6 +1,7 @@
 """Computing an answer and keeping it: once among all processes, or side by side where answers cannot be shared.
 
-Touches: the store, the clock, background tasks that give leases back. Nothing here decides what may be served.
+Touches: the store, the clock, background tasks that store answers and give leases back. Nothing here decides what may
+be served.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 from weakref import WeakValueDictionary
 
 from tailrace.cache.entry import Entry, decode, encode
@@ -79,9 +81,15 @@ class Filling:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def fill(self, request: Asked, stamps: bytes, *, background: bool) -> Answer:
-        """Compute and store; in a shared store only one process does, the others take what it stored."""
+        """Compute and store; in a shared store only one process does, the others take what it stored.
+
+        There the answer does not wait until it is stored: the entry is on its way when this returns, so that whoever
+        asks this process again finds it.
+        """
         if not self._store.shared:
-            return await self._compute_and_store(request, stamps, background=background)
+            answer, entry = await self._compute(request, stamps, background=background)
+            await self._keep(request, entry)
+            return answer
         taken: list[Entry] = []
 
         async def stored() -> bool:
@@ -94,36 +102,50 @@ class Filling:
         outcome: Outcome = "nothing"
         lease = f"{request.prefix}l:{blake2b(stamps, digest_size=8).hexdigest()}:{request.key}"
         owner = os.urandom(12)
+        computed: Entry | None = None
         try:
             with suppress(StoreUnavailableError):  # then everyone computes for themselves
                 await self._leases.take_or_wait(lease, owner, stored)
             if taken:
                 return answer_of(taken[-1], "collapsed", self._clock.now())
-            answer = await self._compute_and_store(request, stamps, background=background)
+            answer, computed = await self._compute(request, stamps, background=background)
             outcome = "stored" if answer.ttl > 0 else "unshared"
-            return answer
         except Exception:
             outcome = "unshared"
             raise
         finally:
             if not taken:  # even if cancelled while taking it: nobody may have to wait for a lease to expire
-                task = asyncio.create_task(self._leases.end(lease, owner, outcome))
-                self._ending.add(task)
-                task.add_done_callback(self._ending.discard)
+                self._aside(self._store_and_end(request, computed, lease, owner, outcome))
+        await asyncio.sleep(0)  # the entry takes its place on the connection
+        return answer
 
-    async def _compute_and_store(self, request: Asked, stamps: bytes, *, background: bool) -> Answer:
+    async def _compute(self, request: Asked, stamps: bytes, *, background: bool) -> tuple[Answer, Entry | None]:
+        """The answer, and what is to be stored of it."""
         policy = request.policy
         created_at = self._clock.now()
         result, cost = await self.timed(request.compute, policy, background=background)
         if isinstance(result, Uncacheable):
-            return Answer(result.value, "miss", created_at, 0.0, 0.0, result.shareable)
+            return Answer(result.value, "miss", created_at, 0.0, 0.0, result.shareable), None
         ttl = min(LONGEST, result.ttl if isinstance(result, Computed) else policy.ttl)
         value = result.value if isinstance(result, Computed) else result
         ttl *= 1.0 - policy.jitter * random.random()  # noqa: S311
-        await self._keep(request, Entry(stamps, created_at, ttl, cost, value))
-        return Answer(value, "miss", created_at, 0.0, ttl)
+        return Answer(value, "miss", created_at, 0.0, ttl), Entry(stamps, created_at, ttl, cost, value)
 
-    async def _keep(self, request: Asked, entry: Entry) -> None:
+    async def _store_and_end(
+        self, request: Asked, computed: Entry | None, lease: str, owner: bytes, outcome: Outcome
+    ) -> None:
+        """Whoever waits for the lease is told after there is something to find."""
+        await self._keep(request, computed)
+        await self._leases.end(lease, owner, outcome)
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _keep(self, request: Asked, entry: Entry | None) -> None:
+        if entry is None:
+            return
         policy = request.policy
         reason = None
         if len(entry.value) > self._settings.max_value_bytes:
@@ -158,10 +180,12 @@ class Filling:
         """Compute for one caller of many whose answers cannot be shared: side by side, ``APART`` of a key at most."""
         slots = self._apart.setdefault(request.entry_key, asyncio.Semaphore(APART))
         async with slots:
-            return await self._compute_and_store(request, stamps, background=False)
+            answer, entry = await self._compute(request, stamps, background=False)
+        self._aside(self._keep(request, entry))
+        return answer
 
     async def aclose(self) -> None:
-        """Wait until every lease has been given back."""
+        """Wait until everything is stored and every lease has been given back."""
         await asyncio.gather(*self._ending, return_exceptions=True)
 
 

@@ -2,8 +2,8 @@
 
 A look-up that takes longer than the computation it might save makes every request slower than it would be without a
 cache. So the store is asked only while it is quick beside what the answer costs to compute: an answer that is computed
-and kept waits for up to four round trips (entry, stamps, lease, and writing the entry), which together are to stay
-under half of the computation. Copies in this process cost no round trip and go on being used. While it is not known
+and kept waits for up to three round trips (entry, stamps, lease), which together are to stay under a third of the
+computation. Copies in this process cost no round trip and go on being used. While it is not known
 what a policy's answers cost, the store is asked: a new process must not begin with all the dear ones at once.
 
 A store that is merely busy is no fault: lateness under ``TOLERATED`` never counts.

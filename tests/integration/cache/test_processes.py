@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -235,3 +235,51 @@ async def until_no_lease(cache: Cache, key: str) -> None:
         return await leases(cache, key) == 0
 
     await wait_until(is_free)
+
+
+async def test_an_answer_does_not_wait_until_it_is_stored(
+    caches: tuple[Cache, Cache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever computed it has it at once; another process waits for what is on its way instead of computing it."""
+    one, two = caches
+    compute, opened, write = Computation(0), asyncio.Event(), one.store.set
+
+    async def held_up(items: Mapping[str, bytes], ttl: float) -> None:
+        await opened.wait()
+        await write(items, ttl)
+
+    monkeypatch.setattr(one.store, "set", held_up)
+    assert (await one.read_through("k", compute, policy=POLICY, depends_on=["t"])).status == "miss"
+    other = asyncio.create_task(two.read_through("k", compute, policy=POLICY, depends_on=["t"]))
+    opened.set()
+    assert (await other).status == "collapsed"
+    assert compute.runs == 1
+
+
+async def test_who_asks_again_at_once_finds_what_is_being_stored(caches: tuple[Cache, Cache]) -> None:
+    """The entry takes its place on the connection before the answer is there, in the caller's own task as well."""
+    one, _ = caches
+    for key, read in (("k", one.read_through), ("l", one.read_in_place)):
+        compute = Computation(0)
+        answers = [await read(key, compute, policy=POLICY, depends_on=["t"]) for _ in range(2)]
+        assert [answer and answer.status for answer in answers] == ["miss", "hit"]
+        assert compute.runs == 1
+
+
+async def test_what_is_on_its_way_is_stored_when_the_cache_closes(
+    caches: tuple[Cache, Cache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ends leaves its last answers and no lease behind."""
+    one, two = caches
+    write = one.store.set
+
+    async def slow(items: Mapping[str, bytes], ttl: float) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await write(items, ttl)
+
+    monkeypatch.setattr(one.store, "set", slow)
+    compute = Computation(0)
+    await one.read_through("k", compute, policy=POLICY, depends_on=["t"])
+    await one.aclose()
+    assert (await two.read_through("k", compute, policy=POLICY, depends_on=["t"])).status == "hit"
