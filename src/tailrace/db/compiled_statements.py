@@ -26,18 +26,17 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Executable,
-    IteratorResult,
     Result,
     Select,
     TextClause,
     __version__,
     exc,
 )
-from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import is_exit_exception
 
 from tailrace.db.comments import comment
+from tailrace.db.compiled_result import CompiledResult, RowDescription
 from tailrace.settings import DatabaseSettings
 
 __all__ = ["CompiledStatement", "CompiledStatements"]
@@ -72,7 +71,7 @@ class CompiledStatement:
     names: Sequence[str]
     binders: Mapping[str, Callable[[Any], Any]]
     columns: _Shape | None = None
-    metadata: SimpleResultMetaData | None = None
+    description: RowDescription | None = None
     readers: Sequence[tuple[int, Callable[[Any], Any]]] = ()
 
     def values(self, parameters: Any) -> tuple[Any, ...]:
@@ -130,8 +129,8 @@ class CompiledStatements:
         """
         with self.connection() as connection:
             rows = self.rows(connection, kept, parameters)
-        assert kept.metadata is not None
-        return IteratorResult(kept.metadata, iter(rows))
+        assert kept.description is not None
+        return CompiledResult(kept.description, rows)
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
@@ -275,8 +274,7 @@ def _describe(kept: CompiledStatement, shape: _Shape, dialect: Any) -> None:
             reader = entry.type._cached_result_processor(dialect, column[1])
             if reader is not None:
                 readers.append((at, reader))
-    twice = frozenset(name for name in names if names.count(name) > 1)
-    kept.metadata = SimpleResultMetaData(names, extra=objects, _ambiguous_keys=twice)
+    kept.description = RowDescription(names, objects)
     kept.readers = readers
     kept.columns = shape
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, Integer, Result, Row, bindparam, literal_column
+from sqlalchemy import ColumnElement, Executable, Integer, Result, bindparam, literal_column
 
 from tailrace.core.cursor import Cursors, CursorValue, Position, bind
+from tailrace.db.compiled_result import CompiledResult
 from tailrace.db.errors import translated
 from tailrace.db.keyset import KEY_LABEL, PLACE, Order, Statement, Term, page_statement, place_of
 from tailrace.db.plans import Executor
@@ -256,7 +257,7 @@ class PageRequest:
         found: Any = page_statement(statement, self.order, self.position, rows, ranges)
         return found if self.offset is None else found.offset(bindparam(OFFSET, self.offset, type_=Integer()))
 
-    def _page(self, items: list[Any], places: list[Row[Any]], more: bool, total: Total) -> Page[Any]:
+    def _page(self, items: list[Any], places: Sequence[Sequence[Any]], more: bool, total: Total) -> Page[Any]:
         backward, came_from = self.position.backward, bool(self.position.values) or bool(self.offset)
         has_next, has_previous = (came_from, more) if backward else (more, came_from)
         ahead, behind = self._around(places)
@@ -270,7 +271,7 @@ class PageRequest:
             self._cursor(Position(backward=True)),
         )
 
-    def _around(self, places: list[Row[Any]]) -> tuple[Position, Position]:
+    def _around(self, places: Sequence[Sequence[Any]]) -> tuple[Position, Position]:
         """Where the next page begins and where the previous one does."""
         if places:
             return Position(place_of(self.order, places[-1])), Position(place_of(self.order, places[0]), backward=True)
@@ -283,10 +284,13 @@ class PageRequest:
         return self.cursors.issue(position, self.binding)
 
 
-def _taken_apart(result: Result[Any]) -> tuple[list[Any], list[Row[Any]]]:
+def _taken_apart(result: Result[Any]) -> tuple[list[Any], list[Sequence[Any]]]:
     """The rows without what a page statement adds, and that."""
     keys = list(result.keys())
     width = keys.index(f"{KEY_LABEL}0")
+    if isinstance(result, CompiledResult):
+        first, places = result.apart(width)
+        return list(first.scalars() if width == 1 else first), places
     frozen = result.freeze()
     own = frozen().columns(*range(width))
     rows: list[Any] = list(own.scalars() if width == 1 else own)

@@ -17,6 +17,7 @@ from tests.waiting import wait_until
 
 from tailrace.cache import Cache
 from tailrace.db import Database
+from tailrace.db.compiled_result import CompiledResult
 from tailrace.db.compiled_statements import MOST, USES
 from tailrace.db.errors import refused
 from tailrace.errors import DatabaseTimeoutError
@@ -127,6 +128,26 @@ async def test_rows_are_what_sqlalchemy_makes_of_them(database: Database, name: 
         assert [row.other_name for row in got] == [row.other_name for row in rows]
     if name == "of a class":
         assert [row._mapping[things.other_name] for row in got] == [row.other_name for row in rows]
+
+
+@pytest.mark.parametrize("name", ["every type", "of a class", "text of everything"])
+async def test_first_columns_are_what_sqlalchemy_makes_of_them(database: Database, name: str) -> None:
+    """Rows without their last column: names, look-ups and values as of SQLAlchemy's own choice of columns."""
+    statement, parameters = STATEMENTS[name]
+    expected = await by_sqlalchemy(database, statement, parameters)
+    width = len(list(expected().keys())) - 1
+    rows = expected().columns(*range(width)).all()
+    assert await used(database, statement, parameters)
+    found = await database.execute(statement, parameters)
+    assert isinstance(found, CompiledResult)
+    for _ in range(2):  # described, and as it was described
+        first, others = found.apart(width)
+        assert list(first.keys()) == list(expected().keys())[:width]
+        got = first.all()
+        assert got == rows
+        assert [tuple(row) for row in others] == [tuple(row) for row in expected().columns(width)]
+    with pytest.raises(AttributeError):
+        _ = got[0].other_name if name != "of a class" else got[0].what
 
 
 async def test_names_that_are_there_twice_are_refused(database: Database) -> None:
