@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Executable, text
+from sqlalchemy import BigInteger, Executable, bindparam, text
 
 from tailrace.cache import Cache, CachePolicy, Uncacheable
 from tailrace.cache.lookup import Lookup
@@ -23,7 +23,7 @@ from tailrace.events import CacheLookedUp
 from tailrace.fastapi import Tailrace
 from tailrace_services.plain_sessions import Sessions
 
-__all__ = ["Account", "Accounts", "CachedAccounts", "PlainAccounts"]
+__all__ = ["HOLDER", "Account", "Accounts", "CachedAccounts", "PlainAccounts"]
 
 POLICY = CachePolicy("account", ttl=600.0)
 MOST = 4096
@@ -32,8 +32,8 @@ MOST = 4096
 HIT = CacheLookedUp(POLICY.name, "hit", 0.0)
 SECRET = text("SELECT secret FROM tailrace.installation")
 
-Find = Callable[[int], Executable]
-"""Given a holder's id, the statement for the fields of its ``Account`` behind the id, as many as the service has."""
+HOLDER = bindparam("holder_id", type_=BigInteger())
+"""In a statement for an account: whose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class PlainAccounts:
     """``Accounts`` read every time.
 
     Args:
-        find: see :data:`Find`.
+        find: the statement for the fields of :data:`HOLDER`'s ``Account`` behind the id, as many as the service has.
     """
 
-    def __init__(self, sessions: Sessions, find: Find) -> None:
+    def __init__(self, sessions: Sessions, find: Executable) -> None:
         self._sessions = sessions
         self._find = find
         self._secret = secrets.token_bytes(32)
@@ -91,7 +91,7 @@ class PlainAccounts:
     async def read(self, holder_id: int) -> Account | None:
         """One row by primary key."""
         async with self._sessions.begin() as session:
-            row = (await session.execute(self._find(holder_id))).one_or_none()
+            row = (await session.execute(self._find, {HOLDER.key: holder_id})).one_or_none()
             return None if row is None else Account(holder_id, *tuple(row))
 
     async def secret(self) -> bytes:
@@ -114,11 +114,13 @@ class CachedAccounts:
     Args:
         tailrace: its cache keeps them, its database has them.
         service: part of the cache's keys, and of what the secret is made from.
-        find: see :data:`Find`.
+        find: as for :class:`PlainAccounts`.
         tags: given a holder's id, what the account depends on.
     """
 
-    def __init__(self, tailrace: Tailrace, service: str, find: Find, tags: Callable[[int], tuple[str, ...]]) -> None:
+    def __init__(
+        self, tailrace: Tailrace, service: str, find: Executable, tags: Callable[[int], tuple[str, ...]]
+    ) -> None:
         self._tailrace = tailrace
         self._service = service
         self._find = find
@@ -159,7 +161,7 @@ class CachedAccounts:
         return self._secret
 
     async def _fetch(self, holder_id: int) -> bytes | Uncacheable:
-        rows = await self._database.fetch(self._find(holder_id))
+        rows = await self._database.fetch(self._find, {HOLDER.key: holder_id})
         if not rows:
             return Uncacheable(b"")  # or anybody could fill the cache with holders that do not exist
         return json.dumps(list(rows[0])).encode()

@@ -10,21 +10,20 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from fastapi import Request
-from sqlalchemy import Executable, select
+from sqlalchemy import select
 
 from tailrace.clock import Clock
 from tailrace.fastapi import Exchange
 from tailrace_services.call_coach.keys import KEYS, TOKENS
 from tailrace_services.call_coach.model import Caller
-from tailrace_services.identity.accounts import Account, Accounts
+from tailrace_services.identity.accounts import HOLDER, Account, Accounts
 from tailrace_services.identity.authentication import Authenticator
 
-__all__ = ["Callers", "find_caller"]
+__all__ = ["FIND_CALLER", "Callers"]
 
 
-def find_caller(caller_id: int) -> Executable:
-    """The statement for a caller's key hash, standing and email."""
-    return select(Caller.api_key_hash, Caller.is_active, Caller.email).where(Caller.id == caller_id)
+FIND_CALLER = select(Caller.api_key_hash, Caller.is_active, Caller.email).where(Caller.id == HOLDER)
+"""A caller's key hash, standing and email."""
 
 
 class Callers(Authenticator):

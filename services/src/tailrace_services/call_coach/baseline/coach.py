@@ -10,7 +10,7 @@ from tailrace.clock import Clock
 from tailrace.core.cursor import Cursors
 from tailrace_services.call_coach.analyst import Analyst
 from tailrace_services.call_coach.analyst.chosen import running_analyst
-from tailrace_services.call_coach.api.callers import find_caller
+from tailrace_services.call_coach.api.callers import FIND_CALLER
 from tailrace_services.call_coach.baseline.analyze_call import analyze_call
 from tailrace_services.call_coach.baseline.learning_insights import learning_insights
 from tailrace_services.call_coach.baseline.opportunity import analyze_opportunity
@@ -47,7 +47,7 @@ class BaselineCoach:
         self._clock = clock
         self._cursors = cursors
         self._analyst: Analyst | None = None
-        self.accounts = PlainAccounts(self._sessions, find_caller)
+        self.accounts = PlainAccounts(self._sessions, FIND_CALLER)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from tailrace.events import Observer
 from tailrace.fastapi import Exchange, Tailrace
 from tailrace.settings import Settings
 from tailrace_services.call_coach.api.application import VERSIONS, new_application, serve
-from tailrace_services.call_coach.api.callers import Callers, find_caller
+from tailrace_services.call_coach.api.callers import FIND_CALLER, Callers
 from tailrace_services.call_coach.api.errors import SHAPE
 from tailrace_services.call_coach.optimised.coach import OptimisedCoach
 from tailrace_services.call_coach.optimised.watches import caller_tags
@@ -73,7 +73,7 @@ def create_app(
         observer=observer,
         caller=bucket,
     )
-    callers = Callers(CachedAccounts(tailrace, "call-coach", find_caller, caller_tags), clock)
+    callers = Callers(CachedAccounts(tailrace, "call-coach", FIND_CALLER, caller_tags), clock)
     coach = OptimisedCoach(tailrace, chat=chat, clock=clock)
     serve(app, coach, callers)
     return app

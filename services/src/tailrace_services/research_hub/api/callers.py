@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from fastapi import Request
-from sqlalchemy import Executable, null, select
+from sqlalchemy import null, select
 
 from tailrace.clock import Clock
 from tailrace.errors import RequestError
 from tailrace.fastapi import Exchange
-from tailrace_services.identity.accounts import Account, Accounts
+from tailrace_services.identity.accounts import HOLDER, Account, Accounts
 from tailrace_services.identity.authentication import Authenticator, Headers
 from tailrace_services.research_hub.api.key_uses import KeyUses
 from tailrace_services.research_hub.keys import KEYS, TOKENS
 from tailrace_services.research_hub.model import ApiKey
 
-__all__ = ["Callers", "find_key"]
+__all__ = ["FIND_KEY", "Callers"]
 
 
-def find_key(key_id: int) -> Executable:
-    """The statement for a key's account; nobody's email is in it."""
-    account = select(ApiKey.key_hash, ApiKey.active, null(), ApiKey.user_id, ApiKey.administrator)
-    return account.where(ApiKey.id == key_id)
+FIND_KEY = select(ApiKey.key_hash, ApiKey.active, null(), ApiKey.user_id, ApiKey.administrator).where(
+    ApiKey.id == HOLDER
+)
+"""A key's account; nobody's email is in it."""
 
 
 class Callers(Authenticator):

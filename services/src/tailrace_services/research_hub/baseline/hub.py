@@ -10,7 +10,7 @@ from tailrace.fastapi import Listing, RequestedPage
 from tailrace.settings import OutboundSettings
 from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_sessions import Sessions
-from tailrace_services.research_hub.api.callers import find_key
+from tailrace_services.research_hub.api.callers import FIND_KEY
 from tailrace_services.research_hub.api.key_uses import NOTE_USES
 from tailrace_services.research_hub.api.schemas import (
     CardView,
@@ -48,7 +48,7 @@ class BaselineHub:
         self._sessions = Sessions(database_url)
         self.collector = BaselineCollector(self._sessions, outbound or OutboundSettings())
         self.health = BaselineHealth(self._sessions)
-        self.accounts = PlainAccounts(self._sessions, find_key)
+        self.accounts = PlainAccounts(self._sessions, FIND_KEY)
 
     async def aclose(self) -> None:
         """Close every connection."""

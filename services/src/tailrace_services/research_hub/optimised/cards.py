@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Row, Select, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import ColumnElement
@@ -73,7 +73,7 @@ def _card_view(row: Row[Any]) -> dict[str, Any]:
             "title": row.content_title,
             "author": {"id": row.author_id, "username": row.author_username, "display_name": row.display_name},
         },
-        "attributions": json.loads(row.shares),
+        "attributions": from_json(row.shares),
     }
 
 

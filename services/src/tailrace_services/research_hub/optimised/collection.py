@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Row, Select, bindparam, select
 from sqlalchemy.sql import ColumnElement
 
@@ -107,7 +107,7 @@ def _pattern_view(row: Row[Any]) -> dict[str, Any]:
         "description": row.description,
         "confidence_score": float(row.confidence_score),
         "discovered_at": row.discovered_at,
-        "contents": json.loads(row.contents),
+        "contents": from_json(row.contents),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from tailrace.db import Database
 from tailrace.fastapi import Listing, RequestedPage, Tailrace
 from tailrace_services.identity.accounts import CachedAccounts
-from tailrace_services.research_hub.api.callers import find_key
+from tailrace_services.research_hub.api.callers import FIND_KEY
 from tailrace_services.research_hub.api.hub import user_not_found
 from tailrace_services.research_hub.api.key_uses import NOTE_USES
 from tailrace_services.research_hub.api.schemas import (
@@ -53,7 +53,7 @@ class OptimisedHub:
         self.collector = OptimisedCollector(tailrace)
         self.health = OptimisedHealth(tailrace)
         self._pager = Pager()
-        self.accounts = CachedAccounts(tailrace, "research-hub", find_key, key_tags)
+        self.accounts = CachedAccounts(tailrace, "research-hub", FIND_KEY, key_tags)
 
     async def aclose(self) -> None:
         """Close what is its own; the rest is its ``Tailrace``'s."""

@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from fastapi import Request
-from sqlalchemy import Executable, select
+from sqlalchemy import select
 
 from tailrace.clock import Clock
 from tailrace.fastapi import Exchange
-from tailrace_services.identity.accounts import Account, Accounts
+from tailrace_services.identity.accounts import HOLDER, Account, Accounts
 from tailrace_services.identity.authentication import Authenticator
 from tailrace_services.trading_desk.keys import KEYS, TOKENS
 from tailrace_services.trading_desk.model import Trader
 
-__all__ = ["Callers", "find_trader"]
+__all__ = ["FIND_TRADER", "Callers"]
 
 
-def find_trader(trader_id: int) -> Executable:
-    """The statement for a trader's account."""
-    return select(Trader.api_key_hash, Trader.is_active, Trader.email).where(Trader.id == trader_id)
+FIND_TRADER = select(Trader.api_key_hash, Trader.is_active, Trader.email).where(Trader.id == HOLDER)
+"""A trader's account."""
 
 
 class Callers(Authenticator):

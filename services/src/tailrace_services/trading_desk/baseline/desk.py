@@ -16,7 +16,7 @@ from tailrace_services.identity.accounts import PlainAccounts
 from tailrace_services.plain_listing import fetch_listing
 from tailrace_services.plain_sessions import Sessions
 from tailrace_services.trading_desk.api.audit import changes, item_not_found, noted, stored
-from tailrace_services.trading_desk.api.callers import find_trader
+from tailrace_services.trading_desk.api.callers import FIND_TRADER
 from tailrace_services.trading_desk.api.filters import ItemFilter
 from tailrace_services.trading_desk.api.schemas import AuditView, ItemChange, ItemView, NewItem, TraderName
 from tailrace_services.trading_desk.api.signals import (
@@ -46,7 +46,7 @@ class BaselineDesk:
 
     def __init__(self, database_url: str) -> None:
         self._sessions = Sessions(database_url)
-        self.accounts = PlainAccounts(self._sessions, find_trader)
+        self.accounts = PlainAccounts(self._sessions, FIND_TRADER)
 
     async def aclose(self) -> None:
         """Close every connection."""

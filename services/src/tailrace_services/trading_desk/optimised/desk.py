@@ -16,7 +16,7 @@ from tailrace.fastapi import Listing, RequestedPage, Tailrace
 from tailrace.timeseries import ingest
 from tailrace_services.identity.accounts import CachedAccounts
 from tailrace_services.trading_desk.api.audit import item_not_found
-from tailrace_services.trading_desk.api.callers import find_trader
+from tailrace_services.trading_desk.api.callers import FIND_TRADER
 from tailrace_services.trading_desk.api.filters import ItemFilter
 from tailrace_services.trading_desk.api.schemas import AuditView, ItemChange, ItemView, NewItem, TraderName
 from tailrace_services.trading_desk.api.signals import (
@@ -57,7 +57,7 @@ class OptimisedDesk:
     def __init__(self, tailrace: Tailrace, clock: Clock) -> None:
         self._tailrace = tailrace
         self._clock = clock
-        self.accounts = CachedAccounts(tailrace, "trading-desk", find_trader, trader_tags)
+        self.accounts = CachedAccounts(tailrace, "trading-desk", FIND_TRADER, trader_tags)
 
     @property
     def _database(self) -> Database:

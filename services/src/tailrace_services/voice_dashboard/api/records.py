@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Executable, func, insert, null, select, update
+from sqlalchemy import func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tailrace.errors import RequestError
+from tailrace_services.identity.accounts import HOLDER
 from tailrace_services.voice_dashboard.api.dashboard import agent_not_found, call_not_found
 from tailrace_services.voice_dashboard.api.figures import money, utc
 from tailrace_services.voice_dashboard.api.requests import AgentChange, NewAgent, NewCall, NewLead, call_moment
@@ -20,20 +21,19 @@ from tailrace_services.voice_dashboard.api.schemas import AgentRow, CallRow, Cre
 from tailrace_services.voice_dashboard.model import Agent, Call, LeadAnalytics, User
 
 __all__ = [
+    "FIND_ACCOUNT",
     "agent_row",
     "change_agent",
     "create_agent",
     "delete_agent",
-    "find_account",
     "read_credits",
     "record_call",
     "record_lead",
 ]
 
 
-def find_account(user_id: int) -> Executable:
-    """The statement for the user's key hash and standing; the id alone says whose requests they are."""
-    return select(User.api_key_hash, User.is_active, null()).where(User.id == user_id)
+FIND_ACCOUNT = select(User.api_key_hash, User.is_active, null()).where(User.id == HOLDER)
+"""The user's key hash and standing; the id alone says whose requests they are."""
 
 
 async def read_credits(session: AsyncSession, user_id: int) -> CreditBalance:

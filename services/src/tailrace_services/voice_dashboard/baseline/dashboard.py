@@ -38,7 +38,7 @@ class BaselineDashboard:
         self._sessions = Sessions(database_url)
         self._provider = ProviderCalls(provider_url, provider_key)
         self._cache = KpiCache(clock)
-        self.accounts = PlainAccounts(self._sessions, records.find_account)
+        self.accounts = PlainAccounts(self._sessions, records.FIND_ACCOUNT)
 
     async def overview(self, user_id: int, now: datetime, *, only_cached: bool = False) -> Reply:
         """Calculated every time."""

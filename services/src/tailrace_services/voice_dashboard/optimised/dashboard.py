@@ -66,7 +66,7 @@ class OptimisedDashboard:
         self._provider_settings = provider
         self._clock = clock
         self._answers = Answers()
-        self.accounts = CachedAccounts(tailrace, "voice-dashboard", records.find_account, account_tags)
+        self.accounts = CachedAccounts(tailrace, "voice-dashboard", records.FIND_ACCOUNT, account_tags)
         # Analytics take a connection for each data set, an overview takes one. Neither is ever given more than half of
         # the pool, and time limits do not run while a request queues here.
         pool = tailrace.settings.database
