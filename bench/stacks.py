@@ -7,12 +7,13 @@ asgi-correlation-id, prometheus-fastapi-instrumentator, ``limits`` as a dependen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import SecretStr
 
 from bench import peers
@@ -45,6 +46,7 @@ USUAL = ("asgi-correlation-id", "fastapi-cache2", "prometheus-fastapi-instrument
 LEAN = ("asgi-correlation-id", "cashews", "limits", "prometheus-fastapi-instrumentator", "starlette-compress")
 
 Make = Callable[[Surroundings], ASGIApp]
+Needed = Sequence[Callable[..., Any]]
 
 
 def user(exchange: Exchange) -> str | None:
@@ -52,10 +54,31 @@ def user(exchange: Exchange) -> str | None:
     return exchange.header("x-user")
 
 
-def tailrace_stack(surroundings: Surroundings, *, routes: int = 2, shared: bool = False) -> FastAPI:
+async def caller(request: Request) -> str:
+    """Who asks, as endpoints of the reference services depend on it."""
+    return request.headers.get("x-user", "nobody")
+
+
+async def page(limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None) -> tuple[int, str | None]:
+    """Which part is wanted, likewise."""
+    return limit, cursor
+
+
+NEEDED = (
+    APIKeyHeader(name="x-api-key", auto_error=False),
+    HTTPBearer(auto_error=False),
+    caller,
+    page,
+)
+"""What an endpoint of the reference services depends on."""
+
+
+def tailrace_stack(
+    surroundings: Surroundings, *, routes: int = 2, shared: bool = False, needed: Needed = ()
+) -> FastAPI:
     """Every layer there is, with limits in memory, or with a database and Valkey where they are ``shared``."""
     kept = cached(ttl=600, identity=user, depends_on=lambda identity, path, query: (f"calls:user_id={identity}",))
-    app = service(routes=routes, kept=kept)
+    app = service(routes=routes, kept=kept, dependencies=needed)
     settings = Settings(
         database_url=SecretStr(surroundings.database_url) if shared else None,
         valkey_url=SecretStr(surroundings.valkey_url) if shared else None,
@@ -98,6 +121,20 @@ BARE = Application("bare ASGI", lambda surroundings: bytes_ready(), computes=Non
 BARE_AS_A_HIT = Application(
     "bare ASGI, fields of a hit", lambda surroundings: bytes_ready(fields=FIELDS_OF_A_HIT), computes=None
 )
+
+
+def _needing() -> tuple[Application, ...]:
+    """Answers that are not cached, of an endpoint with dependencies."""
+    return (
+        Application("FastAPI", lambda surroundings: service(dependencies=NEEDED), accepts=BROWSER),
+        Application(
+            "Tailrace, all layers",
+            partial(tailrace_stack, needed=NEEDED),
+            accepts=BROWSER,
+            coding="zstd",
+            checks=(identifies, counts(OURS), limits),
+        ),
+    )
 
 
 def _plain(routes: int) -> tuple[Application, ...]:
@@ -167,6 +204,7 @@ def _over_loopback() -> Table:
 
 TABLES = (
     Table("stack, not cached", (BARE, *_plain(2)), baseline="FastAPI"),
+    Table("stack, not cached, with dependencies", (BARE, *_needing()), baseline="FastAPI"),
     Table(f"stack, not cached, {MANY} routes", (BARE, *_plain(MANY)), baseline="FastAPI"),
     Table("stack, hit", (BARE, BARE_AS_A_HIT, *_hits(2)), baseline="bare ASGI"),
     Table(f"stack, hit, {MANY} routes", (BARE, *_hits(MANY)), baseline="bare ASGI"),

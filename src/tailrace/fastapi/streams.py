@@ -88,7 +88,12 @@ class Streams:
         return EventStreamResponse(events, **options)
 
 
-StreamingDependency = Annotated[Streams, Depends(Streams)]
+async def _streams(request: Request) -> Streams:
+    """A coroutine, since FastAPI calls what is none, a class too, in a thread."""
+    return Streams(request)
+
+
+StreamingDependency = Annotated[Streams, Depends(_streams)]
 """Opens streams: ``return await streaming(produce, scope=user)``."""
 
 

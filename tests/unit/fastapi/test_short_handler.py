@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
 from pydantic import BaseModel
 from starlette.responses import Response
 from tests.unit.asgi.driver import ask
@@ -62,7 +63,7 @@ async def test_plain_endpoints_are_answered_in_the_short_way_unless_that_is_turn
 
 
 def test_what_is_not_plain_is_left_alone() -> None:
-    """Dependencies, bodies, threads, streams, and handlers of one's own."""
+    """Threads, streams, limits of concurrency, security scopes, and handlers of one's own."""
 
     class Own(APIRoute):
         def get_route_handler(self) -> Callable[..., Any]:
@@ -76,20 +77,19 @@ def test_what_is_not_plain_is_left_alone() -> None:
     def in_a_thread() -> str:
         return ""
 
-    async def with_body(item: Item) -> Item:
-        return item
+    async def with_scopes(scopes: SecurityScopes) -> None:
+        assert scopes
 
     async def stream() -> Any:
         yield "part"
 
     app = FastAPI()
-    app.get("/needs", dependencies=[Depends(in_a_thread)])(items)
+    app.get("/scopes", dependencies=[Depends(with_scopes)])(items)
     app.get("/thread")(in_a_thread)
-    app.post("/body")(with_body)
     app.get("/stream")(stream)
     app.router.add_api_route("/own", items, route_class_override=Own)
     app.router.add_api_route("/limited", items, max_body_size=10)
-    for route in app.router.routes[-6:]:
+    for route in app.router.routes[-5:]:
         before = route.app  # type: ignore[attr-defined]
         shorten(route)
         assert route.app is before  # type: ignore[attr-defined]
@@ -131,6 +131,40 @@ async def test_a_dependency_that_is_added_later_is_asked_for() -> None:
     plain.dependant.call = wrapper
     assert (await ask(app, "/items")).content == b'[{"number":1}]'
     assert asked == ["needed", "wrapped"]
+
+
+async def test_a_change_of_what_a_dependency_needs_is_followed() -> None:
+    """Deep in the tree, too; and an override that is set while requests are answered."""
+    asked = []
+
+    async def inner() -> None:
+        asked.append("inner")
+
+    needs_inner = Depends(inner)
+
+    async def outer(found: Any = needs_inner) -> None:
+        asked.append("outer")
+
+    async def other() -> None:
+        asked.append("other")
+
+    app = FastAPI()
+    app.get("/items", dependencies=[Depends(outer)])(items)
+    assert index_routes(app.router, shorten) is not None
+    route = app.router.routes[-1]
+    assert isinstance(route, APIRoute)
+    assert (await ask(app, "/items")).status == 200
+    assert is_short(route)
+    app.dependency_overrides[inner] = other
+    assert (await ask(app, "/items")).status == 200
+    app.dependency_overrides.clear()
+    (needed,) = route.dependant.dependencies
+    needed.dependencies[0].call = other
+    assert (await ask(app, "/items")).status == 200
+    needed.dependencies.clear()
+    needed.call = inner
+    assert (await ask(app, "/items")).status == 200
+    assert asked == ["inner", "outer", "other", "outer", "other", "outer", "inner"]
 
 
 async def test_requests_that_are_traced_go_fastapis_way() -> None:
