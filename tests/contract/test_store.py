@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -105,6 +106,20 @@ async def test_a_reader_gives_of_one_key_what_peek_gives(store: Store) -> None:
     await store.get(["a"])
     await wait_until(lambda: gone(store, "a"))
     assert read("a") is None
+
+
+async def test_a_reader_is_given_the_time_by_the_stores_clock_alone(store: Store) -> None:
+    """With its time a key is there that `peek` knows; the time of another clock does not prolong a life."""
+    read, others = store.reader(time.monotonic), store.reader(lambda: 0.0)
+    await store.set({"a": b"1"}, 60)
+    await store.get(["a"])
+    assert [read("a", time.monotonic())] == (store.peek(["a"]) or [None])
+    await store.set({"a": b"2"}, 0.05)
+    await store.get(["a"])
+    ends = time.monotonic() + 0.05
+    await wait_until(lambda: time.monotonic() > ends)
+    assert others("a", 0.0) is None
+    assert read("a", time.monotonic()) is None
 
 
 async def test_a_value_ends_with_its_time_to_live(store: Store) -> None:

@@ -112,18 +112,20 @@ class HitPath:
         if scope["type"] != "http" or EXCHANGE in scope:
             return False
         exchange = Exchange(scope)
-        exchange.started = self._monotonic()
-        return self._answer(exchange, send) if self._turns.take() else self._answer_in_turn(exchange, send)
+        exchange.started = now = self._monotonic()
+        return self._answer(exchange, send, now) if self._turns.take() else self._answer_in_turn(exchange, send)
 
     async def _answer_in_turn(self, exchange: Exchange, send: Send) -> bool:
         await self._turns.wait()
-        answered = self._answer(exchange, send)
+        answered = self._answer(exchange, send, self._monotonic())
         return answered if isinstance(answered, bool) else await answered
 
-    def _answer(self, exchange: Exchange, send: Send) -> bool | Awaitable[bool]:
+    def _answer(self, exchange: Exchange, send: Send, now: float) -> bool | Awaitable[bool]:
         plain = LOOKED_AT.isdisjoint(exchange.headers)
         try:
-            found = self._find(exchange) if exchange.method == "GET" and (plain or _is_for_hits(exchange)) else None
+            found = (
+                self._find(exchange, now) if exchange.method == "GET" and (plain or _is_for_hits(exchange)) else None
+            )
         except Exception:
             found = None  # it goes wrong again where failures are answered
         if found is None:
@@ -200,7 +202,7 @@ class HitPath:
             record = prepared.recorders[status] = self._instruments.hits(route, policy, status)
         record(self._monotonic() - exchange.started, len(body))
 
-    def _find(self, exchange: Exchange) -> Found | None:
+    def _find(self, exchange: Exchange, now: float) -> Found | None:
         """What answers the request, if this process holds it and no layer has to look."""
         resolved = self._resolve(exchange.scope)
         if resolved is None or resolved.policy is None or resolved.identity_waits:
@@ -214,9 +216,11 @@ class HitPath:
                 exchange.admission = said
                 if not said.verdict.allowed:
                     return None
-        return self._held(exchange, resolved, resolved.policy)
+        return self._held(
+            exchange, resolved, resolved.policy, now if self._requests.monotonic == self._monotonic else None
+        )
 
-    def _held(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy) -> Found | None:
+    def _held(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy, now: float | None) -> Found | None:
         """The same of a request that is let in."""
         headers = exchange.headers
         if policy.identity is None:
@@ -229,7 +233,7 @@ class HitPath:
             exchange.identified = (policy, identity)
         if prepared is None:
             return None
-        data = prepared.lookup.peek()
+        data = prepared.lookup.peek(now)
         if data is None:
             exchange.missed = prepared
             return None
@@ -239,7 +243,7 @@ class HitPath:
         accept = headers.get(b"accept-encoding")
         if head is prepared.sent_as_it_is and accept == prepared.to_who_accepts:
             return prepared, head, data[len(data) - head.length :]
-        found = self._as_wanted(prepared, head, data, accept)
+        found = self._as_wanted(prepared, head, data, accept, now)
         if found is None:
             return None
         if found[0] is head and not head.unfinished:
@@ -247,7 +251,7 @@ class HitPath:
         return prepared, *found
 
     def _as_wanted(
-        self, prepared: Prepared, head: StoredHead, data: bytes, accept: bytes | None
+        self, prepared: Prepared, head: StoredHead, data: bytes, accept: bytes | None, now: float | None
     ) -> tuple[StoredHead, bytes] | None:
         """Head and body in the coding that the client wants, None if that has yet to be made."""
         if head.unfinished:
@@ -256,7 +260,7 @@ class HitPath:
                 body = prepared.finish(body, prepared.lookup.answer(data))
             return (head, body) if self._variants.leaves(head, body, accept) else None
         if head.coded is not None:
-            found = self._variants.peek(head, data, accept)
+            found = self._variants.peek(head, data, accept, now)
             if found is None:
                 return None
             head, data = found

@@ -122,16 +122,21 @@ class PreparedRequests:
 
     Args:
         cache: which the look-ups ask.
+
+    Attributes:
+        monotonic: what tells the time that may be handed in to them.
     """
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+        self.monotonic = cache.monotonic
         self._known: dict[Hashable, Prepared] = {}
         self._learned_vary: dict[str, tuple[bytes, ...]] = {}
 
     def use(self, cache: Cache) -> None:
         """Ask another cache from now on."""
         self._cache = cache
+        self.monotonic = cache.monotonic
         self._known.clear()
 
     def known(self, exchange: Exchange, resolved: Resolved, identity: str | None) -> Prepared | None:

@@ -44,15 +44,21 @@ class Variants:
     def use(self, cache: Cache) -> None:
         """Keep them with another cache from now on."""
         self._store = cache.store
-        self._read_one = cache.store.reader()
+        self._read_one = cache.store.reader(cache.monotonic)
         self._worth = cache.worth
         self._root = cache.keyspace.root
         self._max_bytes = cache.settings.max_value_bytes
 
-    def peek(self, head: StoredHead, data: bytes, accept: bytes | None) -> tuple[StoredHead, bytes] | None:
+    def peek(
+        self, head: StoredHead, data: bytes, accept: bytes | None, now: float | None = None
+    ) -> tuple[StoredHead, bytes] | None:
         """The response as a request with this ``Accept-Encoding`` wants it, None if this process does not hold it.
 
         Cost: 0.2 microseconds if it is stored so, about 1 if not.
+
+        Args:
+            head, data, accept: the response, and what is wanted.
+            now: as for ``Lookup.peek``.
         """
         coded = head.coded
         if coded is None:
@@ -60,13 +66,13 @@ class Variants:
         encoding = self._compressor.wanted(accept, coded.original_length)
         if encoding == coded.encoding:
             return head, data
-        found = self._read_one(self._name(head, coded, encoding))
+        found = self._read_one(self._name(head, coded, encoding), now)
         if found is None:
             return None
         if found == WOULD_NOT_SHRINK and encoding != IDENTITY:
             if not self._compressor.choose(accept).identity_allowed:
                 return None
-            return (head, data) if coded.encoding == IDENTITY else self.peek(head, data, None)
+            return (head, data) if coded.encoding == IDENTITY else self.peek(head, data, None, now)
         return self._as(head, coded, encoding, found), found
 
     async def of(

@@ -82,7 +82,7 @@ class Lookup:
         self.policy = policy
         self.tags = tags
         self._store = store
-        self._read_one = store.reader()
+        self._read_one = store.reader(clock.monotonic)
         self._keyspace = keyspace
         self._clock = clock
         self._refusal = refusal
@@ -96,10 +96,13 @@ class Lookup:
         self.start = 0
         self.created_at = self.age = self.ttl = 0.0
 
-    def peek(self) -> bytes | None:
+    def peek(self, now: float | None = None) -> bytes | None:
         """The entry of a fresh answer as it is stored, if this process holds it and all its stamps, else None.
 
         Never waits. Cost: 2-3 microseconds.
+
+        Args:
+            now: monotonic seconds by the cache's clock, read since the caller last waited for anything, if it has been.
         """
         tags = self.tags
         if tags and self._refusal(current_reads.get(), tags) is not None:
@@ -116,16 +119,16 @@ class Lookup:
                 return None
             data, *stamps = found
         else:
-            data, stamps = self._read_one(self._names[0]), NO_STAMPS
+            data, stamps = self._read_one(self._names[0], now), NO_STAMPS
         if data is None or not (data.startswith(self._fixed) or self._read(data)):
             return None
         if stamps != self._stamps:
             return None
-        now = self._clock.now()
+        wall = self._clock.now()
         created_at = self.created_at
-        if not created_at <= now < self._surely_fresh_until and not self._is_fresh(decode(data), now):
+        if not created_at <= wall < self._surely_fresh_until and not self._is_fresh(decode(data), wall):
             return None
-        self.age = now - created_at if now > created_at else 0.0
+        self.age = wall - created_at if wall > created_at else 0.0
         if self._used is not None:
             self._used(self.key)
         return data

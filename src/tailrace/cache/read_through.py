@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.cache.early_refresh import Phase, phase
@@ -90,6 +90,11 @@ class Cache:
             worth=self.worth,
         )
         self._flights = Flights(filling, clock=self._clock, observer=observer)
+
+    @property
+    def monotonic(self) -> Callable[[], float]:
+        """What tells the time that may be handed in to look-ups."""
+        return self._clock.monotonic
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

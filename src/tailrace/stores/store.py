@@ -11,8 +11,18 @@ from typing import Protocol
 
 __all__ = ["Reader", "Store", "StoreStatistics"]
 
-Reader = Callable[[str], "bytes | None"]
-"""Gives the value of a key."""
+
+class Reader(Protocol):
+    """Gives the value of a key."""
+
+    def __call__(self, key: str, now: float | None = None, /) -> bytes | None:
+        """The value that is not over by ``now``.
+
+        Args:
+            key: whose value.
+            now: monotonic seconds, read since the caller last waited for anything; None: the store reads its clock.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +78,14 @@ class Store(Protocol):
         """
         ...
 
-    def reader(self) -> Reader:
+    def reader(self, monotonic: Callable[[], float] | None = None) -> Reader:
         """What gives the value of one key if this process holds it, else None, whether it is absent or not known.
 
         For those who ask for single keys often: it is made once and asked without a list. It never waits or raises.
+
+        Args:
+            monotonic: what tells the caller the time that it hands in; where the store's is told by something else, or
+                it is None, what is handed in is not looked at.
         """
         ...
 

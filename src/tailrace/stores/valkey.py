@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -104,9 +104,9 @@ class ValkeyStore:
     def peek(self, keys: Sequence[str]) -> None:
         """Never known without asking."""
 
-    def reader(self) -> Reader:
+    def reader(self, monotonic: Callable[[], float] | None = None) -> Reader:
         """Gives None for every key."""
-        return lambda key: None
+        return lambda key, now=None: None
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values in the order of ``keys``. Cost: 1 round trip."""

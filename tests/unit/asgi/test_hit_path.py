@@ -8,6 +8,7 @@ from tests.unit.asgi.driver import Reply, ask, http_scope
 
 from tailrace import Tailrace, cached, tag
 from tailrace.settings import HttpSettings, RateLimitSettings, Settings
+from tailrace.testing.clock import FakeClock
 
 MEMORY = Settings(database_url=None, valkey_url=None)
 PATH = "/users/7"
@@ -227,3 +228,25 @@ async def test_hits_are_limited_by_the_same_address_as_everything_else(trusted: 
         for client in (b"203.0.113.1", b"203.0.113.2") * 3
     ]
     assert statuses.count(200) == allowed
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_a_hit_is_not_found_by_a_clock_that_is_not_the_caches(behind: bool) -> None:
+    """The store's entry has ended, but the wall clock was set back: whatever clock the hit path has, it is no hit."""
+    app, clock = FastAPI(), FakeClock()
+    tailrace = Tailrace(app, MEMORY, clock=clock)
+
+    @app.get(PATH)
+    @cached(ttl=60, shared=True)
+    async def answer() -> str:
+        return "answer"
+
+    await ask(tailrace, PATH)
+    assert is_hit(await ask(tailrace, PATH))
+    if behind:
+        assert tailrace._hits is not None
+        tailrace._hits._monotonic = FakeClock(monotonic=0.0).monotonic
+    wall = clock.now()
+    await clock.advance(10 * 24 * 3600)
+    clock._now = wall
+    assert not is_hit(await ask(tailrace, PATH))

@@ -268,9 +268,9 @@ class DownAfterwards(MemoryStore):
     def peek(self, keys: Any) -> Any:
         return None if self._concerns(keys) else super().peek(keys)
 
-    def reader(self) -> Any:
-        known = super().reader()
-        return lambda key: None if self._concerns([key]) else known(key)
+    def reader(self, monotonic: Any = None) -> Any:
+        known = super().reader(monotonic)
+        return lambda key, now=None: None if self._concerns([key]) else known(key, now)
 
     async def get(self, keys: Any) -> Any:
         if self._concerns(keys):

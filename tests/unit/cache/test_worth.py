@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -35,9 +35,9 @@ class FarStore(MemoryStore):
     def peek(self, keys: Sequence[str]) -> list[bytes | None] | None:  # type: ignore[override]
         return super().peek(keys) if self.copies else None
 
-    def reader(self) -> Reader:
-        known = super().reader()
-        return lambda key: known(key) if self.copies else None
+    def reader(self, monotonic: Callable[[], float] | None = None) -> Reader:
+        known = super().reader(monotonic)
+        return lambda key, now=None: known(key, now) if self.copies else None
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         self.asked.append("get")

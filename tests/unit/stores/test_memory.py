@@ -103,7 +103,16 @@ class AgainstDictionary(RuleBasedStateMachine):
         self.model.pop(key, None)
 
     @invariant()
-    def peek_is_the_truth(self) -> None:
+    def reads_give_the_truth(self) -> None:
+        """Readers by the time that they are given, where it is the store's, else by the store's own; then ``peek``."""
+        now = self.clock.monotonic()
+        for key in "abc":
+            self.agree(key, self.store.reader(self.clock.monotonic)(key, now))
+        for key in "de":
+            self.agree(key, self.store.reader(self.clock.monotonic)(key))
+        for key in "fg":
+            self.agree(key, self.store.reader(FakeClock(monotonic=0.0).monotonic)(key, 0.0))
+        self.agree("h", self.store.reader()("h", 0.0))
         for key in "abcdefgh":
             [seen] = self.store.peek([key])
             self.agree(key, seen)

@@ -17,6 +17,7 @@ from tailrace.errors import DatabaseUnavailableError
 from tailrace.events import CircuitChanged, Event, FallbackUsed
 from tailrace.settings import UpstreamSettings
 from tailrace.stores import MemoryStore
+from tailrace.stores.store import Reader
 from tailrace_services.voice_dashboard.provider.client import VoiceProvider
 from tailrace_services.voice_dashboard.provider.last_known import Configuration
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
@@ -199,8 +200,8 @@ class SharedStore(MemoryStore):
     def peek(self, keys: Sequence[str]) -> None:  # type: ignore[override]
         return None
 
-    def reader(self) -> Callable[[str], bytes | None]:
-        return lambda key: None
+    def reader(self, monotonic: object = None) -> Reader:
+        return lambda key, now=None: None
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         return super().peek(keys)
