@@ -49,23 +49,21 @@ class MemoryLimiter:
 
     def decide(self, limit: Limit, caller: str, cost: int = 1) -> Decision:
         """Take ``cost`` units of one limit, if there are."""
-        decision = self.take_now((Claim(limit, caller, cost),)).decisions[0]
-        assert decision is not None
+        buckets = self._buckets.get(limit.name) or self._new(limit.name)
+        arrivals = buckets.arrivals
+        known = arrivals.get(caller)
+        decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
+        if decision[1]:
+            if known is None:
+                buckets.add(caller, decision[2], decision[3])
+            else:
+                arrivals[caller] = decision[2]
         return decision
 
     def take_now(self, claims: Sequence[Claim]) -> Verdict:
         """Always known at once."""
         if len(claims) == 1:
-            limit, caller, cost = claims[0]
-            buckets = self._buckets.get(limit.name) or self._new(limit.name)
-            arrivals = buckets.arrivals
-            known = arrivals.get(caller)
-            decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
-            if decision[1]:
-                if known is None:
-                    buckets.add(caller, decision[2], decision[3])
-                else:
-                    arrivals[caller] = decision[2]
+            decision = self.decide(*claims[0])
             return of_fields(Verdict, (decision[1], (decision,), self._decided_by))
         now = int(self._monotonic() * SECOND)
         found = [self._buckets.get(limit.name) or self._new(limit.name) for limit, _, _ in claims]
