@@ -48,7 +48,12 @@ class RowDescription:
 
 
 class CompiledResult(IteratorResult[Any]):
-    """Rows that have all been read, of a statement that is kept."""
+    """Rows that have all been read, of a statement that is kept.
+
+    Args:
+        description: of all columns.
+        rows: as they are given to whoever reads the result.
+    """
 
     def __init__(self, description: RowDescription, rows: Sequence[Sequence[Any]]) -> None:
         super().__init__(description.whole, iter(rows))

@@ -17,11 +17,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.breaker import CircuitState
+from tailrace.core.retry_after import parse_retry_after
 from tailrace.events import Observer, UpstreamCalled
 from tailrace.resilience.deadline import limit
 from tailrace.resilience.timeout import with_timeout
 from tailrace.settings import UpstreamSettings
-from tailrace.upstream.classify import classify, error_for, outcome_of, parse_retry_after
+from tailrace.upstream.classify import classify, error_for, outcome_of
 from tailrace.upstream.coalescing import Coalescing
 from tailrace.upstream.connection import connect
 from tailrace.upstream.guard import OutboundGuard

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from tailrace.core.retry_after import parse_retry_after
 from tailrace.errors import GatewayError, UpstreamError, UpstreamUnavailableError
 from tailrace.events import UpstreamCalled
 from tailrace.extras import require
 from tailrace.resilience.circuit_breaker import Admitted
 from tailrace.resilience.timeout import with_timeout
-from tailrace.upstream.classify import classify, error_for, outcome_of, parse_retry_after
+from tailrace.upstream.classify import classify, error_for, outcome_of
 from tailrace.upstream.http1 import encode_head
 from tailrace.upstream.message import OutgoingRequest, merge_headers
 from tailrace.upstream.origin import SURELY_OPEN, PassedRequest, PassedResponse

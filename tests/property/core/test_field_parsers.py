@@ -20,8 +20,8 @@ from tailrace.core.byte_ranges import content_range, parse_content_range
 from tailrace.core.cache_control import MAX_DELTA, CacheControl, parse_cache_control, parse_targeted
 from tailrace.core.gcra import Rate, parse_rate
 from tailrace.core.no_vary_search import parse_no_vary_search
+from tailrace.core.retry_after import LONGEST_RETRY_AFTER, parse_retry_after
 from tailrace.jobs.arguments import decode
-from tailrace.upstream.classify import LONGEST_RETRY_AFTER, parse_retry_after
 from tailrace.upstream.public_address import parse_networks as parse_outbound_networks
 
 PIECES = [

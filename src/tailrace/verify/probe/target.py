@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from tailrace.clock import Clock, SystemClock
+from tailrace.core.retry_after import parse_retry_after
 from tailrace.errors import SettingsError
 from tailrace.verify.client import Connections, ExchangeFailedError, Request
 from tailrace.verify.http1 import Response
@@ -19,9 +21,10 @@ __all__ = ["Target"]
 AT_ONCE = 10
 """Requests under way in a burst."""
 REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-"""Answers that say nothing of the service but that it has enough for now."""
+"""Answers that say nothing of the service but that it takes no more."""
 PAUSE = 1.0
 """Seconds to wait after a refusal that does not say when to come again."""
+SHORTEST_PAUSE = 0.05
 
 
 class Target:
@@ -32,6 +35,7 @@ class Target:
         headers: sent with every request, for example ``Authorization``; never shown.
         timeout: seconds for each request.
         patience: seconds to wait in all until a limit admits again.
+        clock: wall time, and the waiting.
 
     Attributes:
         refused: requests that were refused in spite of it.
@@ -41,7 +45,13 @@ class Target:
     """
 
     def __init__(
-        self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 10.0, patience: float = 0.0
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        patience: float = 0.0,
+        clock: Clock | None = None,
     ) -> None:
         parts = urlsplit(url)
         try:
@@ -51,6 +61,7 @@ class Target:
         self.url = url
         self.refused = 0
         self._patience = patience
+        self._clock = clock or SystemClock()
         self.path = parts.path or "/"
         self.query = parts.query
         self.headers = {"User-Agent": "tailrace-probe", "Accept": "application/json, */*;q=0.5", **(headers or {})}
@@ -83,12 +94,13 @@ class Target:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = Request("probe", place or self.place, method, {**self.headers, **named})
         while (answer := await self._connections.send(request)).status in REFUSALS:
-            pause = _pause(answer)
+            asked = parse_retry_after(answer.header("retry-after"), self._clock.now())
+            pause = PAUSE if asked is None else max(asked, SHORTEST_PAUSE)
             if pause > self._patience:
                 self.refused += 1
                 break
             self._patience -= pause
-            await asyncio.sleep(pause)
+            await self._clock.sleep(pause)
         return answer
 
     async def try_asking(self, place: str | None = None, *, method: str = "GET", **headers: str) -> Response | None:
@@ -113,9 +125,3 @@ class Target:
                 return await self._connections.send(Request("probe", self.place, "GET", self.headers))
 
         return list(await asyncio.gather(*(one() for _ in range(number))))
-
-
-def _pause(refusal: Response) -> float:
-    """Seconds until a refused request may be made again."""
-    told = (refusal.header("retry-after") or "").strip()
-    return max(0.05, float(told)) if told.isascii() and told.isdigit() and len(told) < 9 else PAUSE

@@ -18,7 +18,7 @@ from tailrace_services.bodies import Body, Printable, RequestBody
 from tailrace_services.surroundings import JSON, failures
 from tailrace_services.trading_desk.answers.events import whole
 from tailrace_services.trading_desk.answers.passage import AnswerBody
-from tailrace_services.trading_desk.api.query_page import query_page
+from tailrace_services.trading_desk.api.query_page import add_query_page
 
 __all__ = [
     "Answerer",
@@ -136,10 +136,7 @@ def build_query_routes(answerer: Answerer) -> APIRouter:
     async def stream(request: Request, wanted: Wanted) -> Response:
         return await answerer.open(request, lambda: answerer.events(wanted), repr(wanted))
 
-    @router.get("", include_in_schema=False)
-    async def page() -> Response:
-        """Where people ask, in a browser."""
-        return query_page()
+    add_query_page(router)
 
     @router.post("", response_model=AnswerBody, responses=failures(400, 404, 413) | BUSY)
     @ask

@@ -12,16 +12,20 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 
-from fastapi import Response
+from fastapi import APIRouter, Response
 
-__all__ = ["query_page"]
+__all__ = ["add_query_page"]
 
 
-def query_page() -> Response:
-    """The page, with a policy that lets it run its own script and style, ask its own service, and nothing else."""
-    page, policy = _read()
-    headers = {"content-security-policy": policy, "cache-control": "no-cache"}
-    return Response(page, headers=headers, media_type="text/html; charset=utf-8")
+def add_query_page(router: APIRouter) -> None:
+    """Serve the page at the router's prefix, with a policy that lets it run its own script and style, ask its own
+    service, and nothing else."""
+
+    @router.get("", include_in_schema=False)
+    async def page() -> Response:
+        content, policy = _read()
+        headers = {"content-security-policy": policy, "cache-control": "no-cache"}
+        return Response(content, headers=headers, media_type="text/html; charset=utf-8")
 
 
 @lru_cache(maxsize=1)
