@@ -7,6 +7,7 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -137,25 +138,26 @@ async def test_whatever_is_done_to_pgbouncer(
 ) -> None:
     """No read gets another's answer; what was written is there once, what was refused is not; nobody's connection is
     kept from the pool; who is not cut off is not told to come again."""
-    direct = await asyncpg.connect(database_url)
-    await direct.execute("CREATE TABLE t (n int)")
     # What breaks off PgBouncer's own login, as RECONNECT may, has it refuse everybody for that long: 15 s, unless told.
     with pooler(database_url, server_folder, ["default_pool_size = 2", "server_login_retry = 1"]) as running:
-        database = Database(running.url.replace("postgresql", driver, 1), settings=SETTINGS)
-        load = Load(database)
-        await load.through(operation, running)
-        assert load.wrong == []
-        found = Counter(row["n"] for row in await direct.fetch("SELECT n FROM t"))
-        told = load.written
-        assert {number for number, outcome in told.items() if outcome == "done"} <= found.keys()
-        assert not {number for number, outcome in told.items() if outcome == "refused"} & found.keys()
-        assert set(found.values()) == {1}
-        if operation in (paused, reloaded):
-            assert set(told.values()) == {"done"}
-        elif operation is reconnected:
-            assert "unknown" not in told.values()
-        assert database.pool_state().in_use == 0
-        rows = await asyncio.gather(*[database.fetch(text("SELECT 1 AS n, pg_sleep(0.01)")) for _ in range(POOL)])
-        assert [row.n for [row] in rows] == [1] * POOL
-        await database.aclose()
-    await direct.close()
+        async with AsyncExitStack() as stack:
+            direct = await asyncpg.connect(database_url)
+            stack.push_async_callback(direct.close)
+            await direct.execute("CREATE TABLE t (n int)")
+            database = Database(running.url.replace("postgresql", driver, 1), settings=SETTINGS)
+            stack.push_async_callback(database.aclose)
+            load = Load(database)
+            await load.through(operation, running)
+            assert load.wrong == []
+            found = Counter(row["n"] for row in await direct.fetch("SELECT n FROM t"))
+            told = load.written
+            assert {number for number, outcome in told.items() if outcome == "done"} <= found.keys()
+            assert not {number for number, outcome in told.items() if outcome == "refused"} & found.keys()
+            assert set(found.values()) == {1}
+            if operation in (paused, reloaded):
+                assert set(told.values()) == {"done"}
+            elif operation is reconnected:
+                assert "unknown" not in told.values()
+            assert database.pool_state().in_use == 0
+            rows = await asyncio.gather(*[database.fetch(text("SELECT 1 AS n, pg_sleep(0.01)")) for _ in range(POOL)])
+            assert [row.n for [row] in rows] == [1] * POOL
