@@ -1,11 +1,15 @@
 """Settings: one frozen model a room, read once at the edge from the environment (prefix ``TAILRACE_``, nested ``__``).
 
 ``TAILRACE_DATABASE__POOL_SIZE=20`` sets ``Settings().database.pool_size``. All mistakes are reported at once.
-``TAILRACE_DATABASE_URL`` and ``TAILRACE_VALKEY_URL`` are the short names of the two that everybody sets.
+``TAILRACE_DATABASE_URL`` and ``TAILRACE_VALKEY_URL`` are the short names of the two that everybody sets. A variable
+that has nearly a setting's name is a mistake, too. Touches: the environment, when it is read.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,12 +27,20 @@ __all__ = [
     "JobsSettings",
     "OutboundSettings",
     "RateLimitSettings",
+    "Room",
     "Settings",
     "SheddingSettings",
     "UpstreamSettings",
     "ValkeySettings",
     "load_settings",
+    "variable",
 ]
+
+PREFIX = "TAILRACE_"
+NESTED = "__"
+ALIKE = 0.85
+"""How alike a variable and a setting's name are, of 1, for the one to be taken for a slip in writing the other."""
+UNKNOWN = "there is no such setting (`tailrace settings` lists all)"
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -187,8 +199,8 @@ class HttpSettings(Room):
     """Whether the router is given only those routes that a path may match, found by index, rather than trying each in
     turn, which is a microsecond a route."""
     short_handlers: bool = True
-    """Whether plain endpoints (coroutines without dependencies and bodies) are answered without the steps of FastAPI's
-    handler that have to do with others; with ``index_routes`` only."""
+    """Whether plain endpoints (coroutines, with dependencies or a JSON body if they like) are answered without the
+    steps of FastAPI's handler that have to do with others; with ``index_routes`` only."""
     one_write: bool = True
     """Whether hits are written to uvicorn's connections at once, where its code is the one that is known, rather than
     handed to it as head and body."""
@@ -403,7 +415,7 @@ class Settings(BaseSettings):
     """Everything Tailrace reads from the environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TAILRACE_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX, env_nested_delimiter=NESTED, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     database_url: SecretStr | None = None
@@ -423,14 +435,46 @@ class Settings(BaseSettings):
     jobs: JobsSettings = JobsSettings()
 
 
+def variable(path: Iterable[object]) -> str:
+    """The variable that sets what lies at ``path``.
+
+    >>> variable(("database", "pool_size"))
+    'TAILRACE_DATABASE__POOL_SIZE'
+    """
+    return PREFIX + NESTED.join(str(part) for part in path).upper()
+
+
 def load_settings() -> Settings:
     """Read the environment.
 
     Raises:
-        SettingsError: one line for every setting that is wrong; values are not repeated.
+        SettingsError: one line for every setting that is wrong or misspelt; values are not repeated.
     """
+    mistakes = {name.upper(): f"{name} is no setting; did you mean {meant}?" for name, meant in _misspelt(os.environ)}
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        lines = [f"TAILRACE_{'__'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
-        raise SettingsError("\n".join(lines)) from None
+        for each in error.errors():
+            name = variable(each["loc"])
+            mistakes.setdefault(name, f"{name}: {UNKNOWN if each['type'] == 'extra_forbidden' else each['msg']}")
+    if mistakes:
+        raise SettingsError("\n".join(mistakes.values()))
+    return settings
+
+
+def _misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Variables that are nearly settings, each with the setting; what is like none is somebody else's."""
+    settings = set(_variables())
+    for name in environment:
+        written = name.upper()
+        if written.startswith(PREFIX) and written not in settings:
+            parts = {each.removeprefix(PREFIX): each for each in settings}
+            for meant in get_close_matches(written.removeprefix(PREFIX), parts, 1, ALIKE):
+                yield name, parts[meant]
+
+
+def _variables() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        yield variable((name,))
+        if isinstance(field.default, Room):
+            yield from (variable((name, each)) for each in type(field.default).model_fields)

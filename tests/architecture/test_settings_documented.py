@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from tests.architecture.source import modules
+from tests.architecture.source import ROOT, modules
+
+from tailrace.cli.settings import reference
 
 
 def _undocumented(path: str) -> list[str]:
@@ -29,3 +31,8 @@ def test_every_setting_of_the_product_is_documented() -> None:
 def test_every_setting_of_the_services_is_documented() -> None:
     """Each setting says what it means and in which unit."""
     assert _undocumented("services/src/tailrace_services/settings.py") == []
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    """Renewed by ``tailrace settings --format markdown > docs/reference/settings.md``, where nothing is set."""
+    assert (ROOT / "docs" / "reference" / "settings.md").read_text() == reference()

@@ -12,6 +12,7 @@ from tailrace.cli.metrics import metrics
 from tailrace.cli.probe import probe
 from tailrace.cli.relay import relay
 from tailrace.cli.schema import schema
+from tailrace.cli.settings import settings
 
 __all__ = ["app"]
 
@@ -30,6 +31,7 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(metrics, name="metrics")
 app.command()(probe)
 app.command()(relay)
+app.command()(settings)
 
 
 @app.callback()
