@@ -9,7 +9,19 @@ import typer
 
 from tailrace.errors import SettingsError
 
-__all__ = ["FAILED", "LEFT_TO_DO", "MISUSED", "Format", "FormatOption", "UrlOption", "database_address", "failure"]
+__all__ = [
+    "FAILED",
+    "LEFT_TO_DO",
+    "MISUSED",
+    "WIDTH",
+    "Format",
+    "FormatOption",
+    "PageFormat",
+    "PageFormatOption",
+    "UrlOption",
+    "database_address",
+    "failure",
+]
 
 FAILED = 1
 """Exit code: it could not be done."""
@@ -25,6 +37,19 @@ class Format(StrEnum):
     text = "text"
     json = "json"
 
+
+class PageFormat(StrEnum):
+    """How what is also a page of the documentation is written."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
+WIDTH = 100
+"""Columns of text."""
+
+PageFormatOption = Annotated[PageFormat, typer.Option("--format", help="text, json or markdown.")]
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
 

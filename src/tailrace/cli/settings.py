@@ -9,7 +9,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import cache
 from itertools import groupby, pairwise
 from typing import Annotated, Any
@@ -17,24 +16,14 @@ from typing import Annotated, Any
 import typer
 
 from tailrace import settings as declared
-from tailrace.cli.output import failure
+from tailrace.cli.output import WIDTH, PageFormat, PageFormatOption, failure
 from tailrace.errors import SettingsError
 from tailrace.settings import Room, Settings, load_settings, variable
 
 __all__ = ["Setting", "list_settings", "reference", "settings"]
 
-WIDTH = 100
-"""Columns of the text."""
 TITLES = {"": "Addresses", "http": "HTTP"}
 """Headings that are not a room's name."""
-
-
-class SettingsFormat(StrEnum):
-    """How settings are written."""
-
-    text = "text"
-    json = "json"
-    markdown = "markdown"
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Setting:
 def settings(
     words: Annotated[str, typer.Argument(help="Only those whose name or meaning has this.", show_default=False)] = "",
     given: Annotated[bool, typer.Option("--given", help="Only those that differ from their default.")] = False,
-    output: Annotated[SettingsFormat, typer.Option("--format", help="text, json or markdown.")] = SettingsFormat.text,
+    output: PageFormatOption = PageFormat.text,
 ) -> None:
     """Every setting: what it is in this environment, what may be given, what it means. Secrets are not shown."""
     try:
@@ -73,10 +62,10 @@ def settings(
         for each in found
         if (each.given or not given) and (looked_for in each.name.casefold() or looked_for in each.meaning.casefold())
     ]
-    if output is SettingsFormat.json:
+    if output is PageFormat.json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
-    for line in _markdown(found) if output is SettingsFormat.markdown else _text(found):
+    for line in _markdown(found) if output is PageFormat.markdown else _text(found):
         typer.echo(line)
 
 

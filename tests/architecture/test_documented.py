@@ -1,4 +1,4 @@
-"""A setting nobody can read about is a setting nobody can use."""
+"""A setting or metric nobody can read about is one nobody can use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 from tests.architecture.source import ROOT, modules
 
-from tailrace.cli.settings import reference
+from tailrace.cli import metrics, settings
 
 
 def _undocumented(path: str) -> list[str]:
@@ -35,4 +35,9 @@ def test_every_setting_of_the_services_is_documented() -> None:
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
     """Renewed by ``tailrace settings --format markdown > docs/reference/settings.md``, where nothing is set."""
-    assert (ROOT / "docs" / "reference" / "settings.md").read_text() == reference()
+    assert (ROOT / "docs" / "reference" / "settings.md").read_text() == settings.reference()
+
+
+def test_the_page_of_metrics_is_what_the_code_says() -> None:
+    """Renewed by ``tailrace metrics list --format markdown > docs/reference/metrics.md``."""
+    assert (ROOT / "docs" / "reference" / "metrics.md").read_text() == metrics.reference()
