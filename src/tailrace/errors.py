@@ -184,10 +184,14 @@ class SchemaError(DatabaseError):
 
 
 class UpstreamError(TailraceError):
-    """A call to another service failed."""
+    """A call to another service failed.
+
+    ``unasked``: no connection was made, so that the service has seen nothing of the call.
+    """
 
     code = "upstream_error"
     status = 502
+    unasked = False
 
 
 class UpstreamTimeoutError(UpstreamError):

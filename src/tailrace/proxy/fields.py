@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tailrace.asgi.headers import OF_A_CONNECTION, connection_fields, read_headers, token_list, without
+from tailrace.asgi.http_cache.requests import is_host
 from tailrace.asgi.types import Header, Scope
 from tailrace.core.http_date import format_http_date
 
@@ -98,13 +99,16 @@ def fields_for_client(status: int, headers: Sequence[Header], received: float) -
 
 
 def names_one_host(scope: Scope) -> bool:
-    """Whether a request has the one ``Host`` that HTTP/1.1 asks for; two could be read differently behind the gateway.
+    """Whether a request has the one ``Host`` that HTTP/1.1 asks for; two could be read differently behind the gateway,
+    as could one that is no host.
 
     >>> names_one_host({"http_version": "1.1", "headers": [(b"host", b"a"), (b"host", b"b")]})
     False
     """
-    count = sum(name == b"host" for name, _ in scope["headers"])
-    return count == 1 or (count == 0 and scope.get("http_version") == "1.0")
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts:
+        return bool(scope.get("http_version") == "1.0")
+    return len(hosts) == 1 and is_host(hosts[0].strip(b" \t"))
 
 
 def forwards_left(method: str, fields: Mapping[bytes, bytes]) -> int | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 from tailrace.asgi.exchange import Exchange, exchange_of, quoted_path
-from tailrace.asgi.headers import read_headers
+from tailrace.asgi.headers import read_headers, token_list
 from tailrace.asgi.types import Message, Receive, Scope, Send
 from tailrace.clock import Clock, SystemClock
 from tailrace.errors import RequestError
@@ -40,7 +40,7 @@ class Gateway:
         clock: wall time, the date of responses that have none.
 
     Raises, while it answers:
-        RequestError: 400, the request names no host, or several.
+        RequestError: 400, the request names no host, or several; 501, its body has a transfer coding beside chunked.
         GatewayError, UpstreamTimeoutError, UpstreamError: as ``Origin.ask``; for a response that has begun, in its
             middle, so that a server breaks the connection off.
     """
@@ -55,6 +55,8 @@ class Gateway:
         fields = read_headers(scope["headers"])
         if not names_one_host(scope):
             raise RequestError("The request must say once which host it means.", code="host_invalid")
+        if token_list(fields.get(b"transfer-encoding")) not in ((), (b"chunked",)):
+            raise RequestError("The body is encoded in a way that is not known.", code="coding_unknown", status=501)
         if forwards_left(scope["method"], fields) == 0:
             await _answer_here(scope["method"], send)
             return

@@ -112,7 +112,7 @@ class Origin:
             try:
                 await response.begin(head)
             except GatewayError:
-                if response.began or not repeatable:
+                if response.began or response.unwanted or not repeatable:
                     raise
                 response = None  # closed while the request was on its way, as an idle connection may be at any time
         if response is None:
@@ -138,9 +138,14 @@ class Origin:
             async with asyncio.timeout(self._connect_timeout):
                 return await self._pool.connect()
         except TimeoutError as error:
-            raise UpstreamTimeoutError("the origin accepts no connection") from error
+            raise _unasked(UpstreamTimeoutError("the origin accepts no connection")) from error
         except UpstreamError as error:
-            raise GatewayError(str(error)) from error
+            raise _unasked(GatewayError(str(error))) from error
+
+
+def _unasked(error: UpstreamError) -> UpstreamError:
+    error.unasked = True
+    return error
 
 
 class PassedResponse:
@@ -153,6 +158,7 @@ class PassedResponse:
     Attributes:
         status, headers: names of the headers are in lower case; they stand in the order in which they came.
         trailers: the fields behind the body, once that has been read.
+        unwanted: whoever asked has left.
     """
 
     def __init__(
@@ -173,6 +179,7 @@ class PassedResponse:
         self._sending: asyncio.Task[None] | None = None
         self._sent = request.body is None
         self._passed_on = asyncio.Event()
+        self.unwanted = False
 
     @property
     def began(self) -> bool:
@@ -251,6 +258,7 @@ class PassedResponse:
                     await self._send_body(request.body)
             if request.left is not None:
                 await request.left()
+                self.unwanted = True
                 connection.fail(ConnectionAbortedError("the client has left"))
         except ConnectionResetError:
             return  # the connection is lost, which whoever waits for the response learns from it

@@ -208,6 +208,49 @@ async def test_an_upload_that_breaks_off() -> None:
             assert not (await read.get()).endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 senseless\r\n\r\n", None])
+async def test_a_write_of_which_nobody_knows_whether_it_was_done(sent: bytes | None) -> None:
+    """What it may have changed is ended: it broke off or said nonsense, or its client did not wait for its answer."""
+    done = 0
+    begun = asyncio.Event()
+
+    async def doing(asked: Asked) -> None:
+        nonlocal done
+        if asked.line.startswith("GET"):
+            await asked.send(plain(b"%d" % done, "Cache-Control: max-age=60"))
+            return
+        done += 1
+        begun.set()
+        if sent is None:
+            await asked.reader.read()
+        else:
+            await asked.send(sent)
+        asked.writer.transport.abort()
+
+    async with between(doing) as proxy:
+        assert (await proxy.ask(request())).body == b"0"
+        async with proxy.client() as client:
+            client.writer.write(request(method="DELETE" if sent is None else "POST"))
+            if sent is None:
+                await begun.wait()
+            else:
+                assert (await client.read()).status == 502
+        async with asyncio.timeout(20):
+            while (await proxy.ask(request())).body != b"1":
+                pass
+        assert done == 1, "it is not tried again for a client that has left"
+
+
+async def test_a_write_that_nobody_was_asked_for() -> None:
+    """It has changed nothing, and what is stored is needed as long as the origin is away."""
+    async with between(lambda asked: asked.send(plain(b"stored", "Cache-Control: max-age=60"))) as proxy:
+        assert (await proxy.ask(request())).body == b"stored"
+        await proxy.origin.stop()
+        proxy.origin.listening.close()
+        assert (await proxy.ask(request(method="DELETE"))).status == 502
+        assert (await proxy.ask(request())).body == b"stored"
+
+
 async def test_what_is_stored_stands_in_for_a_broken_origin() -> None:
     """RFC 9111 4.2.4: a stale response, where it may be used, when the origin does not answer."""
     broken = False

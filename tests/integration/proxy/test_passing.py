@@ -127,13 +127,28 @@ async def test_what_a_client_keeps_to_its_connection_is_no_part_of_its_request(f
         assert (await proxy.ask(request("/"))).body == b"for "
 
 
-@pytest.mark.parametrize("hosts", ["", "Host: a\r\nHost: b\r\n"])
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "",
+        "Host: a\r\nHost: b\r\n",
+        *[f"Host: {host}\r\n" for host in ("a/b", "a?b", "a#b", "a b", "me@a", "[a", "[::1]x")],
+    ],
+)
 async def test_a_request_means_one_host(hosts: str) -> None:
     """RFC 9112 3.2: 400, and nothing of it reaches an origin that might choose the other one."""
     async with between(fine) as proxy:
         assert (await proxy.ask(f"GET / HTTP/1.1\r\n{hosts}\r\n".encode())).status == 400
         assert not proxy.origin.asked
         assert (await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")).status == 200
+
+
+async def test_a_body_in_a_coding_that_is_not_known() -> None:
+    """RFC 9112 6.1: 501, since the origin would take what is still encoded for the body."""
+    async with between(fine) as proxy:
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+        assert (await proxy.ask(head + b"0\r\n\r\n")).status == 501
+        assert not proxy.origin.asked
 
 
 async def test_via_and_the_clients_address() -> None:

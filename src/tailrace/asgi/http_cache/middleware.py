@@ -30,7 +30,7 @@ from tailrace.asgi.http_cache.serving import serve
 from tailrace.asgi.http_cache.shelf import Found, Shelf
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.asgi.http_cache.storing import Guess
-from tailrace.asgi.http_cache.update import conditions_for, groups_of, invalidated_targets
+from tailrace.asgi.http_cache.update import conditions_for, groups_of, invalidated_targets, may_be_done
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.sending import adding, send_timeout
 from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -327,10 +327,16 @@ class HttpCacheMiddleware:
         await self.app(exchange.scope, receive, adding(send, b"tailrace; fwd=" + why))
 
     async def _write(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Pass an unsafe request on; what it changed is ended before its client learns that it succeeded."""
+        """Pass an unsafe request on; what it changed is ended before its client learns that it succeeded.
+
+        Where no answer comes, since its client left or the application broke off, it may have been done all the same.
+        """
+        answered = False
 
         async def send_behind_the_end(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 if 200 <= message["status"] < 400:
                     fields = read_headers([(name.lower(), value) for name, value in message.get("headers", ())])
                     targets = invalidated_targets(target_of(exchange), fields)
@@ -341,4 +347,10 @@ class HttpCacheMiddleware:
                 message = {**message, "headers": [*message.get("headers", ()), status]}
             await send(message)
 
-        await self.app(exchange.scope, receive, send_behind_the_end)
+        try:
+            await self.app(exchange.scope, receive, send_behind_the_end)
+        except BaseException as error:
+            if not answered and may_be_done(error):
+                with suppress(StoreUnavailableError):
+                    await self.end([target_of(exchange)])
+            raise

@@ -1,25 +1,44 @@
 """Requests as the shared cache names and sends them. Pure.
 
-**Source:** RFC 9110 section 7.1 (target URI); RFC 9111 section 4.3.1 (validation requests); RFC 5861 section 3.
+**Source:** RFC 9110 section 7.1 (target URI); RFC 3986 section 3.2.2 (host); RFC 9111 section 4.3.1 (validation
+requests); RFC 5861 section 3.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from urllib.parse import quote
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of, quoted_path
 from tailrace.asgi.types import Message, Receive, Scope
 
-__all__ = ["conditional", "exchange_behind", "no_body", "target_of", "to_nobody"]
+__all__ = ["conditional", "exchange_behind", "is_host", "no_body", "target_of", "to_nobody"]
 
 CLIENTS_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 """Fields of which only the client that sent them has use."""
 
 
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+
+
+def is_host(value: bytes) -> bool:
+    """Whether it is what ``Host`` may say: a name or an address, and a port.
+
+    >>> is_host(b"shop.example:80"), is_host(b"shop.example/a"), is_host(b"me@shop.example")
+    (True, False, False)
+    """
+    return _HOST.fullmatch(value) is not None
+
+
 def target_of(exchange: Exchange) -> str:
-    """The target URI (RFC 9110 section 7.1), without a fragment."""
+    """The target URI (RFC 9110 section 7.1), without a fragment.
+
+    A ``Host`` that is none is quoted: one that has a slash in it would name the target of another host and path.
+    """
     scope = exchange.scope
-    host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+    named = exchange.headers.get(b"host", b"").strip(b" \t").lower()
+    host = named.decode("latin-1") if is_host(named) else quote(named, safe="")
     raw = scope.get("raw_path") or quoted_path(exchange.path)
     query = b"?" + exchange.query if exchange.query else b""
     version = "" if exchange.key_part is None else f" {exchange.key_part}"

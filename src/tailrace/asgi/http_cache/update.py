@@ -17,8 +17,9 @@ from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.asgi.http_cache.storing import Guess, age_on_arrival, directives_of, lifetime_of, stored_fields
 from tailrace.asgi.types import Header
+from tailrace.errors import TailraceError, UpstreamError
 
-__all__ = ["conditions_for", "groups_of", "head_agrees", "invalidated_targets", "refreshed"]
+__all__ = ["conditions_for", "groups_of", "head_agrees", "invalidated_targets", "may_be_done", "refreshed"]
 
 UNCHANGED_BY_304 = frozenset({b"content-encoding", b"content-length", b"content-range", b"content-type", b"etag"})
 """They describe the stored content, which a 304 does not replace (3.2)."""
@@ -72,19 +73,28 @@ def invalidated_targets(target: str, fields: Mapping[bytes, bytes]) -> list[str]
     """The URIs that a successful unsafe request makes out of date: its own, and those of the same origin that its
     response names (4.4)."""
     targets = [target]
-    origin = urlsplit(target)
     for name in (b"location", b"content-location"):
         value = fields.get(name)
         if not value:
             continue
         try:
-            parts = urlsplit(urljoin(target, value.decode("latin-1")))
+            origin, parts = urlsplit(target), urlsplit(urljoin(target, value.decode("latin-1")))
             same = _origin_of(parts) == _origin_of(origin)
         except ValueError:
             continue
         if same:  # which the target may write with its port or without
             targets.append(parts._replace(netloc=origin.netloc, fragment="").geturl())
     return targets
+
+
+def may_be_done(error: BaseException) -> bool:
+    """Whether an unsafe request may have been done that ended in ``error`` before it was answered.
+
+    What was refused was not done, and what could not be asked was not; of everything else nobody knows.
+    """
+    if isinstance(error, UpstreamError):
+        return not error.unasked
+    return not isinstance(error, TailraceError) or error.status >= 500
 
 
 def _origin_of(url: SplitResult) -> tuple[str, str | None, int | None]:

@@ -25,7 +25,7 @@ class Response:
     status: int = 200
     body: bytes | None = None
     chunks: tuple[bytes, ...] = ()
-    error: Exception | None = None
+    error: BaseException | None = None
     trailers: bool = False
 
 

@@ -169,3 +169,23 @@ async def test_a_write_ends_what_was_answered_to_them() -> None:
     assert (await site.get(x_forwarded_host="a")).body == b"body 1"
     await site.get(method="PUT")
     assert (await site.get(x_forwarded_host="a")).body == b"body 3"
+
+
+@pytest.mark.parametrize(
+    ("host", "path"), [("shop.example/a", "/b"), ("shop.example/a/b?", "/"), ("shop.example", "/a/b")]
+)
+@pytest.mark.parametrize("others", ["http://shop.example/a/b", "http://shop.example/a/b?/"])
+async def test_a_slash_in_host_names_no_other_target(host: str, path: str, others: str) -> None:
+    """A target is host and path, not the two in a row: origins that do not look at ``Host`` answer for the path."""
+    site = Site({"cache-control": "max-age=60"})
+    await site.get(path, host=host)
+    theirs = others.removeprefix("http://shop.example")
+    assert (await site.get(theirs, host="shop.example")).body == (b"body 1" if theirs == path else b"body 2")
+
+
+@pytest.mark.parametrize("host", ["[", "[1]", "a:99999", "a b", ""])
+async def test_what_is_no_host_is_answered_like_any_other(host: str) -> None:
+    """Whether it is served is the application's to say, for what it writes as well."""
+    site = Site({"cache-control": "max-age=60", "location": "/b"})
+    assert [(await site.get(method=method, host=host)).status for method in ("GET", "POST", "GET")] == [200] * 3
+    assert site.asked == 3

@@ -10,6 +10,7 @@ from tests.unit.asgi.http_cache.origin import Response, Site, ages
 from tests.waiting import wait_until
 
 from tailrace.asgi.http_cache.places import group_tag
+from tailrace.errors import GatewayError, RequestError, UpstreamTimeoutError
 from tailrace.stores import MemoryStore
 
 STALE = {"cache-control": "max-age=1", "etag": '"a"'}
@@ -159,6 +160,26 @@ async def test_unsafe_methods_end_what_is_stored(method: str, status: int, ended
     site = Site({"cache-control": "max-age=60"}, Response(status=status), {"cache-control": "max-age=60"})
     await site.get()
     await site.get(method=method)
+    assert (await site.get()).body == (b"body 3" if ended else b"body 1")
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (GatewayError("it broke off"), True),
+        (UpstreamTimeoutError("it does not go on"), True),
+        (OSError(), True),
+        (asyncio.CancelledError(), True),
+        (RequestError("not so", code="refused"), False),
+    ],
+)
+async def test_a_write_that_was_not_answered(error: BaseException, ended: bool) -> None:
+    """It may have been done, unless it was refused."""
+    fresh = {"cache-control": "max-age=60"}
+    site = Site(fresh, Response(error=error), fresh)
+    await site.get()
+    with pytest.raises(type(error)):
+        await site.get(method="DELETE")
     assert (await site.get()).body == (b"body 3" if ended else b"body 1")
 
 
