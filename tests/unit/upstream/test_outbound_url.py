@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from tailrace.errors import UrlRefusedError
@@ -21,7 +23,7 @@ from tailrace.upstream.outbound_url import LONGEST_URL, join_url, parse_url
         ("http://straße.example/", "http://xn--strae-oqa.example/"),
         ("http://例え。テスト/", "http://xn--r8jz45g.xn--zckzah/"),
         ("http://[2606:4700:0::1111]/", "http://[2606:4700::1111]/"),
-        ("http://[::ffff:127.0.0.1]:80/", "http://[::ffff:7f00:1]/"),
+        ("http://[::ffff:127.0.0.1]:80/", f"http://[{ip_address('::ffff:7f00:1')}]/"),
         ("http://1.2.3.4/", "http://1.2.3.4/"),
         ("http://1.2.3.4.example/", "http://1.2.3.4.example/"),
         ("http://a_b.example/", "http://a_b.example/"),
