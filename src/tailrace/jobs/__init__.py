@@ -15,9 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tailrace.jobs.context import JobContext as JobContext
     from tailrace.jobs.declarations import Job as Job
     from tailrace.jobs.declarations import Jobs as Jobs
-    from tailrace.jobs.execution import JobContext as JobContext
     from tailrace.jobs.inspection import DeadJob as DeadJob
     from tailrace.jobs.inspection import QueuedJob as QueuedJob
     from tailrace.jobs.inspection import dead_jobs as dead_jobs

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from tailrace.errors import SettingsError
 from tailrace.events import JobEnqueued, Observer
 from tailrace.jobs.arguments import encode
+from tailrace.jobs.context import JobContext
 from tailrace.jobs.cron import Cron
 from tailrace.jobs.drivers import ConnectionDriver
-from tailrace.jobs.execution import JobContext
 from tailrace.jobs.queue import make_queries
 from tailrace.jobs.retries import Retries
 from tailrace.upstream.propagation import passed_on

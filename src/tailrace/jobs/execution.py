@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgqueuer.core.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgqueuer.domain.errors import RetryRequested
@@ -24,14 +24,13 @@ from tailrace.db import Database
 from tailrace.errors import JobAbandonedError, JobTimeoutError
 from tailrace.events import JobFinished, JobOutcome, JobStarted, Observer
 from tailrace.jobs.arguments import decode
+from tailrace.jobs.context import JobContext
+from tailrace.jobs.declarations import Job
 from tailrace.jobs.queue import TICK
 from tailrace.jobs.retries import Change, failures
 from tailrace.upstream.propagation import PASSED_ON, propagated_headers
 
-if TYPE_CHECKING:
-    from tailrace.jobs.declarations import Job
-
-__all__ = ["GIVEN_BACK", "Execution", "JobContext", "Surroundings", "changes"]
+__all__ = ["GIVEN_BACK", "Execution", "Surroundings", "changes"]
 
 _log = logging.getLogger("tailrace.jobs")
 
@@ -41,27 +40,6 @@ UNWINDING = 5.0
 """Seconds for which a handler that was told to end is waited for."""
 HISTORY = 1000
 """Most changes of one job that are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobContext:
-    """What a running job knows of itself.
-
-    Attributes:
-        id: of this job in the queue; the same at each attempt, so it serves as an idempotency key.
-        name: the job's.
-        attempt: 1 for the first.
-        database: the service's.
-        request_id: of the request that enqueued it; None where none did.
-        tick: the moment at which a scheduled job was due, UTC; None for others.
-    """
-
-    id: int
-    name: str
-    attempt: int
-    database: Database
-    request_id: str | None = None
-    tick: datetime | None = None
 
 
 @dataclass(slots=True)

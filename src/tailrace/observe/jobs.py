@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tailrace import events
 from tailrace.events import Event
-
-if TYPE_CHECKING:
-    from tailrace.observe.metrics import Metrics
+from tailrace.observe.family import Family
 
 __all__ = ["recorders_of_jobs"]
 
 
-def recorders_of_jobs(metrics: Metrics) -> dict[type[Event], Callable[[Any], None]]:
+def recorders_of_jobs(families: Mapping[str, Family]) -> dict[type[Event], Callable[[Any], None]]:
     """What to call for each kind of event."""
-    enqueued = metrics["tailrace.job.enqueued"].add
-    waited = metrics["tailrace.job.wait_time"].observe
-    running = metrics["tailrace.job.running"].add
-    lasted = metrics["tailrace.job.run.duration"].observe
-    waiting = metrics["tailrace.job.waiting"].set
-    oldest = metrics["tailrace.job.oldest.age"].set
-    dead = metrics["tailrace.job.dead"].set
+    enqueued = families["tailrace.job.enqueued"].add
+    waited = families["tailrace.job.wait_time"].observe
+    running = families["tailrace.job.running"].add
+    lasted = families["tailrace.job.run.duration"].observe
+    waiting = families["tailrace.job.waiting"].set
+    oldest = families["tailrace.job.oldest.age"].set
+    dead = families["tailrace.job.dead"].set
 
     def job_started(event: events.JobStarted) -> None:
         waited((event.job,), event.waited)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tailrace import events
 from tailrace.events import Event
-
-if TYPE_CHECKING:
-    from tailrace.observe.metrics import Metrics
+from tailrace.observe.family import Family
 
 __all__ = ["recorders_of_semantic", "recorders_of_streams"]
 
 
-def recorders_of_streams(metrics: Metrics) -> dict[type[Event], Callable[[Any], None]]:
+def recorders_of_streams(families: Mapping[str, Family]) -> dict[type[Event], Callable[[Any], None]]:
     """What to call for each kind of event."""
-    open_now = metrics["tailrace.stream.open"].add
-    lasted = metrics["tailrace.stream.duration"].observe
-    first = metrics["tailrace.stream.first_event"].observe
-    sent = metrics["tailrace.stream.events"].add
-    resumed = metrics["tailrace.stream.resumptions"].add
+    open_now = families["tailrace.stream.open"].add
+    lasted = families["tailrace.stream.duration"].observe
+    first = families["tailrace.stream.first_event"].observe
+    sent = families["tailrace.stream.events"].add
+    resumed = families["tailrace.stream.resumptions"].add
     open_now((), 0)  # there before the first
 
     def stream_ended(event: events.StreamEnded) -> None:
@@ -37,12 +35,12 @@ def recorders_of_streams(metrics: Metrics) -> dict[type[Event], Callable[[Any], 
     }
 
 
-def recorders_of_semantic(metrics: Metrics) -> dict[type[Event], Callable[[Any], None]]:
+def recorders_of_semantic(families: Mapping[str, Family]) -> dict[type[Event], Callable[[Any], None]]:
     """What to call for each kind of event."""
-    asked = metrics["tailrace.semantic.requests"].add
-    similarity = metrics["tailrace.semantic.similarity"].observe
-    vetoed = metrics["tailrace.semantic.vetoes"].add
-    compared = metrics["tailrace.semantic.comparisons"].add
+    asked = families["tailrace.semantic.requests"].add
+    similarity = families["tailrace.semantic.similarity"].observe
+    vetoed = families["tailrace.semantic.vetoes"].add
+    compared = families["tailrace.semantic.comparisons"].add
 
     def looked_up(event: events.SemanticLookedUp) -> None:
         asked((event.cache, event.outcome))

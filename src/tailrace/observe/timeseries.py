@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tailrace import events
 from tailrace.events import Event
-
-if TYPE_CHECKING:
-    from tailrace.observe.metrics import Metrics
+from tailrace.observe.family import Family
 
 __all__ = ["recorders_of_timeseries"]
 
 
-def recorders_of_timeseries(metrics: Metrics) -> dict[type[Event], Callable[[Any], None]]:
+def recorders_of_timeseries(families: Mapping[str, Family]) -> dict[type[Event], Callable[[Any], None]]:
     """What to call for each kind of event."""
-    rows = metrics["tailrace.series.rows"].add
-    ingested = metrics["tailrace.series.ingestion.duration"].observe
-    partitions = metrics["tailrace.series.partitions"].add
-    saved = metrics["tailrace.series.saved.bytes"].add
-    maintained = metrics["tailrace.series.maintenance.duration"].observe
+    rows = families["tailrace.series.rows"].add
+    ingested = families["tailrace.series.ingestion.duration"].observe
+    partitions = families["tailrace.series.partitions"].add
+    saved = families["tailrace.series.saved.bytes"].add
+    maintained = families["tailrace.series.maintenance.duration"].observe
 
     def rows_ingested(event: events.RowsIngested) -> None:
         rows((event.series, "stored"), event.rows)
