@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,8 +16,10 @@ from sqlalchemy.orm import selectinload
 from tests.integration.db.query_world import TOTALS, WATCHES, Customer, Order, Process, make_shop, processes, run
 from tests.waiting import wait_until
 
+from tailrace.cache import entry
 from tailrace.db import QueryPolicy, cached_query
 from tailrace.schema import Watch, apply
+from tailrace.stores import MemoryStore
 
 PATIENT = 60.0
 """Seconds: the bound where nothing has to be noticed by looking again. A process that gets no turn for a while is not
@@ -67,6 +70,45 @@ async def test_the_second_time_nothing_is_sent(process: Process) -> None:
     assert await cached_rows(process, TOTALS) == first
     assert process.sent() == 0
     assert process.refusals() == []
+
+
+class NotingStore(MemoryStore):
+    """Remembers what was set, so that a test can change it where it lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: dict[str, bytes] = {}
+
+    async def set(self, items: Mapping[str, bytes], ttl: float) -> None:
+        """As the store does."""
+        self.noted |= items
+        await super().set(items, ttl)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda _: b'[[["name",25],["amount",1700]],["",""],[["Eve","1"]]]', id="kept by another version"),
+        pytest.param(lambda value: value.replace(b"Ada", b"Eve"), id="damaged"),
+        pytest.param(lambda value: value[:-9], id="cut"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_miss(database_url: str, change: Callable[[bytes], bytes]) -> None:
+    """An intact entry whose rows are not as this version writes them: the database is asked, and they are kept anew."""
+    await make_shop(database_url)
+    store = NotingStore()
+    async with processes(database_url, store, bound=PATIENT) as (process,):
+        await wait_until(process.freshness.trusted)
+        first = await cached_rows(process, TOTALS)
+        (key,) = [key for key in store.noted if ":e:q:" in key]
+        kept = entry.decode(store.noted[key])
+        assert kept is not None
+        assert b"Ada" in kept.value
+        await store.set({key: entry.encode(replace(kept, value=change(kept.value)))}, kept.ttl)
+        assert await cached_rows(process, TOTALS) == first
+        assert process.refusals() == ["damaged"]
+        assert await is_cached(process, TOTALS)
+        assert process.refusals() == []
 
 
 async def test_a_write_through_a_session_shows_at_once(process: Process) -> None:

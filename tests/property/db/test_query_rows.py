@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.db.query_cache.refusal import NotCachedError
-from tailrace.db.query_cache.rows import decode, encode, encode_values
+from tailrace.db.query_cache.rows import FORM, MARK, TYPES, decode, encode, encode_values
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ZONES = st.sampled_from([None, UTC, ZoneInfo("Asia/Tokyo"), ZoneInfo("America/New_York")])
@@ -71,6 +73,55 @@ def test_what_comes_out_is_what_went_in(rows: list[tuple[Any, ...]]) -> None:
     for row, again in zip(rows, found, strict=True):
         assert all(map(same, row, again))
         assert len(row) == len(again)
+
+
+def is_refused(data: bytes) -> bool:
+    """Whether these bytes are no result."""
+    try:
+        decode(data)
+    except NotCachedError as refusal:
+        return refusal.reason == "damaged"
+    return False
+
+
+@given(st.binary(max_size=60))
+def test_other_bytes_are_no_result(data: bytes) -> None:
+    """Whatever somebody else has kept, and what versions without a mark did, is refused in one way."""
+    for kept in (data, FORM + data, json.dumps([[["a", 1]], [""], [[1]]]).encode() + data):
+        assert is_refused(kept)
+
+
+@given(results(), st.data())
+def test_a_changed_result_is_no_result(rows: list[tuple[Any, ...]], data: st.DataObject) -> None:
+    """No byte of what was kept can be another, be missing or come to it: never wrong rows."""
+    kept = encode([(f"c{place}", place) for place in range(len(rows[0]) if rows else 0)], rows)
+    place, change = data.draw(st.integers(0, len(kept) - 1)), data.draw(st.integers(1, 255))
+    assert is_refused(kept[:place] + bytes([kept[place] ^ change]) + kept[place + 1 :])
+    assert is_refused(kept[:place])
+    assert is_refused(kept + bytes([change]))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+)
+LETTERS = st.lists(st.sampled_from([*TYPES, "u", "", "?"]), max_size=3)
+
+
+@given(
+    st.tuples(st.just([["a", 1], ["b", 2]]), LETTERS, st.lists(st.lists(ANYTHING, max_size=3), max_size=3)) | ANYTHING
+)
+@example([[["a", 1]], [""], "x"])
+@example([[["a", 1]], ["m"], [["2026-01-01T00:00:00|../.."]]])
+@example([[["a", 1]], ["n"], [["no number"]]])
+@example([[["a", 1]], ["i"], [[[10**10, 0, 0]]]])
+def test_a_forged_result_crashes_nobody(content: Any) -> None:
+    """Even what bears the mark and the check is a table of as many values as columns, or is refused."""
+    written = json.dumps(content).encode()
+    forged = MARK.pack(FORM, crc32(written)) + written
+    if not is_refused(forged):
+        columns, rows = decode(forged)
+        assert {len(row) for row in rows} <= {len(columns)}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from tailrace.db.query_cache.session_state import Suspects
 from tailrace.db.query_cache.standing import ASK, Standing
 from tailrace.db.query_cache.statement import MOMENTS
 from tailrace.db.session import OpenTransaction, transaction_of
+from tailrace.errors import StoreUnavailableError
 from tailrace.events import Observer, QueryNotCached
 
 __all__ = ["QueryCache"]
@@ -123,7 +124,7 @@ class QueryCache:
                 return True
             if found is None:
                 return False
-        columns, rows = decode(found.value)
+        columns, rows = self._rows(asked.key, found.value)
         if self.auditor is not None:
             self.auditor.consider(asked, found.value)
         _give(context, cursor, columns, rows)
@@ -164,6 +165,19 @@ class QueryCache:
         tags, determined = self._remembered.tags(statement, standing.path, catalogue, policy)
         key = _key(policy, statement, sent[1], (standing.digest, catalogue.digest, changed))
         return Asked(key, policy, statement, sent, tags, determined, catalogue.digest, standing, other)
+
+    def _rows(self, key: str, value: bytes) -> tuple[list[Column], list[tuple[Any, ...]]]:
+        """What is kept; what cannot be read is removed, so that whoever asks next keeps it anew.
+
+        Raises:
+            NotCachedError: it cannot.
+        """
+        try:
+            return decode(value)
+        except NotCachedError:
+            with suppress(StoreUnavailableError):
+                await_only(self.cache.forget(key))
+            raise
 
     def _found(self, connection: Connection, standing: Standing) -> None:
         """How a connection stands on which nothing is set for the transaction."""

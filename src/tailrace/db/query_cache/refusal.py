@@ -6,6 +6,7 @@ __all__ = ["REASONS", "NotCachedError"]
 
 REASONS = {
     "catalogue": "what the database holds could not be read just now",
+    "damaged": "what was kept cannot be read: another version kept it, or it has changed since",
     "different": "an audit found a result of this statement that the database does not give",
     "freshness": "nothing tells this process of writes",
     "function": "it calls a function whose result may follow from more than its arguments and declared tables",

@@ -1,18 +1,23 @@
 """Rows as the driver gives them, to bytes and back. Pure.
 
+    form "TR2" (3 bytes), CRC-32 of all that follows (4 bytes), JSON of columns, letters and rows
+
 JSON, with a letter for each column whose type JSON has not: what is read from a store that others can write to is never
 run. A value of any other type is refused rather than changed, so what comes out has the value and the type of what went
-in (of a UUID the standard class, whichever subclass the driver gave).
+in (of a UUID the standard class, whichever subclass the driver gave). What is not in this form to the letter, because a
+version with another form kept it or a bit of it has changed, is no result.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from tailrace.db.query_cache.refusal import NotCachedError
@@ -22,6 +27,9 @@ __all__ = ["Column", "decode", "encode", "encode_values"]
 Column = tuple[str, int]
 """A result's column: its name and its type's oid."""
 
+MARK = struct.Struct("!3sI")
+FORM = b"TR2"
+"""Another one whenever the same bytes would mean something else."""
 PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -109,12 +117,28 @@ def encode(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> bytes:
         NotCachedError: a value has a type that cannot be stored.
     """
     letters, stored = _columns(rows)
-    return json.dumps([columns, letters, stored], ensure_ascii=False, separators=(",", ":")).encode()
+    data = json.dumps([columns, letters, stored], ensure_ascii=False, separators=(",", ":")).encode()
+    return MARK.pack(FORM, crc32(data)) + data
 
 
 def decode(data: bytes) -> tuple[list[Column], list[tuple[Any, ...]]]:
-    """The result that ``encode`` was given."""
+    """The result that ``encode`` was given.
+
+    Raises:
+        NotCachedError: these are no bytes of ``encode``'s.
+    """
+    if len(data) < MARK.size or MARK.unpack_from(data) != (FORM, crc32(memoryview(data)[MARK.size :])):
+        raise NotCachedError("damaged")
+    try:
+        return _decode(data[MARK.size :])
+    except Exception as error:  # who forges the check may forge anything
+        raise NotCachedError("damaged", f"what was kept cannot be read: {type(error).__name__}") from error
+
+
+def _decode(data: bytes) -> tuple[list[Column], list[tuple[Any, ...]]]:
     columns, letters, rows = json.loads(data)
+    if not {len(columns)}.issuperset(map(len, rows)):
+        raise ValueError("a row has as many values as there are columns")
     for place, letter in enumerate(letters):
         if letter:
             convert = UUID if letter == "u" else TYPES[letter][2]
