@@ -8,18 +8,17 @@ kernel gives back however the owner ends; files of those that have ended are add
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import mmap
 import os
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from tailrace.observe.catalogue import METRICS
+from tailrace.observe.ended import Ended, read_ended, write_ended
 from tailrace.observe.family import OTHER, Series
 from tailrace.observe.merging import Figures, Part, merge
 from tailrace.observe.records import SEGMENT, key_of, read_records, record_length, write_record
@@ -30,14 +29,6 @@ REMEMBERED = 1000
 """Most names of files that are known to have been added to ``ended``."""
 
 _log = logging.getLogger("tailrace.metrics")
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """What processes counted that have ended, and the names of their files."""
-
-    names: tuple[str, ...] = ()
-    figures: Figures = field(default_factory=dict)
 
 
 class SharedFigures:
@@ -108,15 +99,15 @@ class SharedFigures:
         parts = [part for path, part in found.items() if path.name not in ended.names]
         return [*parts, Part("", ended.figures, alive=False)]
 
-    def _read_ended(self) -> _Ended:
+    def _read_ended(self) -> Ended:
+        path = self._folder / f"{self._application}.ended"
         try:
-            document = json.loads((self._folder / f"{self._application}.ended").read_text())
+            return read_ended(path.read_text())
         except FileNotFoundError:
-            return _Ended()
-        figures = {
-            name: {tuple(labels): values for labels, values in series} for name, series in document["figures"].items()
-        }
-        return _Ended(tuple(document["names"]), figures)
+            return Ended()
+        except ValueError as error:
+            _log.warning("what ended processes counted is lost, %s cannot be read: %s", path, error)
+            return Ended()
 
     def _add_to_ended(self, paths: Iterable[Path]) -> None:
         """Take over what those counted that have ended; nothing happens while another process does."""
@@ -134,15 +125,9 @@ class SharedFigures:
             if path.name not in ended.names and path.exists():
                 names.append(path.name)
                 parts.append(Part("", _collect(path.read_bytes()), alive=False))
-        document = {
-            "names": [*ended.names, *names][-REMEMBERED:],
-            "figures": {
-                each.metric.name: [[labels, values] for labels, values in each.series.items()]
-                for each in merge([Part("", ended.figures, alive=False), *parts])
-            },
-        }
+        merged = merge([Part("", ended.figures, alive=False), *parts])
         fresh = self._folder / f"{self._application}.ended.new"
-        fresh.write_text(json.dumps(document))
+        fresh.write_text(write_ended([*ended.names, *names][-REMEMBERED:], merged))
         fresh.rename(self._folder / f"{self._application}.ended")
         # Only now: who finds a file gone finds it in ``ended``.
         for path in paths:
@@ -172,5 +157,8 @@ def _collect(data: bytes) -> Figures:
         if name in METRICS:
             series = figures.setdefault(name, {})
             known = series.get(labels)
-            series[labels] = values if known is None else tuple(map(sum, zip(known, values, strict=True)))
+            if known is None:
+                series[labels] = values
+            elif len(known) == len(values):
+                series[labels] = tuple(map(sum, zip(known, values, strict=True)))
     return figures

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
+import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace import events
 from tailrace.observe import Metrics, exposition
+from tailrace.observe.ended import read_ended
 from tailrace.observe.records import SEGMENT, key_of, read_records, record_length, write_record
 from tailrace.observe.sharing import SharedFigures
 
@@ -40,6 +43,69 @@ def test_record_is_seen_whole_or_not_at_all() -> None:
     write_record(segment, at, second, 3)
     segment[at : at + 4] = bytes(4)
     assert [name for name, _, _ in read_records(bytes(segment))] == ["first"]
+
+
+SIZES = st.integers(0, 2**32 - 1) | st.integers(0, 80)
+WRITTEN = st.lists(
+    st.tuples(SIZES, SIZES, st.binary(max_size=40) | st.sampled_from([b'["a"]', b"[]", b'[1,"a"]', b"[" * 3000])),
+    max_size=4,
+)
+
+
+@given(WRITTEN, st.binary(max_size=20))
+def test_files_of_any_bytes_are_read(written: list[tuple[int, int, bytes]], rest: bytes) -> None:
+    """A file that another release wrote, or that is damaged, gives what can be read of it and is not read for ever."""
+    data = b"".join(struct.pack("=II", *lengths) + key + bytes(-len(key) % 8 + 8) for *lengths, key in written) + rest
+    found = list(read_records(data))
+    assert len(found) <= len(data) // 8
+    for name, labels, values in found:
+        assert all(isinstance(each, str) for each in (name, *labels))
+        assert all(isinstance(value, float) for value in values)
+
+
+@given(KEYS, st.data())
+def test_a_damaged_record_costs_its_segment_at_most(
+    keys: list[tuple[str, list[str], int]], data: st.DataObject
+) -> None:
+    """Whatever becomes of a byte, the records before it are read as they were written."""
+    segment, ends = bytearray(SEGMENT), []
+    for name, labels, size in keys:
+        key, at = key_of(name, labels), ends[-1] if ends else 0
+        write_record(memoryview(segment), at, key, size)
+        ends.append(at + record_length(key, size))
+    place = data.draw(st.integers(0, (ends or [8])[-1] - 1))
+    before = sum(end <= place for end in ends)
+    whole = list(read_records(bytes(segment)))
+    segment[place] ^= data.draw(st.integers(1, 255))
+    assert list(read_records(bytes(segment)))[:before] == whole[:before]
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["names", "figures", "a"]), inner),
+)
+
+
+@given(JSON.map(json.dumps) | st.text(max_size=40))
+@example("[" * 100_000)
+@example('{"names": [], "figures": {"a": [[["x"], [true]]]}}')
+def test_what_ended_processes_counted_is_read_or_refused(text: str) -> None:
+    """Names and numbers, or one kind of mistake."""
+    try:
+        found = read_ended(text)
+    except ValueError:
+        return
+    assert all(isinstance(name, str) for name in found.names)
+    assert all(type(value) is float for series in found.figures.values() for v in series.values() for value in v)
+
+
+def test_figures_go_on_where_files_are_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A scrape says what can be read, and that the rest cannot."""
+    (tmp_path / "a.ended").write_text('{"names": [], "figures"')
+    (tmp_path / "a.1.0.figures").write_bytes(b"\xff" * 100)
+    assert counted(counting(tmp_path, 2)).endswith(" 2")
+    assert "cannot be read" in caplog.text
+    assert counted(counting(tmp_path, 1)).endswith(" 3")
 
 
 def counting(folder: Path, amount: int) -> Metrics:
