@@ -3,6 +3,7 @@
 from tailrace.cache.explain import Explanation
 from tailrace.cache.keyspace import Freshness
 from tailrace.cache.policy import Answer, CachePolicy, Computed, Uncacheable
+from tailrace.cache.read_as import read_as
 from tailrace.cache.read_through import Cache, Compute
 from tailrace.cache.singleflight import SingleFlight
 from tailrace.cache.warm import Recipe
@@ -19,5 +20,6 @@ __all__ = [
     "Recipe",
     "SingleFlight",
     "Uncacheable",
+    "read_as",
     "tag",
 ]

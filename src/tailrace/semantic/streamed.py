@@ -61,11 +61,16 @@ async def streamed_answer(
         async for event in making.events():
             yield event
         answer = await asking
-        if not making.begun:
+        kept = None if making.begun else _kept(answer)
+        if kept is not None:
             if found is not None:
                 yield found(answer)
-            for event in events_of(answer):
+            for event in kept:
                 yield event
+        elif not making.begun:
+            async with AsyncExitStack() as closing:
+                async for event in closed_with(produce(), closing):
+                    yield event
     finally:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
@@ -131,5 +136,27 @@ class _Making:
 
 
 def events_of(answer: SemanticAnswer) -> list[ServerSentEvent]:
-    """The events that were kept."""
-    return [ServerSentEvent(data, event) for event, data in json.loads(answer.answer.value)]
+    """The events that were kept.
+
+    Raises:
+        ValueError: what was kept is something else.
+    """
+    try:
+        kept = json.loads(answer.answer.value)
+    except RecursionError as error:
+        raise ValueError("these are no events") from error
+    if type(kept) is not list or not all(_is_event(each) for each in kept):
+        raise ValueError("these are no events")
+    return [ServerSentEvent(data, event) for event, data in kept]
+
+
+def _is_event(each: object) -> bool:
+    return type(each) is list and len(each) == 2 and all(isinstance(part, str | None) for part in each)
+
+
+def _kept(answer: SemanticAnswer) -> list[ServerSentEvent] | None:
+    """The events that were kept; None if they cannot be read, so that the answer has to be made anew."""
+    try:
+        return events_of(answer)
+    except ValueError:
+        return None

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.asgi.sse import ServerSentEvent
-from tailrace.cache import Cache, CachePolicy, tag
+from tailrace.cache import Answer, Cache, CachePolicy, tag
+from tailrace.cache.entry import decode, encode
 from tailrace.semantic import Embedder, Scope, SemanticAnswer, SemanticCache, Vector, streamed_answer
+from tailrace.semantic.streamed import events_of
 from tailrace.stores import MemoryStore
 
 EVERYBODY = Scope(shared=True)
@@ -86,6 +92,50 @@ async def test_comes_as_it_is_made_and_again_from_the_cache(semantic: SemanticCa
     await semantic.settle()
     assert maker.runs == 2  # the second one audits the similar hit
     assert (semantic.statistics.audited, semantic.statistics.wrong) == (1, 0)
+
+
+class ForgedStore(MemoryStore):
+    """Gives other values than were kept in it."""
+
+    value = b""
+
+    def peek(self, keys: Sequence[str]) -> list[bytes | None]:
+        """As the store does."""
+        found = super().peek(keys)
+        entry = None if found is None or not self.value else decode(found[0])
+        return found if entry is None else [encode(replace(entry, value=self.value)), *found[1:]]
+
+
+@pytest.mark.parametrize(
+    "value", [b"[", b"7", b"[7]", b"[[7, 8]]", b'["ab"]', b'[["chunk","one","two"]]', b'[["a\\nb","x"]]', b"[" * 90_000]
+)
+async def test_what_is_no_answer_is_made_anew(value: bytes) -> None:
+    """Whatever a store gives, listeners get an answer, live."""
+    store, embedder, maker = ForgedStore(), Embedder(Same), Maker()
+    cache = Cache(store)
+    semantic = SemanticCache(cache, embedder, CachePolicy("answers", 60.0))
+    maker.let(9)
+    assert [event async for event in listen(semantic, "renew passport", maker)] == WHOLE
+    store.value = value
+    for text in ("renew passport", "renew passport please"):
+        assert [event async for event in listen(semantic, text, maker)] == WHOLE
+    await semantic.settle()
+    assert maker.runs == 3
+    await embedder.aclose()
+    await cache.aclose()
+
+
+@given(
+    st.binary(max_size=40)
+    | st.recursive(st.none() | st.text(max_size=4), st.lists).map(lambda v: json.dumps(v).encode())
+)
+def test_events_are_read_or_refused(value: bytes) -> None:
+    """Whatever was kept, it is events or one kind of mistake."""
+    try:
+        found = events_of(SemanticAnswer(Answer(value, "hit", 0.0, 0.0, 1.0), "exact"))
+    except ValueError:
+        return
+    assert all(isinstance(event.encode(), bytes) for event in found)
 
 
 async def test_ends_with_what_it_was_made_from(semantic: SemanticCache) -> None:

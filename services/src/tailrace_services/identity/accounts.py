@@ -12,11 +12,11 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import BigInteger, Executable, bindparam, text
 
-from tailrace.cache import Cache, CachePolicy, Uncacheable
+from tailrace.cache import Cache, CachePolicy, Uncacheable, read_as
 from tailrace.cache.lookup import Lookup
 from tailrace.db import Database
 from tailrace.events import CacheLookedUp
@@ -138,7 +138,10 @@ class CachedAccounts:
         if self._tailrace.observer is not None:
             self._tailrace.observer(HIT)
         if data != prepared.data:
-            prepared.account = _read(holder_id, prepared.lookup.answer(data).value)
+            try:
+                prepared.account = _read(holder_id, prepared.lookup.answer(data).value)
+            except ValueError:  # to be read anew
+                prepared.account = None
             prepared.data = data
         return prepared.account
 
@@ -148,10 +151,14 @@ class CachedAccounts:
         if known is not None:
             return known
         lookup = self._prepare(holder_id).lookup
-        answer = await self._tailrace.cache.read_through(
-            lookup.key, lambda: self._fetch(holder_id), policy=POLICY, depends_on=self._tags(holder_id)
+        return await read_as(
+            self._tailrace.cache,
+            lookup.key,
+            lambda: self._fetch(holder_id),
+            lambda answer: _read(holder_id, answer.value),
+            policy=POLICY,
+            depends_on=self._tags(holder_id),
         )
-        return _read(holder_id, answer.value)
 
     async def secret(self) -> bytes:
         """Made from the database's own: the same in every process, another one for every installation."""
@@ -186,7 +193,17 @@ class CachedAccounts:
 
 
 def _read(holder_id: int, value: bytes) -> Account | None:
+    """The account that an entry tells of.
+
+    Raises:
+        ValueError: it tells of none.
+    """
     if not value:
         return None
-    row: list[Any] = json.loads(value)
-    return Account(holder_id, *row)
+    try:
+        account = Account(holder_id, *json.loads(value))
+    except TypeError as error:
+        raise ValueError("an account of another form") from error
+    if type(account.key_hash) is not str or type(account.is_active) is not bool:
+        raise ValueError("an account of another form")
+    return account

@@ -12,13 +12,13 @@ import pytest
 from tests.services.voice_dashboard.provider.running import RunningSimulator
 from tests.waiting import wait_until
 
-from tailrace.cache import Cache
+from tailrace.cache import Cache, CachePolicy
 from tailrace.errors import DatabaseUnavailableError
 from tailrace.events import CircuitChanged, Event, FallbackUsed
 from tailrace.settings import UpstreamSettings
 from tailrace.stores import MemoryStore
 from tailrace.stores.store import Reader
-from tailrace_services.voice_dashboard.provider.client import VoiceProvider
+from tailrace_services.voice_dashboard.provider.client import NAME, VoiceProvider
 from tailrace_services.voice_dashboard.provider.last_known import Configuration
 from tailrace_services.voice_dashboard.provider.settings import VoiceProviderSettings
 
@@ -73,6 +73,23 @@ async def test_fifty_agents_come_at_once(connect: Connect, simulator: RunningSim
         name: name for name in AGENTS
     }
     assert simulator.control()["peak_in_flight"] == 50
+
+
+async def test_what_is_no_configuration_is_fetched_anew(connect: Connect, simulator: RunningSimulator) -> None:
+    """Whatever the shared store holds for an agent, the provider's answer is what callers get."""
+    store = MemoryStore()
+
+    async def others() -> bytes:
+        return b"[1]"
+
+    policy = CachePolicy("forged", ttl=60.0)
+    for agent in AGENTS[:2]:
+        await Cache(store).read_through(f"{NAME}:{agent}", others, policy=policy)
+    assert store.statistics().entries == 2
+    async with connect(store=store, patience=20.0) as provider:
+        answers = await provider.configurations(AGENTS[:2])
+        assert [answer.payload["agent_id"] for answer in answers.values() if answer.payload] == AGENTS[:2]
+        assert not any(answer.degraded for answer in answers.values())
 
 
 async def test_more_agents_than_slots_all_come(connect: Connect, simulator: RunningSimulator) -> None:

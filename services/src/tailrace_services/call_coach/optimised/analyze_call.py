@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
-from tailrace.cache import CachePolicy, SingleFlight, Uncacheable, tag
+from tailrace.cache import Answer, CachePolicy, SingleFlight, Uncacheable, read_as, tag
 from tailrace.clock import Clock
 from tailrace.db import Database
 from tailrace.errors import ConstraintError, DatabaseError
@@ -71,11 +71,9 @@ class Analyses:
             key = f"call-coach:analyze_call:{self._analyst.rubric_version}:{call_id}"
             tags = [tag("calls", "id", call_id)]
             tags += [tag(table, "call_id", call_id) for table in ("speakers", "transcripts", "call_analyses")]
-            kept = await self._cache.read_through(
-                key, lambda: self._stored(call_id), policy=POLICY, depends_on=tuple(tags)
-            )
-            if kept.value:
-                found = CALL_ANALYSIS.validate_json(kept.value)
+            kept = await read_as(self._cache, key, lambda: self._stored(call_id), _read, policy=POLICY, depends_on=tags)
+            if kept is not None:
+                found = kept
             else:
                 found, _ = await self._flights.join(call_id, lambda: self._settled(call_id, None))
         return found.of(question.dimensions)
@@ -155,3 +153,7 @@ def _acceptable(state: CallState, since: datetime | None) -> CallAnalysis | None
     if state.stored is None or (since is not None and (state.begun_at is None or state.begun_at < since)):
         return None
     return state.stored
+
+
+def _read(answer: Answer) -> CallAnalysis | None:
+    return CALL_ANALYSIS.validate_json(answer.value) if answer.value else None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from tailrace.cache import Cache, CachePolicy
+from tailrace.cache import Answer, Cache, CachePolicy, read_as
 
 __all__ = ["kept"]
 
@@ -42,10 +42,12 @@ async def kept(
     async def computed() -> bytes:
         return adapter.dump_json(await compute())
 
+    def read(answer: Answer) -> T:
+        found: T = _read(adapter, answer.value)
+        return found
+
     key = f"call-coach:{policy.name}:{json.dumps(list(question), default=str)}"
-    answer = await cache.read_through(key, computed, policy=policy, depends_on=depends_on)
-    read: T = _read(adapter, answer.value)
-    return read
+    return await read_as(cache, key, computed, read, policy=policy, depends_on=depends_on)
 
 
 @lru_cache(maxsize=MOST_READ)

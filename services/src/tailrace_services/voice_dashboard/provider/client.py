@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from tailrace.cache import Answer, Cache, CachePolicy, Computed
+from tailrace.cache import Answer, Cache, CachePolicy, Computed, read_as
 from tailrace.clock import Clock, SystemClock
 from tailrace.errors import (
     BulkheadFullError,
@@ -169,7 +169,7 @@ class VoiceProvider:
         """A current configuration that this process holds, without waiting."""
         if self._cache is not None:
             found = self._cache.peek(_key(external_id), policy=self._policy)
-            return None if found is None else ProviderAnswer(self._take(external_id, found))
+            return None if found is None else self._read(external_id, found)
         known = self._known.get(external_id)
         if known is None:
             return None
@@ -181,12 +181,15 @@ class VoiceProvider:
         held: dict[str, Answer] = {}
         if self._cache is not None:
             held = await self._cache.look([_key(name) for name in external_ids], policy=self._policy)
-        return {
-            name: self._degraded(name, "suspended")
-            if _key(name) not in held
-            else ProviderAnswer(self._take(name, held[_key(name)]))
-            for name in external_ids
-        }
+        found = {name: self._read(name, held[_key(name)]) for name in external_ids if _key(name) in held}
+        return {name: found.get(name) or self._degraded(name, "suspended") for name in external_ids}
+
+    def _read(self, external_id: str, answer: Answer) -> ProviderAnswer | None:
+        """What is held of an agent; None if it is no configuration, and has to be fetched anew."""
+        try:
+            return ProviderAnswer(self._take(external_id, answer))
+        except ValueError:
+            return None
 
     def _take(self, external_id: str, answer: Answer, parsed: Parsed | None = None) -> Configuration:
         configuration, new = self._known.take(external_id, answer.value, answer.created_at, parsed)
@@ -223,10 +226,9 @@ class VoiceProvider:
         if self._cache is None:
             asked_at = self._clock.now()
             computed = await ask()
-            answer = Answer(computed.value, "bypass", asked_at, 0.0, 0.0)
-        else:
-            answer = await self._cache.read_through(_key(external_id), ask, policy=self._policy)
-        return self._take(external_id, answer, parsed)
+            return self._take(external_id, Answer(computed.value, "bypass", asked_at, 0.0, 0.0), parsed)
+        take = lambda answer: self._take(external_id, answer, parsed)  # noqa: E731
+        return await read_as(self._cache, _key(external_id), ask, take, policy=self._policy)
 
     async def _ask(self, external_id: str) -> tuple[Parsed, float]:
         """The provider's answer, checked, and the seconds it is good for; ``null`` if it does not know the agent.
