@@ -43,7 +43,8 @@ class RoutePolicy:
         depends_on: the tags that end its life, or a function that makes them.
         stale_while_revalidate, stale_if_error: as in RFC 5861, by time alone. A response whose tags were bumped is
             never served, whatever these say.
-        vary: names of request header fields that the response depends on. ``Vary`` of responses is obeyed as well.
+        vary: names of request header fields that the response depends on. ``Vary`` of responses is obeyed too, and
+            what a FastAPI route declares to read of header fields (and without ``identity`` of cookies) counts too.
         query: names of the query parameters that matter; None: all of them.
         statuses: response statuses that are kept.
         request_directives: whether a request's ``no-cache``, ``max-age`` and ``min-fresh`` are obeyed. ``no-store`` and

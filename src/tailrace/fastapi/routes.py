@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.routing import Host, Match, Mount
@@ -21,6 +22,7 @@ from starlette.routing import Host, Match, Mount
 from tailrace.asgi.exchange import Exchange
 from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.types import Scope
+from tailrace.fastapi.declared_fields import declared_fields
 from tailrace.fastapi.decorator import has_general_limits, limits_of, policy_of
 from tailrace.fastapi.indexed_routes import IndexedRoutes
 from tailrace.fastapi.security_schemes import has_security_scheme
@@ -149,10 +151,17 @@ class RouteTable:
         return _NOWHERE
 
     def _policy(self, endpoint: Any, route: Any) -> RoutePolicy | None:
-        """The endpoint's; none where it gives to everyone what the route gives only to those whom it knows."""
+        """The endpoint's; none where it gives to everyone what the route gives only to those whom it knows.
+
+        An answer depends on every header field that the route is declared to read; on the request's cookies, where it
+        reads one and the policy does not say whose the answer is.
+        """
         policy = policy_of(endpoint)
-        if policy is None or policy.identity is not None or not has_security_scheme(route):
-            return policy
+        if policy is None:
+            return None
+        if policy.identity is not None or not has_security_scheme(route):
+            declared = declared_fields(route) - (frozenset() if policy.identity is None else {"cookie"})
+            return replace(policy, vary=(*policy.vary, *declared)) if declared else policy
         if endpoint not in self._warned:
             self._warned.add(endpoint)
             _log.warning("%s is not cached: it asks who its client is, and its policy does not; %s", *_about(route))

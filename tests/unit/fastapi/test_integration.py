@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
+from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, HTTPException, Query
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
 from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -347,6 +347,62 @@ async def test_a_closed_route_is_not_opened_by_its_cache(where: str, caplog: pyt
         assert (await ask(app, "/in/", headers=[(b"x-api-key", b"secret")])).status == 200
     assert (await ask(app, "/in/")).status in (401, 403)
     assert caplog.text.count("/in/ is not cached: it asks who its client is") == 1
+
+
+class _Fields(BaseModel):
+    x_plan: str = ""
+    region: str = Field("", alias="X-Region")
+
+
+async def _planned(fields: Annotated[_Fields, Header()]) -> str:
+    return fields.x_plan + fields.region
+
+
+async def _of(x_user: Annotated[str, Header()] = "") -> str:
+    return x_user
+
+
+@pytest.mark.parametrize("field", ["x-user", "x-plan", "x-region", "cookie", "accept-language"])
+async def test_what_an_endpoint_reads_tells_its_answers_apart(field: str) -> None:
+    """Also where its policy says that they are everyone's: everyone's who sends the same."""
+    app = FastAPI()
+    Tailrace(app, MEMORY)
+
+    @app.get("/")
+    @cached(ttl=60, shared=True)
+    async def endpoint(
+        user: Annotated[str, Depends(_of)],
+        plan: Annotated[str, Depends(_planned)],
+        accept_language: Annotated[str, Header()] = "",
+        sid: Annotated[str, Cookie()] = "",
+    ) -> list[str]:
+        return [user, plan, accept_language, sid]
+
+    for value in (b"sid=a", b"sid=b", b"sid=a"):
+        reply = await ask(app, headers=[(field.encode(), value)])
+        assert (value.removeprefix(b"sid=") if field == "cookie" else value) in reply.body
+    assert reply.cache_status.startswith(b"tailrace; hit")
+
+
+async def test_whose_answer_it_is_does_not_say_all() -> None:
+    """One client's answers differ by the header fields that the endpoint reads; cookies say who it is."""
+    app = FastAPI()
+    Tailrace(app, MEMORY)
+
+    @app.get("/")
+    @cached(ttl=60, identity=user)
+    async def endpoint(accept_language: Annotated[str, Header()], sid: Annotated[str, Cookie()]) -> str:
+        return accept_language
+
+    for language, sid, found in (
+        (b"de", b"sid=1", b"uri-miss"),
+        (b"fr", b"sid=1", b"uri-miss"),
+        (b"de", b"sid=2", b"hit"),
+    ):
+        headers = [(b"x-user", b"1"), (b"accept-language", language), (b"cookie", sid)]
+        reply = await ask(app, headers=headers)
+        assert language in reply.body
+        assert found in reply.cache_status
 
 
 async def test_one_tailrace_an_application() -> None:
