@@ -1,25 +1,32 @@
 """Language models at an endpoint that speaks the Chat Completions protocol: where one is, and how it is asked.
 
 Touches: sockets, through ``UpstreamClient``.
+
+**Source:** OpenAI API reference, "Chat Completions": ``temperature``, which reasoning models refuse with a 400.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pydantic import SecretStr
 
 from tailrace.clock import Clock
-from tailrace.errors import SettingsError
+from tailrace.errors import SettingsError, UpstreamRejectedError
 from tailrace.events import Observer
 from tailrace.settings import UpstreamSettings
 from tailrace.upstream import Transport, UpstreamClient
 
-__all__ = ["COMPLETIONS", "ChatSettings", "chat_client", "chosen_chat", "repeatable_by"]
+__all__ = ["COMPLETIONS", "ChatSettings", "Sampling", "chat_client", "chosen_chat", "repeatable_by"]
+
+T = TypeVar("T")
 
 COMPLETIONS = "/chat/completions"
+_log = logging.getLogger("tailrace_services")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,37 @@ def chat_client(
         observer=observer,
         transport=transport,
     )
+
+
+class Sampling:
+    """What a model is asked about chance: its likeliest words, unless it turns out to be one that lets nobody choose.
+
+    Args:
+        model: its name, for the log.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._fields: Mapping[str, float] = {"temperature": 0}
+
+    async def ask(self, send: Callable[[Mapping[str, float]], Awaitable[T]]) -> T:
+        """What ``send`` gives, given the request's fields about chance; without any, once a request was taken only so.
+
+        Raises:
+            Whatever ``send`` raises; a 400 only if there is one without the fields, too.
+
+        Cost: one request; two for one that is refused with 400, as each is until the model has taken one without.
+        """
+        try:
+            return await send(self._fields)
+        except UpstreamRejectedError as error:
+            if error.answered != 400 or not self._fields:
+                raise
+        found = await send({})
+        if self._fields:
+            self._fields = {}
+            _log.warning("%s takes no temperature; from now on it is asked without one", self._model)
+        return found
 
 
 def repeatable_by(body: bytes) -> Mapping[str, str]:

@@ -76,6 +76,16 @@ async def in_its_place() -> list[Piece | Anew]:
     return [Anew(Extractive.version, degraded=True), *await said(Extractive())]
 
 
+async def test_a_model_that_takes_no_temperature(chat_server: ChatServer, wording: ChatWording) -> None:
+    """As models that reason: refused once, it is asked without one from then on, and its words are shown."""
+    chat_server.answers = [(400, b'{"error": {"code": "unsupported_value"}}'), answer_of(SENTENCES)]
+    for _ in range(2):
+        assert await said(wording) == [Piece(text) for text in SAID]
+    asked = [body for _, _, body in chat_server.requests]
+    assert [body.pop("temperature", None) for body in asked] == [0, None, None]
+    assert asked[0] == asked[1] == asked[2]
+
+
 async def test_sentences_are_shown_as_they_come(chat_server: ChatServer, wording: ChatWording) -> None:
     """The first is there while the model thinks about the second, with the numbers of the passages that say so."""
     chat_server.answers = [Streamed([*words(GOOD[: GOOD.index("}") + 1]), SILENCE])]

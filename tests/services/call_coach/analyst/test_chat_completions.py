@@ -27,6 +27,11 @@ CALL = talk(
 QUICK = UpstreamSettings(attempt_timeout=0.5, total_timeout=2.0, max_retries=1, backoff=0.01, breaker_consecutive=1000)
 ONE: dict[str, Any] = {"score": 70, "strengths": ["asked openly"], "improvements": [], "turns": [1, 3, 1]}
 GOOD = dict.fromkeys(DIMENSIONS, ONE) | {"objection_handling": {**ONE, "score": None, "turns": []}}
+UNSUPPORTED = (
+    400,
+    b'{"error": {"message": "Unsupported value: \'temperature\' does not support 0 with this model.", '
+    b'"type": "invalid_request_error", "param": "temperature", "code": "unsupported_value"}}',
+)
 
 
 @pytest.fixture
@@ -80,6 +85,31 @@ async def test_what_is_asked(chat_server: ChatServer, analyst: ChatCompletions) 
     schema = body["response_format"]["json_schema"]
     assert schema["strict"] is True
     assert schema["schema"]["required"] == list(DIMENSIONS)
+
+
+async def test_a_model_that_takes_no_temperature(
+    chat_server: ChatServer, analyst: ChatCompletions, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As models that reason: refused once, it is asked without one from then on, and its word counts."""
+    chat_server.answers = [UNSUPPORTED, completion(GOOD)]
+    for _ in range(2):
+        assert not (await analyst.analyse(CALL)).degraded
+    asked = [body for _, _, body in chat_server.requests]
+    assert ["temperature" in body for body in asked] == [True, False, False]
+    assert asked[0] == {**asked[1], "temperature": 0}
+    assert len({headers["idempotency-key"] for _, headers, _ in chat_server.requests[:2]}) == 2
+    assert [record.getMessage() for record in caplog.records if "temperature" in record.getMessage()] == [
+        "judge-1 takes no temperature; from now on it is asked without one"
+    ]
+    assert not [event for event in events if isinstance(event, FallbackUsed)]
+
+
+async def test_another_refusal_teaches_nothing(chat_server: ChatServer, analyst: ChatCompletions) -> None:
+    """A request that is refused without a temperature, too, was refused for something else; the next one has it."""
+    chat_server.answers = [UNSUPPORTED, UNSUPPORTED, completion(GOOD)]
+    assert (await analyst.analyse(CALL)).degraded
+    assert not (await analyst.analyse(CALL)).degraded
+    assert ["temperature" in body for _, _, body in chat_server.requests] == [True, False, True]
 
 
 async def test_another_client_understands_the_server(chat_server: ChatServer, analyst: ChatCompletions) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
@@ -22,11 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from tailrace.clock import Clock
 from tailrace.errors import TailraceError
 from tailrace.events import FallbackUsed, Observer
-from tailrace.upstream import Transport
+from tailrace.upstream import Transport, UpstreamResponse
 from tailrace_services.call_coach.analyst.analysis import Analysis, Analyst, ConversationMetrics, Dimension, quoted
 from tailrace_services.call_coach.analyst.conversation import Conversation
 from tailrace_services.call_coach.model import DIMENSIONS
-from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_client, repeatable_by
+from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, Sampling, chat_client, repeatable_by
 
 __all__ = ["NAME", "ChatCompletions"]
 
@@ -108,6 +109,7 @@ class ChatCompletions:
         self._default = ConversationMetrics()
         self._fallback = fallback or self._default
         self._observer = observer
+        self._sampling = Sampling(settings.model)
         self._client = chat_client(NAME, settings, clock=clock, observer=observer, transport=transport)
 
     @property
@@ -145,8 +147,13 @@ class ChatCompletions:
             TailraceError: the endpoint cannot be reached, refuses, or takes too long.
             _UnfitError: the transcript is too long to send, or the answer is not what was asked for.
         """
-        body = _request(self._settings.model, conversation)
-        response = await self._client.request("POST", COMPLETIONS, headers=repeatable_by(body), body=body)
+        asked = _request(self._settings.model, conversation)
+
+        async def send(sampling: Mapping[str, float]) -> UpstreamResponse:
+            body = json.dumps({**asked, **sampling}).encode()
+            return await self._client.request("POST", COMPLETIONS, headers=repeatable_by(body), body=body)
+
+        response = await self._sampling.ask(send)
         try:
             completion = _Completion.model_validate_json(response.body)
             judged = _Judgements.model_validate_json(completion.choices[0].message.content)
@@ -155,7 +162,7 @@ class ChatCompletions:
         return _dimensions(conversation, judged)
 
 
-def _request(model: str, conversation: Conversation) -> bytes:
+def _request(model: str, conversation: Conversation) -> dict[str, Any]:
     turns = [
         {
             "number": turn.number,
@@ -169,16 +176,14 @@ def _request(model: str, conversation: Conversation) -> bytes:
     transcript = json.dumps(turns, ensure_ascii=False)
     if len(transcript) > MOST_CHARACTERS:
         raise _UnfitError(f"{NAME}: the transcript has {len(transcript)} characters, {MOST_CHARACTERS} can be sent")
-    asked: dict[str, Any] = {
+    return {
         "model": model,
-        "temperature": 0,
         "messages": [{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": transcript}],
         "response_format": {
             "type": "json_schema",
             "json_schema": {"name": "judgements", "strict": True, "schema": _schema()},
         },
     }
-    return json.dumps(asked).encode()
 
 
 def _schema() -> dict[str, Any]:

@@ -12,8 +12,8 @@ place, marked ``degraded``.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -22,7 +22,7 @@ from tailrace.clock import Clock
 from tailrace.errors import TailraceError, UpstreamUnavailableError
 from tailrace.events import FallbackUsed, Observer
 from tailrace.upstream import ResponseStream, received_events
-from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, chat_client, repeatable_by
+from tailrace_services.chat_endpoint import COMPLETIONS, ChatSettings, Sampling, chat_client, repeatable_by
 from tailrace_services.trading_desk.answers.cited_sentences import SCHEMA, Sentence, SentenceReader, UnfitAnswerError
 from tailrace_services.trading_desk.answers.passage import Passage
 from tailrace_services.trading_desk.answers.wording import Anew, Extractive, Piece, Wording
@@ -71,6 +71,7 @@ class ChatWording:
         self._settings = settings
         self._fallback: Wording = Extractive()
         self._observer = observer
+        self._sampling = Sampling(settings.model)
         self._client = chat_client(NAME, settings, clock=clock, observer=observer)
 
     @property
@@ -112,13 +113,19 @@ class ChatWording:
             TailraceError: the endpoint cannot be reached, refuses, takes too long or breaks off.
             UnfitAnswerError: the answer is not what was asked for.
         """
-        body = _request(self._settings.model, asked, passages)
+        request = _request(self._settings.model, asked, passages)
         reader = SentenceReader(len(passages))
         stopped = False
-        async with (
-            self._client.stream("POST", COMPLETIONS, headers=repeatable_by(body), body=body) as response,
-            aclosing(_chunks(response)) as chunks,
-        ):
+        async with AsyncExitStack() as closing:
+
+            async def send(sampling: Mapping[str, float]) -> ResponseStream:
+                body = json.dumps({**request, **sampling}).encode()
+                return await closing.enter_async_context(
+                    self._client.stream("POST", COMPLETIONS, headers=repeatable_by(body), body=body)
+                )
+
+            response = await self._sampling.ask(send)
+            chunks = await closing.enter_async_context(aclosing(_chunks(response)))
             async for choice in chunks:
                 stopped = stopped or choice.finish_reason == "stop"
                 for sentence in reader.feed(choice.delta.content or ""):
@@ -147,16 +154,15 @@ async def _chunks(response: ResponseStream) -> AsyncGenerator[_Choice, None]:
                 yield choice
 
 
-def _request(model: str, asked: str, passages: Sequence[Passage]) -> bytes:
-    """The bytes of the request; its texts are data, apart from the instructions."""
+def _request(model: str, asked: str, passages: Sequence[Passage]) -> dict[str, Any]:
+    """The request, but for its fields about chance; its texts are data, apart from the instructions."""
     found = [
         {"number": number, "document": passage.path, "heading": passage.heading, "text": passage.text}
         for number, passage in enumerate(passages, 1)
     ]
     material = json.dumps({"question": asked, "passages": found}, ensure_ascii=False)
-    request: dict[str, Any] = {
+    return {
         "model": model,
-        "temperature": 0,
         "stream": True,
         "messages": [{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": material}],
         "response_format": {
@@ -164,4 +170,3 @@ def _request(model: str, asked: str, passages: Sequence[Passage]) -> bytes:
             "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA},
         },
     }
-    return json.dumps(request).encode()
