@@ -4,7 +4,7 @@
 - `MiniLm`: the model it runs by default, all-MiniLM-L6-v2.
 - `HybridSearch`: search by words and by meaning in a table, declared beside it.
 - `Retriever`: asks it. `Evidence`: whether what it found has to do with the question.
-- `embed_texts`, `embed_at_once`: give vectors to texts that have none.
+- `embed_texts`, `embed_waiting`: give vectors to texts that have none.
 - `SemanticCache`: answers kept by what was asked, in a `Scope`, rather than by how it was put.
 - `StoredQuestions`: its memory in PostgreSQL, for all processes together; `prepare_questions` makes the table.
 - `streamed_answer`: the same as a stream of events, kept and replayed.
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tailrace.semantic.embedder import Embedder as Embedder
     from tailrace.semantic.embedder import Model as Model
     from tailrace.semantic.embedder import Vector as Vector
+    from tailrace.semantic.embedding import EmbeddingProgress as EmbeddingProgress
+    from tailrace.semantic.embedding import embed_texts as embed_texts
+    from tailrace.semantic.embedding import embed_waiting as embed_waiting
     from tailrace.semantic.evidence import Evidence as Evidence
     from tailrace.semantic.extract import Quote as Quote
     from tailrace.semantic.extract import best_sentences as best_sentences
@@ -31,11 +34,8 @@ if TYPE_CHECKING:
     from tailrace.semantic.outcomes import SemanticAnswer as SemanticAnswer
     from tailrace.semantic.outcomes import SemanticExplanation as SemanticExplanation
     from tailrace.semantic.outcomes import SemanticStatistics as SemanticStatistics
-    from tailrace.semantic.retriever import EmbeddingProgress as EmbeddingProgress
     from tailrace.semantic.retriever import Found as Found
     from tailrace.semantic.retriever import Retriever as Retriever
-    from tailrace.semantic.retriever import embed_at_once as embed_at_once
-    from tailrace.semantic.retriever import embed_texts as embed_texts
     from tailrace.semantic.scope import Scope as Scope
     from tailrace.semantic.stored_questions import StoredQuestions as StoredQuestions
     from tailrace.semantic.stored_questions import prepare_questions as prepare_questions
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Embedder": "embedder",
-    "EmbeddingProgress": "retriever",
+    "EmbeddingProgress": "embedding",
     "Evidence": "evidence",
     "Found": "retriever",
     "HybridSearch": "hybrid",
@@ -59,8 +59,8 @@ _HOME = {
     "StoredQuestions": "stored_questions",
     "Vector": "embedder",
     "best_sentences": "extract",
-    "embed_at_once": "retriever",
-    "embed_texts": "retriever",
+    "embed_texts": "embedding",
+    "embed_waiting": "embedding",
     "prepare_questions": "stored_questions",
     "streamed_answer": "streamed",
 }

@@ -7,6 +7,9 @@ Questions that come while others are embedded are one batch when those are done 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +21,7 @@ import numpy.typing as npt
 
 from tailrace.cache import SingleFlight
 from tailrace.errors import OverloadedError
-from tailrace.semantic.dynamic_batcher import MOST, DynamicBatcher
+from tailrace.semantic.dynamic_batcher import DynamicBatcher
 from tailrace.semantic.minilm import MiniLm
 
 __all__ = ["Embedder", "Model", "Vector"]
@@ -26,6 +29,8 @@ __all__ = ["Embedder", "Model", "Vector"]
 Vector = npt.NDArray[np.float32]
 T = TypeVar("T")
 
+TOGETHER = 4
+"""Texts of a batch of many: of more each takes longer, as what is worked on leaves the processor's cache."""
 LONGEST_REMEMBERED = 1000
 """Characters of a question whose vector is remembered."""
 
@@ -48,9 +53,18 @@ class Embedder:
         load: makes the model, blocking; called once, in a thread, when first needed.
         remembered: questions whose vectors are kept, the last used ones (1.5 KB each).
         max_waiting: questions under way; more are refused at once.
+        niceness: by how much the thread of many texts gives way to others, 0..19; where the system can tell threads
+            apart (Linux), else it does not.
     """
 
-    def __init__(self, load: Callable[[], Model] = MiniLm, *, remembered: int = 2048, max_waiting: int = 256) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Model] = MiniLm,
+        *,
+        remembered: int = 2048,
+        max_waiting: int = 256,
+        niceness: int = 0,
+    ) -> None:
         self._load = load
         self._model: Model | None = None
         self._loading: SingleFlight[Model] = SingleFlight()
@@ -60,7 +74,7 @@ class Embedder:
         self._flights: SingleFlight[Vector] = SingleFlight()
         self._batcher = DynamicBatcher(self._embed_questions)
         self._questions = ThreadPoolExecutor(1, "embed-question")
-        self._batches = ThreadPoolExecutor(1, "embed-batch")
+        self._batches = ThreadPoolExecutor(1, "embed-batch", initializer=_give_way, initargs=(niceness,))
 
     async def model(self) -> Model:
         """The model, loaded; at the start of a service, so that the first question does not wait for it.
@@ -105,8 +119,8 @@ class Embedder:
         model, now = await self.model(), asyncio.get_running_loop().time
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # a batch takes the time of its longest
         made: list[Vector | None] = [None] * len(texts)
-        for start in range(0, len(order), MOST):
-            part = order[start : start + MOST]
+        for start in range(0, len(order), TOGETHER):
+            part = order[start : start + TOGETHER]
             began = now()
             vectors = await self._in(self._batches, partial(model.embed, [texts[at] for at in part]))
             for at, vector in zip(part, vectors, strict=True):
@@ -138,3 +152,9 @@ class Embedder:
         self._vectors[question] = vector
         if len(self._vectors) > self._remembered:
             self._vectors.popitem(last=False)
+
+
+def _give_way(niceness: int) -> None:
+    """Of this thread alone, which on Linux has a priority of its own."""
+    if niceness and sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

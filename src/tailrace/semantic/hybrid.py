@@ -111,7 +111,10 @@ class HybridSearch:
         )
 
     def objects(self) -> tuple[Declaration, ...]:
-        """What the database keeps for it: postings, kept by the transactions that write, and two indexes."""
+        """What the database keeps for it: postings, kept by the transactions that write, and indexes.
+
+        Texts that wait for their vectors have one of their own: else whoever looks for the last ones reads all others.
+        """
         name = self.source.name
         described = self._described
         return (
@@ -123,6 +126,12 @@ class HybridSearch:
                 [self.vector],
                 using="hnsw",
                 operator_class=f"{self.vector_type}_cosine_ops",
+            ),
+            Index(
+                short_name(f"{name}_{self.vector}_waiting"),
+                self.source,
+                [self.key],
+                where=self.source.c[self.vector].is_(None),
             ),
         )
 
@@ -168,16 +177,21 @@ SELECT f.document AS key, f.score, f.by_words, f.by_meaning, (SELECT 1 - min(dis
 FROM fused f JOIN {texts} s ON s.{key} = f.document ORDER BY f.score DESC, f.document
 """
 
-    def unembedded(self, *, versioned: bool = False) -> str:
-        """Some texts without a vector; the parameter ``limit``.
+    def unembedded(self) -> str:
+        """Some texts without a vector, locked against other embedders; the parameter ``limit``."""
+        return f"{self._unembedded()} FOR NO KEY UPDATE SKIP LOCKED"
 
-        They are locked against other embedders; if ``versioned``, they are not, and have their rows' ``version``.
-        """
+    def unembedded_versions(self, *, after: bool = False) -> str:
+        """The same with their rows' ``version``, and nothing is locked; if ``after``, those that follow that key."""
+        key = identifier(self.key.name)
+        further = f" AND s.{key} < CAST(CAST(:after AS text) AS {type_name(self.key)})" if after else ""
+        return self._unembedded(", s.xmin::text AS version", further)
+
+    def _unembedded(self, more: str = "", further: str = "") -> str:
         texts, key = self._names
-        version, lock = (", s.xmin::text AS version", "") if versioned else ("", " FOR NO KEY UPDATE SKIP LOCKED")
         return (
-            f"SELECT s.{key} AS key, {self._described.document('s')} AS text{version} FROM {texts} s "
-            f"WHERE s.{identifier(self.vector)} IS NULL ORDER BY s.{key} LIMIT :limit{lock}"
+            f"SELECT s.{key} AS key, {self._described.document('s')} AS text{more} FROM {texts} s "
+            f"WHERE s.{identifier(self.vector)} IS NULL{further} ORDER BY s.{key} DESC LIMIT :limit"
         )
 
     def embedded(self, *, versioned: bool = False) -> str:

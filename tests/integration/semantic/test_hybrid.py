@@ -14,7 +14,7 @@ from tests.integration.semantic.conftest import OWN_SEARCH, SEARCH, notes
 from tailrace.db import Database
 from tailrace.errors import SchemaError
 from tailrace.schema import Progress, apply
-from tailrace.semantic import Embedder, EmbeddingProgress, HybridSearch, Retriever, embed_at_once, embed_texts
+from tailrace.semantic import Embedder, EmbeddingProgress, HybridSearch, Retriever, embed_texts, embed_waiting
 from tailrace.semantic.embedder import Vector
 
 TEXTS = [
@@ -191,19 +191,55 @@ async def test_embedding_can_be_stopped_anywhere(
     assert sum(await asyncio.gather(*[embed_texts(database, search, embedder) for _ in range(2)])) == left
 
 
-async def test_vectors_that_are_written_at_once_are_the_same(
+async def test_vectors_that_are_made_beside_requests_are_the_same(
     kept: asyncpg.Connection, database: Database, embedder: Embedder, search: HybridSearch
 ) -> None:
-    """One write for all, of no more texts than are asked for."""
-    await write(kept, *TEXTS * 10)
-    assert await embed_at_once(database, search, embedder, most=40) == 40
-    written = "SELECT count(DISTINCT xmin::text) FROM notes WHERE embedding IS NOT NULL"
-    assert await kept.fetchval(written) == 1
-    at_once = await kept.fetchval("SELECT array_agg(embedding::text ORDER BY id) FROM notes WHERE id <= 40")
-    await kept.execute("UPDATE notes SET embedding = NULL WHERE id <= 40")
-    await embed_texts(database, search, embedder)
-    assert await kept.fetchval("SELECT array_agg(embedding::text ORDER BY id) FROM notes WHERE id <= 40") == at_once
-    assert await embed_at_once(database, search, embedder, most=40) == 0
+    """The newest first, no more than are asked for, and seldom written: the first alone, then many together."""
+    await write(kept, *TEXTS * 120)
+    told: list[EmbeddingProgress] = []
+    assert await embed_waiting(database, search, embedder, most=590, progress=told.append) == 590
+    assert told == [EmbeddingProgress(250, 350), EmbeddingProgress(590, 10)]
+    writes = "SELECT xmin::text, count(*), min(id) FROM notes WHERE embedding IS NOT NULL GROUP BY 1 ORDER BY 3 DESC"
+    assert [row["count"] for row in await kept.fetch(writes)] == [250, 340]
+    assert await kept.fetchval("SELECT max(id) FROM notes WHERE embedding IS NULL") == 10
+    vectors = "SELECT array_agg(embedding::text ORDER BY id) FROM notes WHERE id > 580"
+    beside = await kept.fetchval(vectors)
+    await kept.execute("UPDATE notes SET embedding = NULL WHERE id > 580")
+    assert await embed_texts(database, search, embedder) == 30
+    assert await kept.fetchval(vectors) == beside
+    assert await embed_waiting(database, search, embedder) == 0
+
+
+async def test_what_is_being_written_is_not_lost(
+    kept: asyncpg.Connection, database: Database, embedder: Embedder, search: HybridSearch
+) -> None:
+    """Whoever is cancelled while vectors wait for a lock leaves them written, and no work under way behind."""
+    await write(kept, *TEXTS * 60)
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        async with kept.transaction():
+            await kept.execute("SELECT FROM notes WHERE id = 300 FOR UPDATE")
+            held.set()
+            while await kept.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0:
+                await asyncio.sleep(0.01)
+            stopped.cancel()
+
+    holding = asyncio.create_task(hold())
+    await held.wait()
+    stopped = asyncio.create_task(embed_waiting(database, search, embedder))
+    await asyncio.gather(holding, stopped, return_exceptions=True)
+    assert stopped.cancelled()
+    assert await kept.fetchval("SELECT count(*) FROM notes WHERE embedding IS NOT NULL AND id > 50") == 250
+    assert await embed_waiting(database, search, embedder) == 50
+
+
+async def test_several_that_make_the_same_vectors_do_no_harm(
+    kept: asyncpg.Connection, database: Database, embedder: Embedder, search: HybridSearch
+) -> None:
+    """Each text counts for whoever wrote its vector."""
+    await write(kept, *TEXTS * 60)
+    assert sum(await asyncio.gather(*[embed_waiting(database, search, embedder) for _ in range(3)])) == 300
 
 
 class Meanwhile(Embedder):
@@ -221,12 +257,13 @@ class Meanwhile(Embedder):
 async def test_what_is_written_to_meanwhile_gets_no_vector_of_before(
     kept: asyncpg.Connection, database: Database, search: HybridSearch
 ) -> None:
-    """A text that was changed after it was read keeps no vector of what it was; the others get theirs."""
+    """A text that was changed after it was read keeps no vector of what it was; it gets that of what it is."""
     await write(kept, *TEXTS)
-    embedder = Meanwhile(lambda: kept.execute("UPDATE notes SET body = 'other' WHERE id = 2"))
+    embedder = Meanwhile(lambda: kept.execute("UPDATE notes SET body = 'other' WHERE id = 2 AND body <> 'other'"))
     try:
-        assert await embed_at_once(database, search, embedder, most=100) == len(TEXTS) - 1
+        assert await embed_waiting(database, search, embedder, most=len(TEXTS)) == len(TEXTS) - 1
         assert await kept.fetchval("SELECT array_agg(id) FROM notes WHERE embedding IS NULL") == [2]
+        assert await embed_waiting(database, search, embedder) == 1
     finally:
         await embedder.aclose()
 
@@ -255,6 +292,10 @@ async def test_the_index_is_used(
     lines = "\n".join(row[0] for row in plan)
     assert "notes_embedding_hnsw" in lines
     assert "Index Only Scan using notes_postings_pkey" in lines
+    waiting = await kept.fetch(
+        "EXPLAIN " + search.unembedded_versions(after=True).replace(":after", "'99'").replace(":limit", "9")
+    )
+    assert "notes_embedding_waiting" in "\n".join(row[0] for row in waiting)
     found = await Retriever(database, search, embedder).search("zzz", limit=200, tenant=whose(search))
     assert [item.by_meaning for item in found] == [*range(1, 101)]
     assert (await database.fetch(sql_text("SELECT current_setting('hnsw.ef_search')")))[0][0] == "40"  # as it was

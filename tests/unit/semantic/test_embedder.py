@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -169,7 +171,7 @@ async def test_many_texts_keep_their_order() -> None:
         texts = ["x" * (number * 7 % 23) for number in range(50)]
         assert (await embedder.embed_many(texts))[:, 0].tolist() == [len(text) for text in texts]
         assert (await embedder.embed_many([])).shape[0] == 0
-    assert max(map(len, model.asked)) == 8
+    assert max(map(len, model.asked)) == 4
 
 
 async def test_a_caller_that_leaves_spoils_nothing() -> None:
@@ -209,3 +211,22 @@ async def test_the_loop_goes_on_while_the_model_is_loaded() -> None:
     finally:
         leave.set()
         await embedder.aclose()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+async def test_many_texts_give_way() -> None:
+    """Their thread alone is nicer than the process; what is asked meanwhile is not."""
+    found: dict[str, int] = {}
+
+    class Told(Held):
+        def embed(self, texts: Sequence[str]) -> Vector:
+            found[texts[0]] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+            return super().embed(texts)
+
+    model, own = Told(), os.getpriority(os.PRIO_PROCESS, 0)
+    model.leave.set()
+    async with embedding(model, niceness=min(19, own + 3)) as embedder:
+        await embedder.embed_many(["text"])
+        await embedder.embed("question")
+    assert found == {"text": min(19, own + 3), "question": own}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own

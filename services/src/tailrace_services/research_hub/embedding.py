@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from tailrace.db import Database
-from tailrace.semantic import Embedder, EmbeddingProgress, embed_texts
+from tailrace.semantic import Embedder, EmbeddingProgress, embed_waiting
 from tailrace_services.data.command_line import (
     BaselineUrl,
     DatabaseUrl,
@@ -56,6 +56,6 @@ async def _embed(url: str, embedder: Embedder, advance: Callable[[str, int, int]
         advance(label, step.done, step.done + step.waiting)
 
     try:
-        return {"database": label, "embedded": await embed_texts(opened, SEARCH, embedder, progress=told)}
+        return {"database": label, "embedded": await embed_waiting(opened, SEARCH, embedder, progress=told)}
     finally:
         await opened.aclose()

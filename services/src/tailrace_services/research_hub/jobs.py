@@ -6,16 +6,16 @@ from contextlib import aclosing
 
 from tailrace.errors import TailraceError
 from tailrace.jobs import JobContext, Jobs, Retries
-from tailrace.semantic import Embedder, embed_at_once
+from tailrace.semantic import Embedder, embed_waiting
 from tailrace_services.research_hub.optimised.research import SEARCH
 from tailrace_services.research_hub.tokens.reconciliation import reconcile
 
-__all__ = ["JOBS", "POSTS", "TokensDifferError", "embed_posts", "reconcile_tokens"]
+__all__ = ["JOBS", "TokensDifferError", "embed_posts", "reconcile_tokens"]
 
-POSTS = 5_000
-"""Posts that get their vectors together: some minutes of a processor's work at most."""
-REST = 1.0
-"""Seconds left to requests for each second of making vectors."""
+NICENESS = 10
+"""Of making vectors: a core that nobody else wants, a tenth of one that a server does."""
+LONGEST = 6 * 3600.0
+"""Seconds of making vectors, enough for two million posts; what is left then goes on with the next run."""
 
 JOBS = Jobs()
 
@@ -39,12 +39,11 @@ async def reconcile_tokens(context: JobContext) -> None:
         raise TokensDifferError(f"tokens do not add up; users to look at: {users or 'none'}")
 
 
-@JOBS.job("embed-posts", schedule="23 * * * *", timeout=1800.0, concurrency=1, interruptible=True)
+@JOBS.job("embed-posts", schedule="23 * * * *", timeout=LONGEST, concurrency=1, interruptible=True)
 async def embed_posts(context: JobContext) -> None:
     """Each hour, and when the service starts, give vectors to posts that have none, so that they are found by meaning.
 
-    All of a run are written together: each write to the posts ends what is kept of answers about them. A worker that
-    stops does not wait for that; the run is begun again.
+    The newest first, until none waits. A worker that stops does not wait for that; the run is begun again, and goes on.
     """
-    async with aclosing(Embedder()) as embedder:
-        await embed_at_once(context.database, SEARCH, embedder, most=POSTS, rest=REST)
+    async with aclosing(Embedder(niceness=NICENESS)) as embedder:
+        await embed_waiting(context.database, SEARCH, embedder)

@@ -22,7 +22,7 @@ from tailrace.db import Database
 from tailrace.semantic.documents.reading import ReadDocument, Source, UnreadableError, digest_of, read
 from tailrace.semantic.documents.tables import DOCUMENT_SEARCH
 from tailrace.semantic.embedder import Embedder
-from tailrace.semantic.retriever import EmbeddingProgress, embed_texts
+from tailrace.semantic.embedding import EmbeddingProgress, embed_texts
 
 __all__ = ["LoadProgress", "LoadReport", "Refusal", "load_documents"]
 

@@ -7,7 +7,7 @@ As many as the smallest scale has posts get one, whatever the scale: some minute
 from __future__ import annotations
 
 from tailrace.db import Database
-from tailrace.semantic import Embedder, embed_at_once
+from tailrace.semantic import Embedder, EmbeddingProgress, embed_waiting
 from tailrace_services.data.connection import open_connection
 from tailrace_services.prove.subject import Report
 from tailrace_services.research_hub.optimised.research import SEARCH
@@ -16,8 +16,6 @@ __all__ = ["MOST", "embed_some", "say_vectors"]
 
 MOST = 5_000
 """Posts that are given a vector, at most."""
-AT_ONCE = 128
-"""Posts between two words of progress."""
 HELD = "SELECT count(*) AS posts, count(embedding) AS held FROM contents"
 
 
@@ -28,21 +26,19 @@ async def embed_some(url: str, report: Report) -> int:
         DatabaseError: one of its kinds; what was done stays, and the next run goes on.
     """
     posts, held = await _counted(url)
-    wanted, done = max(0, min(posts, MOST) - held), 0
+    wanted = max(0, min(posts, MOST) - held)
     if not wanted:
         return 0
     database, embedder = Database(url), Embedder()
+
+    def told(step: EmbeddingProgress) -> None:
+        report("vectors of posts", step.done, wanted)
+
     try:
-        while done < wanted:
-            embedded = await embed_at_once(database, SEARCH, embedder, most=min(AT_ONCE, wanted - done))
-            if not embedded:
-                break
-            done += embedded
-            report("vectors of posts", done, wanted)
+        return await embed_waiting(database, SEARCH, embedder, most=wanted, progress=told)
     finally:
         await embedder.aclose()
         await database.aclose()
-    return done
 
 
 async def say_vectors(url: str) -> str:
