@@ -146,9 +146,13 @@ class Exchange:
         return self.scope
 
     def part(self) -> None:
-        """Keep no scope that keeps this exchange: it would take the collector to free the two, and all they hold."""
+        """Keep no scope that keeps this exchange: it would take the collector to free the two, and all they hold.
+
+        What was to be told of the start keeps one, too.
+        """
         scope = self.scope = dict(self.scope)
         scope.pop(EXCHANGE, None)
+        self.starting = None
 
     def watching(self, send: Send) -> Send:
         """``send`` that notes ``status`` and ``complete`` here; itself where a layer outside does so already."""

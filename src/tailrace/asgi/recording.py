@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from tailrace.asgi.exchange import exchange_of
 from tailrace.asgi.headers import read_headers
 from tailrace.asgi.storing import Keep
 from tailrace.asgi.types import ASGIApp, Header, Message, Receive, Scope, Send
@@ -158,7 +159,10 @@ class Recording:
             _log.error("%s after the response was complete", type(error).__name__, exc_info=error)
 
     async def _run(self) -> None:
-        await self._app(self._scope, self._receive, self._send)
+        try:
+            await self._app(self._scope, self._receive, self._send)
+        finally:
+            exchange_of(self._scope).part()
 
     async def _receive(self) -> Message:
         if not self._asked:

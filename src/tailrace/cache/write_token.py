@@ -10,6 +10,7 @@ says only "wrote lately", so a stolen one gives nothing away; it is signed so th
 from __future__ import annotations
 
 import hmac
+import math
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
@@ -36,7 +37,7 @@ class WriteTokens:
         life: names the store and the database that this process lives with; None while it is cut off from either.
     """
 
-    __slots__ = ("_clock", "_life", "_secret", "life", "ttl")
+    __slots__ = ("_clock", "_issued", "_life", "_places", "_secret", "life", "ttl")
 
     def __init__(self, secret: bytes, ttl: float, clock: Clock, life: str | None = "") -> None:
         self._secret = secret
@@ -44,11 +45,23 @@ class WriteTokens:
         self._life = NOWHERE if life is None else blake2b(life.encode(), digest_size=len(NOWHERE)).digest()
         self.life = life
         self.ttl = ttl
+        self._places = [self._sign(life).hex()[:8] for life in (self._life, NOWHERE)]
+        self._issued: dict[bool, tuple[float, str]] = {}
 
     def issue(self, *, unstamped: bool = False) -> str:
-        """A token for a client that wrote; ``unstamped`` when the write's stamps could not be written."""
-        payload = PAYLOAD.pack(NOWHERE if unstamped else self._life, self._clock.now() + self.ttl)
-        return urlsafe_b64encode(payload + self._sign(payload)).decode().rstrip("=")
+        """A token for a client that wrote; ``unstamped`` when the write's stamps could not be written.
+
+        It counts for ``ttl`` seconds from the end of this second of the clock, so all that are issued within one are
+        the same, and signed once.
+        """
+        expires = math.floor(self._clock.now()) + 1 + self.ttl
+        known = self._issued.get(unstamped)
+        if known is not None and known[0] == expires:
+            return known[1]
+        payload = PAYLOAD.pack(NOWHERE if unstamped else self._life, expires)
+        token = urlsafe_b64encode(payload + self._sign(payload)).decode().rstrip("=")
+        self._issued[unstamped] = expires, token
+        return token
 
     def place(self, *, unstamped: bool = False) -> str:
         """Eight characters that name what a token is about: tokens of one place may replace each other.
@@ -56,7 +69,7 @@ class WriteTokens:
         Others must not: a client may have written to several services of one host, or to one of them before and after
         its store failed.
         """
-        return self._sign(NOWHERE if unstamped else self._life).hex()[:8]
+        return self._places[unstamped]
 
     def read(self, token: str) -> Literal["none", "fence", "bypass"]:
         """What a request with this token must do first. Forged, damaged and expired ones count as none.

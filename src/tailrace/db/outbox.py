@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,9 +58,11 @@ EXCLUDE = text("SELECT pg_advisory_xact_lock(:lock)")
 CLAIM = text("UPDATE tailrace.installation SET store_epoch = :epoch WHERE store_epoch IS DISTINCT FROM :epoch")
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """One tag that one transaction wrote. ``left_over``: whoever stamped it should have removed it long ago."""
+class OutboxRow(NamedTuple):
+    """One tag that one transaction wrote. ``left_over``: whoever stamped it should have removed it long ago.
+
+    A tuple: under load hundreds of them are made a hundred times a second, at half of what a frozen object costs.
+    """
 
     xid: int
     id: int
@@ -127,7 +129,7 @@ async def _look(connection: AsyncConnection, statement: str, *values: object) ->
     if not found:
         raise DatabaseUnavailableError("tailrace.installation is empty: run 'tailrace schema apply'")
     epoch, server, snapshot = found[0][:3]
-    return Seen(tuple(OutboxRow(*row[3:]) for row in found if row[3] is not None), epoch, server, snapshot)
+    return Seen(tuple([OutboxRow(*row[3:]) for row in found if row[3] is not None]), epoch, server, snapshot)
 
 
 async def _ask(connection: AsyncConnection, statement: str, *values: object) -> Sequence[Sequence[Any]]:

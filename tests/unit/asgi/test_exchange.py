@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 from collections.abc import Callable
@@ -13,15 +14,21 @@ from tailrace import Tailrace
 from tailrace.asgi import (
     ProblemDetailsMiddleware,
     RateLimitMiddleware,
+    ReadYourWritesMiddleware,
     RequestContextMiddleware,
+    Resolved,
+    ResponseCacheMiddleware,
     RouteLimit,
+    RoutePolicy,
     VersioningMiddleware,
     Versions,
 )
 from tailrace.asgi.api_versions import Version
-from tailrace.asgi.exchange import EXCHANGE, exchange_of
+from tailrace.asgi.exchange import EXCHANGE, Exchange, exchange_of
 from tailrace.asgi.load_shedding import LoadSheddingMiddleware
+from tailrace.cache import Cache
 from tailrace.settings import RateLimitSettings, Settings
+from tailrace.stores import MemoryStore
 
 OF_ONE_REQUEST = {b"x-request-id", b"x-response-time"}
 
@@ -111,6 +118,47 @@ async def test_a_request_leaves_nothing_to_the_collector() -> None:
 
     await ask(app, "/things")
     assert await left_by(app) == await left_by(App()) == 0
+
+
+async def test_what_layers_have_told_of_a_start_leaves_nothing_to_the_collector() -> None:
+    """A layer may add fields to the response by what it knows of the request, and keeps neither alive."""
+
+    async def fence() -> bool:
+        return True
+
+    layers = RequestContextMiddleware(ReadYourWritesMiddleware(forgetful, tokens=lambda: None, fence=fence))
+    await ask(layers, "/things")
+    assert await left_by(layers) == 0
+
+
+async def test_a_computed_answer_leaves_nothing_to_the_collector() -> None:
+    """The request that the cache makes of a client's is free as soon as the application has answered it."""
+    shared = RoutePolicy(ttl=60, shared=True)
+
+    def resolve(scope: Any) -> Resolved:
+        return Resolved(scope["path"], shared)
+
+    layers = RequestContextMiddleware(ResponseCacheMiddleware(forgetful, cache=Cache(MemoryStore()), resolve=resolve))
+    gc.collect()
+    gc.disable()
+    others = exchanges()
+    try:
+        await ask(layers, "/things")
+        for _ in range(20):  # what is done behind the answer ends
+            await asyncio.sleep(0)
+        assert exchanges() <= others
+    finally:
+        gc.enable()
+
+
+def exchanges() -> set[int]:
+    """Those that there are: what other tests keep, and what only the collector would free."""
+    return {id(each) for each in gc.get_objects() if type(each) is Exchange}
+
+
+async def forgetful(scope: Any, receive: Any, send: Any) -> None:
+    """An application that keeps nothing of a request."""
+    await App()(scope, receive, send)
 
 
 async def left_by(app: Any) -> int:

@@ -71,13 +71,29 @@ def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> Non
 
 
 def test_tokens_say_what_they_were_issued_for_until_they_expire() -> None:
-    """A token counts for ttl seconds and no longer."""
+    """A token counts for ttl seconds, and for no more than one beyond."""
     clock = FakeClock()
+    clock.step(0.75)
     tokens = WriteTokens(b"secret", 10.0, clock)
     fence, bypass = tokens.issue(), tokens.issue(unstamped=True)
-    assert (tokens.read(fence), tokens.read(bypass)) == ("fence", "bypass")
     clock.step(10.0)
+    assert (tokens.read(fence), tokens.read(bypass)) == ("fence", "bypass")
+    clock.step(1.0)
     assert (tokens.read(fence), tokens.read(bypass)) == ("none", "none")
+
+
+@given(st.lists(st.floats(0, 3), max_size=20))
+def test_no_token_counts_for_less_than_its_time(pauses: list[float]) -> None:
+    """Tokens of one second are the same; each still counts for ttl seconds from when it was issued."""
+    clock = FakeClock()
+    tokens = WriteTokens(b"secret", 2.0, clock)
+    for pause in pauses:
+        clock.step(pause)
+        begun, token = clock.now(), tokens.issue()
+        assert tokens.read(token) == "fence"
+        later = FakeClock()
+        later.step(begun + 1.999 - later.now())
+        assert WriteTokens(b"secret", 2.0, later).read(token) == "fence"
 
 
 @given(st.text(max_size=60))

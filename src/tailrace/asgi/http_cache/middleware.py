@@ -316,6 +316,7 @@ class HttpCacheMiddleware:
             except Exception:
                 _log.warning("a validation behind an answer failed", exc_info=True)
             finally:
+                behind.part()
                 del self._background[found.target]
 
         self._background[found.target] = asyncio.create_task(validate(), name="tailrace validation")
