@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import IteratorResult
+from sqlalchemy import FrozenResult, IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 
 __all__ = ["CompiledResult", "RowDescription"]
@@ -60,7 +60,28 @@ class CompiledResult(IteratorResult[Any]):
         self._description = description
         self._read = rows
 
+    def freeze(self) -> FrozenResult[Any]:
+        """What gives this result again and again. As ever, nothing of it may have been read before."""
+        if self._metadata is not self._description.whole:  # some of its columns
+            return super().freeze()
+        return _Frozen(self._description, self._read)
+
     def apart(self, width: int) -> tuple[IteratorResult[Any], list[Sequence[Any]]]:
         """All rows with their first ``width`` columns, and of each the others. Cost: 1 microsecond a row."""
         first = IteratorResult[Any](self._description.first(width), iter([row[:width] for row in self._read]))
         return first, [row[width:] for row in self._read]
+
+
+class _Frozen(FrozenResult[Any]):
+    """Gives the same rows in a new result, with the description that there is."""
+
+    def __init__(self, description: RowDescription, rows: Sequence[Sequence[Any]]) -> None:
+        result = CompiledResult(description, rows)
+        self.metadata = description.whole
+        self._source_supports_scalars = result._source_supports_scalars
+        self._attributes = result._attributes
+        self.data = rows
+        self._description = description
+
+    def __call__(self) -> CompiledResult:
+        return CompiledResult(self._description, self.data)

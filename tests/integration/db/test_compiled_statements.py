@@ -150,6 +150,25 @@ async def test_first_columns_are_what_sqlalchemy_makes_of_them(database: Databas
         _ = got[0].other_name if name != "of a class" else got[0].what
 
 
+@pytest.mark.parametrize("name", [name for name in STATEMENTS if name not in ("names twice", "many values")])
+async def test_a_frozen_result_is_what_it_was(database: Database, name: str) -> None:
+    """It gives the same rows and columns again and again, and of some of its columns those alone."""
+    statement, parameters = STATEMENTS[name]
+    expected = await by_sqlalchemy(database, statement, parameters)
+    assert await used(database, statement, parameters)
+    for _ in range(2):
+        frozen = (await database.execute(statement, parameters)).freeze()
+        assert frozen.data == expected.data
+        for _ in range(2):
+            again = frozen()
+            assert isinstance(again, CompiledResult)
+            assert list(again.keys()) == list(expected().keys())
+            assert again.all() == expected().all()
+        narrow = (await database.execute(statement, parameters)).columns(0).freeze()
+        assert narrow().all() == expected().columns(0).all()
+        assert narrow().scalars().all() == expected().scalars().all()
+
+
 async def test_names_that_are_there_twice_are_refused(database: Database) -> None:
     """As SQLAlchemy refuses them, in place of giving one of the two."""
     statement, _ = STATEMENTS["names twice"]
