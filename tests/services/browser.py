@@ -16,14 +16,18 @@ WORK = 20_000
 PATIENCE = 120.0
 
 
-async def shown(url: str, folder: Path) -> tuple[str, list[str]]:
-    """The page's elements once its scripts have worked, and its complaints; skipped where there is no browser."""
+def browser(folder: Path) -> list[str]:
+    """The command that starts one with a profile of its own; skipped where there is none."""
     program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install chromium-headless-shell")
     # Its sandbox does not start for root, and the only page that it sees is ours.
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--enable-logging=stderr")
-    command = [program, *options, f"--virtual-time-budget={WORK}", "--dump-dom", url]
+    return [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
+
+
+async def shown(url: str, folder: Path) -> tuple[str, list[str]]:
+    """The page's elements once its scripts have worked, and its complaints; skipped where there is no browser."""
+    command = [*browser(folder), "--enable-logging=stderr", f"--virtual-time-budget={WORK}", "--dump-dom", url]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
