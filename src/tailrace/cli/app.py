@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from tailrace.cli.cache import cache
@@ -34,6 +37,16 @@ app.command()(relay)
 app.command()(settings)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tailrace {version('tailrace')}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is left to do."""
