@@ -80,6 +80,24 @@ async def test_a_burst_is_admitted_and_no_more(limiter: Limiter, slow: Limit) ->
     assert decision.reset <= SLOW.span
 
 
+async def test_what_is_ready_decides_as_the_limiter_does(limiter: Limiter, kind: str, slow: Limit) -> None:
+    """Of one claim and of two, by turns with others who make the same: one burst, and never a verdict that it has not
+    taken."""
+    other = limit("other", kind, Rate(7, SLOW.period))
+    for claims, most in (
+        ([Claim(slow, "a")], 10),
+        ([Claim(slow, "b"), Claim(other, "b")], 7),
+        ([Claim(slow, "c", 3)], 3),
+    ):
+        ready, allowed = limiter.ready(claims), 0
+        for turn in range(12):
+            verdict = (ready() if turn % 2 else None) or await ask(limiter, *claims)
+            assert verdict.decided_by == (await ask(limiter, Claim(slow, "nobody"))).decided_by
+            assert len(verdict.decisions) == len(claims)
+            allowed += verdict.allowed
+        assert allowed == most
+
+
 async def test_a_burst_is_admitted_and_no_more_to_many_at_once(limiter: Limiter, slow: Limit) -> None:
     """Two hundred at once: exactly the burst."""
     verdicts = await asyncio.gather(*[ask(limiter, Claim(slow, "a")) for _ in range(200)])

@@ -122,6 +122,56 @@ async def test_a_reader_is_given_the_time_by_the_stores_clock_alone(store: Store
     assert read("a", time.monotonic()) is None
 
 
+@pytest.mark.parametrize("how", ["set", "delete", "release", "clear", "other", "close"])
+async def test_values_are_looked_at_again_until_one_of_them_is_not_what_it_was(store: Store, how: str) -> None:
+    """As often as asked, without their keys; whatever ends one of them ends that, and nothing else does."""
+    await store.set({"a": b"1", "b": b"2", "c": b"3"}, 60)
+    await store.get(["a", "b"])
+    values = store.peek(["a", "b"])
+    if values is None:  # nothing is known here without asking
+        assert store.hold(["a", "b"], [b"1", b"2"]) is None
+        return
+    look = store.hold(["a", "b"], values, time.monotonic)
+    assert look is not None
+    assert store.hold(["a", "c"], [b"1", b"another"]) is None
+    before = store.statistics().hits
+    assert [look(), look(time.monotonic()), look()] == [b"1"] * 3
+    assert store.statistics().hits - before == 6
+    match how:
+        case "set":
+            await store.set({"b": b"2"}, 60)
+        case "delete":
+            await store.delete(["a"])
+        case "release":
+            await store.release("b", b"2")
+        case "clear":
+            await store.clear("b")
+        case "other":
+            await store.set({"c": b"4"}, 60)
+            await store.delete(["d"])
+        case _:
+            await store.aclose()
+    assert look() == (b"1" if how == "other" else None)
+
+
+async def test_what_is_looked_at_again_ends_with_its_time_to_live(store: Store) -> None:
+    """With that of the first that is over, by the store's time, or by the caller's where it is the same."""
+    await store.set({"a": b"1"}, 60)
+    await store.set({"b": b"2"}, 1.0)
+    await store.get(["a", "b"])
+    values = store.peek(["a", "b"])
+    if values is None or None in values:  # not known here, or over on a machine that stood still
+        return
+    look, others = store.hold(["a", "b"], values, time.monotonic), store.hold(["a", "b"], values, lambda: 0.0)
+    assert look is not None
+    assert others is not None
+    ends = time.monotonic() + 1.0
+    assert look(ends) is None
+    await wait_until(lambda: time.monotonic() > ends)
+    assert look() is None
+    assert others(0.0) is None
+
+
 async def test_a_value_ends_with_its_time_to_live(store: Store) -> None:
     """After `ttl` seconds a key is gone for `get`, `peek`, `delete` and `release`, and free for `add`."""
     await store.set({"a": b"1", "b": b"1", "c": b"1", "kept": b"1"}, 0.05)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextvars import ContextVar
 
-    from tailrace.asgi.rate_limit import Admission
+    from tailrace.asgi.route_limit import LimitPlan
     from tailrace.asgi.route_policy import RoutePolicy
+    from tailrace.limits import Verdict
 
 __all__ = ["EXCHANGE", "Exchange", "current_exchange", "exchange_of", "quoted_path"]
 
@@ -57,7 +58,7 @@ class Exchange:
         missed: for what the cache was asked a moment ago and had nothing.
         encoded_outside: a layer further out encodes the response, so that none further in does.
         kept_by_policy: the response is kept, or not, as its route's policy says, so no other cache may keep it.
-        admission: what the rate limits said, where that was asked before the layers.
+        admission: the limits that were asked before the layers, and what they said.
         status, complete: of the response, as far as it has gone through a layer that watches; see ``watching``.
         starting: what is told of the response's start by the innermost layer that watches; None: there is none.
     """
@@ -117,7 +118,7 @@ class Exchange:
         self.starting: list[Callable[[list[Header]], None]] | None = None
         self.identified: tuple[object, Any] | None = None
         self.missed: object = None
-        self.admission: Admission | None = None
+        self.admission: tuple[LimitPlan, Verdict] | None = None
         self._trace: TraceContext | None = None
 
     def header(self, name: str) -> str | None:

@@ -12,24 +12,25 @@ does (monitoring) keeps it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tailrace.asgi.exchange import EXCHANGE, Exchange
 from tailrace.asgi.instruments import instruments
 from tailrace.asgi.prepared import Prepared, PreparedRequests
-from tailrace.asgi.rate_limit import Admission
 from tailrace.asgi.read_your_writes import COOKIE
 from tailrace.asgi.request_context import CLIENT_GONE, TIMING_HEADER
 from tailrace.asgi.response_fields import RequestIds, response_time
+from tailrace.asgi.route_limit import LimitPlan
 from tailrace.asgi.route_policy import Resolved, RoutePolicy
 from tailrace.asgi.sending import is_unchanged
 from tailrace.asgi.stored_response import StoredHead
 from tailrace.asgi.turns import Turns
-from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Header, Receive, Scope, Send
 from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.asgi.variants import Variants
 from tailrace.clock import Clock
 from tailrace.events import Observer
+from tailrace.limits import Verdict
 
 __all__ = ["HitPath"]
 
@@ -84,7 +85,7 @@ class HitPath:
         observer: Observer,
         clock: Clock,
         turns: Turns | None = None,
-        admit: Callable[[Exchange, Resolved], Admission | bool] | None = None,
+        admit: Callable[[Exchange, Resolved], tuple[LimitPlan, Verdict] | bool] | None = None,
         writer: UvicornWriter | None = None,
     ) -> None:
         self.app = app
@@ -121,11 +122,10 @@ class HitPath:
         return answered if isinstance(answered, bool) else await answered
 
     def _answer(self, exchange: Exchange, send: Send, now: float) -> bool | Awaitable[bool]:
-        plain = LOOKED_AT.isdisjoint(exchange.headers)
+        headers = exchange.headers
+        plain = LOOKED_AT.isdisjoint(headers)
         try:
-            found = (
-                self._find(exchange, now) if exchange.method == "GET" and (plain or _is_for_hits(exchange)) else None
-            )
+            found = self._find(exchange, now) if exchange.method == "GET" and (plain or _is_for_hits(headers)) else None
         except Exception:
             found = None  # it goes wrong again where failures are answered
         if found is None:
@@ -133,13 +133,17 @@ class HitPath:
             exchange.scope[EXCHANGE] = exchange
             return False
         prepared, head, body = found
-        status, lookup, headers = head.status, prepared.lookup, exchange.headers
-        if not plain and is_unchanged(headers, head, lookup.created_at + lookup.age):
+        status = head.status
+        if not plain and is_unchanged(headers, head, prepared.lookup.created_at + prepared.lookup.age):
             status, body = 304, b""
         request_id = self._ids.of(headers.get(b"x-request-id")).encode()
+        request = None if self._writer is None else self._writer.request_of(send)
+        if request is None:
+            return self._send(send, exchange, prepared, status, self._fields(exchange, found, status, request_id), body)
         try:
-            if not self._written(send, exchange, status, found, body, request_id):
-                return self._send(send, exchange, status, found, body, request_id)
+            if not self._written(request, exchange, status, found, body, request_id):
+                fields = self._fields(exchange, found, status, request_id)
+                return self._send(send, exchange, prepared, status, fields, body)
         except OSError:  # how a server says that the client has left (ASGI 2.4)
             status = CLIENT_GONE
         except BaseException:
@@ -149,13 +153,9 @@ class HitPath:
         return True
 
     def _written(
-        self, send: Send, exchange: Exchange, status: int, found: Found, body: bytes, request_id: bytes
+        self, request: Any, exchange: Exchange, status: int, found: Found, body: bytes, request_id: bytes
     ) -> bool:
         """Whether the answer is on its way, by a server's own connection; if not, nothing was sent."""
-        writer = self._writer
-        request = None if writer is None else writer.request_of(send)
-        if writer is None or request is None:
-            return False
         prepared, head, _ = found
         lines = head.lines(status)
         if not lines:
@@ -166,33 +166,37 @@ class HitPath:
         if exchange.admission is not None:
             plan, verdict = exchange.admission
             fields.append(plan.lines(verdict))
-        return writer.write(request, status, fields, body)
+        assert self._writer is not None
+        return self._writer.write(request, status, fields, body)
 
-    async def _send(
-        self, send: Send, exchange: Exchange, status: int, found: Found, body: bytes, request_id: bytes
-    ) -> bool:
-        """The same by two messages."""
-        prepared, head, _ = found
+    def _fields(self, exchange: Exchange, found: Found, status: int, request_id: bytes) -> list[Header]:
+        """The same, for a message."""
+        prepared, head, body = found
         fields = prepared.fields(head, prepared.lookup.age, prepared.lookup.ttl)
-        own = len(head.headers)
         if status != head.status:
-            fields = [*head.not_modified, *fields[own:]]
+            fields = [*head.not_modified, *fields[len(head.headers) :]]
         elif head.unfinished:
+            own = len(head.headers)
             fields = [*fields[:own], (b"content-length", b"%d" % len(body)), *fields[own:]]
         time = response_time(self._monotonic() - exchange.started)
-        fields = [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
-        if exchange.admission is not None:
-            fields += exchange.admission.fields()
+        if exchange.admission is None:
+            return [*fields, (b"x-request-id", request_id), (b"x-response-time", time)]
+        plan, verdict = exchange.admission
+        return [*fields, (b"x-request-id", request_id), (b"x-response-time", time), *plan.fields(verdict)]
+
+    async def _send(
+        self, send: Send, exchange: Exchange, prepared: Prepared, status: int, fields: list[Header], body: bytes
+    ) -> bool:
+        """Answer by two messages."""
         try:
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
         except OSError:
             status = CLIENT_GONE
         except BaseException:
-            status = 500
+            self._record(exchange, prepared, 500, body)
             raise
-        finally:
-            self._record(exchange, prepared, status, body)
+        self._record(exchange, prepared, status, body)
         return True
 
     def _record(self, exchange: Exchange, prepared: Prepared, status: int, body: bytes) -> None:
@@ -205,7 +209,10 @@ class HitPath:
     def _find(self, exchange: Exchange, now: float) -> Found | None:
         """What answers the request, if this process holds it and no layer has to look."""
         resolved = self._resolve(exchange.scope)
-        if resolved is None or resolved.policy is None or resolved.identity_waits:
+        if resolved is None:
+            return None
+        policy = resolved.policy
+        if policy is None or resolved.identity_waits:
             return None
         if self._admit is not None:
             exchange.path_params = resolved.path_params
@@ -214,33 +221,32 @@ class HitPath:
                 return None
             if said is not True:
                 exchange.admission = said
-                if not said.verdict.allowed:
+                if not said[1][0]:
                     return None
-        return self._held(
-            exchange, resolved, resolved.policy, now if self._requests.monotonic == self._monotonic else None
-        )
+        return self._held(exchange, resolved, policy, now if self._requests.monotonic == self._monotonic else None)
 
     def _held(self, exchange: Exchange, resolved: Resolved, policy: RoutePolicy, now: float | None) -> Found | None:
         """The same of a request that is let in."""
-        headers = exchange.headers
-        if policy.identity is None:
-            prepared = self._requests.known(exchange, resolved, None)
-        else:
+        identity = None
+        if policy.identity is not None:
             exchange.route = resolved.template
             exchange.path_params = resolved.path_params
-            identity = policy.identity(exchange)
-            prepared = self._requests.known(exchange, resolved, identity) if isinstance(identity, str) else None
-            exchange.identified = (policy, identity)
+            given = policy.identity(exchange)
+            exchange.identified = (policy, given)
+            if not isinstance(given, str):
+                return None
+            identity = given
+        prepared = self._requests.known(exchange, resolved, identity)
         if prepared is None:
             return None
         data = prepared.lookup.peek(now)
         if data is None:
             exchange.missed = prepared
             return None
-        head = prepared.head_of(data, prepared.lookup.start)
+        head = prepared.head_found(data)
         if head is None or head.vary:
             return None
-        accept = headers.get(b"accept-encoding")
+        accept = exchange.headers.get(b"accept-encoding")
         if head is prepared.sent_as_it_is and accept == prepared.to_who_accepts:
             return prepared, head, data[len(data) - head.length :]
         found = self._as_wanted(prepared, head, data, accept, now)
@@ -267,7 +273,6 @@ class HitPath:
         return head, data[len(data) - head.length :]
 
 
-def _is_for_hits(exchange: Exchange) -> bool:
+def _is_for_hits(headers: dict[bytes, bytes]) -> bool:
     """Whether no layer has to look at the request's fields."""
-    headers = exchange.headers
     return FOR_THE_LAYERS.isdisjoint(headers) and COOKIE not in headers.get(b"cookie", b"")

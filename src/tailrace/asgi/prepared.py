@@ -16,6 +16,7 @@ from tailrace.asgi.stored_response import StoredHead, decode_head, head_length
 from tailrace.asgi.types import Header
 from tailrace.cache import Cache
 from tailrace.cache.lookup import Lookup
+from tailrace.stores.held import Held
 
 __all__ = ["Prepared", "PreparedRequests", "fields_of_hit"]
 
@@ -42,6 +43,7 @@ class Prepared:
     """
 
     __slots__ = (
+        "_again",
         "_age",
         "_fields",
         "_fields_of",
@@ -72,12 +74,22 @@ class Prepared:
         self.sent_as_it_is: StoredHead | None = None
         self.to_who_accepts: bytes | None = None
         self._raw = b""
+        self._again: Held | None = None
         self._head: StoredHead | None = None
         self._fields: list[Header] = []
         self._fields_of: StoredHead | None = None
         self._age = self._left = 0
         self._lines = b""
         self._lines_ttl = self._lines_from = self._lines_until = -1.0
+
+    def head_found(self, data: bytes) -> StoredHead | None:
+        """``head_of`` what ``lookup`` gave just now, not compared byte by byte where that is what it gave before."""
+        held = self.lookup.held
+        if held is not None and held is self._again:
+            return self._head
+        head = self.head_of(data, self.lookup.start)
+        self._again = held
+        return head
 
     def head_of(self, data: bytes, start: int = 0) -> StoredHead | None:
         """The decoded head of the stored response that begins at ``start``, None if it is none.
@@ -92,6 +104,7 @@ class Prepared:
         size = head_length(value)
         if size is None:
             return None
+        self._again = None
         self._raw = value[:size]
         self._head = decode_head(self._raw, len(value) - size)
         return self._head
@@ -141,7 +154,7 @@ class PreparedRequests:
 
     def known(self, exchange: Exchange, resolved: Resolved, identity: str | None) -> Prepared | None:
         """What is remembered of such a request."""
-        names = self._learned_vary.get(resolved.template, resolved.vary)
+        names = self._learned_vary.get(resolved.template, resolved.vary) if self._learned_vary else resolved.vary
         known = self._known.get(self._request(exchange, names, identity))
         return known if known is not None and known.resolved is resolved and known.names is names else None
 

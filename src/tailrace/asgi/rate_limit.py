@@ -99,7 +99,8 @@ class RateLimitMiddleware:
         self._instruments = None if observer is None else instruments(observer)
         self._problems = ProblemDetailsMiddleware(app, shape=shape)
         self._known: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}
-        self._direct: dict[tuple[LimitPlan, str], Sequence[Claim]] = {}  # likewise, of peers that speak for themselves
+        # What decides at once, likewise, of peers that speak for themselves.
+        self._direct: dict[tuple[LimitPlan, str], Callable[[], Verdict | None]] = {}
         self._granted: dict[tuple[LimitPlan, str], list[Callable[[], None]]] = {}
         self._refused: dict[tuple[PlannedLimit, str], Callable[[], None]] = {}
 
@@ -115,15 +116,16 @@ class RateLimitMiddleware:
             return
         exchange = exchange_of(scope)
         # Who might be answered from the cache in one step was asked already. Taken once: such a layer may stand inside.
-        admission, exchange.admission = exchange.admission, None
-        if admission is None:
+        admitted, exchange.admission = exchange.admission, None
+        if admitted is None:
             if resolved is not None:
                 exchange.path_params = resolved.path_params
             verdict = self._limiter.take_now(self._claims_by_address(plan, exchange)) if plan.by_address else None
             if verdict is None:
                 verdict = await self._decide(plan, exchange)
             self._report(plan, verdict)
-            admission = of_fields(Admission, (plan, verdict))
+            admitted = plan, verdict
+        admission = of_fields(Admission, admitted)
         if not admission.verdict.allowed:
             if resolved is not None:
                 exchange.route = resolved.template
@@ -139,25 +141,29 @@ class RateLimitMiddleware:
     def use(self, limiter: Limiter) -> None:
         """Ask another limiter from now on."""
         self._limiter = limiter
+        self._direct.clear()
 
-    def admit_now(self, exchange: Exchange, resolved: Resolved) -> Admission | bool:
+    def admit_now(self, exchange: Exchange, resolved: Resolved) -> tuple[LimitPlan, Verdict] | bool:
         """What the limits say, for who stands before the layers; what is said is counted.
 
         Returns:
-            True: there are no limits. False: it takes waiting to know, and nothing was counted.
+            What an ``Admission`` is made of. True: there are no limits. False: it takes waiting to know, and nothing
+            was counted.
         """
         plan = self._plans.of(resolved)
         if plan is None:
             return True
         client = exchange.scope.get("client")
-        claims = self._direct.get((plan, client[0])) if client else None
-        if claims is None:
+        take = self._direct.get((plan, client[0])) if client else None
+        if take is not None:
+            verdict = take()
+        else:
             claims = self._claims_now(plan, exchange)
-        verdict = None if claims is None else self._limiter.take_now(claims)
+            verdict = None if claims is None else self._limiter.take_now(claims)
         if verdict is None:
             return False
         self._report(plan, verdict)
-        return of_fields(Admission, (plan, verdict))
+        return plan, verdict
 
     # --- private -----------------------------------------------------------------------------------
 
@@ -203,7 +209,7 @@ class RateLimitMiddleware:
         if client and not self._addresses.trusts(client[0]):
             if len(self._direct) >= REMEMBERED:
                 self._direct.clear()
-            self._direct[plan, client[0]] = known
+            self._direct[plan, client[0]] = self._limiter.ready(known)
         return known
 
     def _claim(self, planned: PlannedLimit, exchange: Exchange, identity: str | None) -> Claim:

@@ -23,10 +23,9 @@ from tailrace.clock import Clock
 from tailrace.core.freshness import STAMP_BYTES, current
 from tailrace.errors import StoreUnavailableError
 from tailrace.stores import Store
+from tailrace.stores.held import Held
 
 __all__ = ["Lookup"]
-
-NO_STAMPS: list[bytes | None] = []
 
 
 class Lookup:
@@ -40,6 +39,8 @@ class Lookup:
     Attributes:
         key, policy, tags: what is asked for; ``tags`` are complete.
         start: where the value begins in what ``peek`` gave last.
+        held: what looks at the entry and its stamps again; another one whenever they are not the same any more. None:
+            ``peek`` has looked at them less than twice.
         created_at, age, ttl: of what it gave last, in seconds; read them before anything else is awaited.
     """
 
@@ -58,6 +59,7 @@ class Lookup:
         "_worth",
         "age",
         "created_at",
+        "held",
         "key",
         "policy",
         "start",
@@ -93,6 +95,7 @@ class Lookup:
         self._fixed: bytes | tuple[bytes, ...] = ()  # what nothing begins with
         self._stamps: list[bytes | None] = []
         self._surely_fresh_until = 0.0
+        self.held: Held | None = None
         self.start = 0
         self.created_at = self.age = self.ttl = 0.0
 
@@ -110,20 +113,12 @@ class Lookup:
         prefix = self._keyspace.prefix(database=bool(tags))
         if prefix is None:
             return None
-        if prefix is not self._prefix:
-            self._prefix = prefix
-            self._names = self._keyspace.names(prefix, self.key, tags)
-        if tags:
-            found = self._store.peek(self._names)
-            if found is None:
+        held = self.held
+        data = held(now) if held is not None and prefix is self._prefix else None
+        if data is None:
+            data = self._look(prefix, now)
+            if data is None:
                 return None
-            data, *stamps = found
-        else:
-            data, stamps = self._read_one(self._names[0], now), NO_STAMPS
-        if data is None or not (data.startswith(self._fixed) or self._read(data)):
-            return None
-        if stamps != self._stamps:
-            return None
         wall = self._clock.now()
         created_at = self.created_at
         if not created_at <= wall < self._surely_fresh_until and not self._is_fresh(decode(data), wall):
@@ -187,6 +182,27 @@ class Lookup:
         return explain(
             self.key, self.policy, self.tags, found, refusal=refusal, held_here=held_here, now=self._clock.now()
         )
+
+    def _look(self, prefix: str, now: float | None) -> bytes | None:
+        """The entry, if it is held here and what it depends on has the stamps that it had."""
+        self.held = None
+        tags = self.tags
+        if prefix is not self._prefix:
+            self._prefix = prefix
+            self._names = self._keyspace.names(prefix, self.key, tags)
+        names = self._names
+        found = self._store.peek(names) if tags else [self._read_one(names[0], now)]
+        if found is None:
+            return None
+        data, *stamps = found
+        if data is None:
+            return None
+        known = data.startswith(self._fixed)
+        if not (known or self._read(data)) or stamps != self._stamps:
+            return None
+        if known:
+            self.held = self._store.hold(names, found, self._clock.monotonic)
+        return data
 
     def _read(self, data: bytes) -> bool:
         """Take over what is fixed in an entry; False if it is none."""

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tailrace.clock import Clock, SystemClock
 from tailrace.core.gcra import SECOND, Decision
@@ -116,6 +117,10 @@ class LeasedLimiter:
                 return None
             decisions.append(found)
         return self._together(claims, decisions)
+
+    def ready(self, claims: Sequence[Claim]) -> Callable[[], Verdict | None]:
+        """``take_now`` of the same claims."""
+        return partial(self.take_now, claims)
 
     async def take(self, claims: Sequence[Claim]) -> Verdict:
         """The verdict, after asking for more where there is too little in hand.

@@ -5,7 +5,7 @@ One contract suite (``tests/contract/test_limiter.py``) runs against every limit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -102,6 +102,10 @@ class Limiter(Protocol):
 
     def take_now(self, claims: Sequence[Claim]) -> Verdict | None:
         """The verdict, if it takes no waiting; None: nothing was taken, ``take`` has to be asked."""
+        ...
+
+    def ready(self, claims: Sequence[Claim]) -> Callable[[], Verdict | None]:
+        """``take_now`` of the same claims, for who makes them again and again."""
         ...
 
     async def take(self, claims: Sequence[Claim]) -> Verdict:

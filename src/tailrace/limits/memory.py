@@ -5,10 +5,11 @@ Enough for one process; for several, each would admit the whole rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tailrace.clock import Clock, SystemClock
-from tailrace.core.gcra import SECOND, Decision
+from tailrace.core.gcra import SECOND, Decision, Rate
 from tailrace.limits.buckets import Buckets
 from tailrace.limits.limit import Claim, DecidedBy, Limit, Verdict, of_fields
 
@@ -50,15 +51,21 @@ class MemoryLimiter:
     def decide(self, limit: Limit, caller: str, cost: int = 1) -> Decision:
         """Take ``cost`` units of one limit, if there are."""
         buckets = self._buckets.get(limit.name) or self._new(limit.name)
-        arrivals = buckets.arrivals
-        known = arrivals.get(caller)
-        decision = limit.rate.decide(known or 0, int(self._monotonic() * SECOND), cost)
-        if decision[1]:
-            if known is None:
-                buckets.add(caller, decision[2], decision[3])
-            else:
-                arrivals[caller] = decision[2]
-        return decision
+        return _take(buckets, limit.rate, int(self._monotonic() * SECOND), caller, cost)
+
+    def ready(self, claims: Sequence[Claim]) -> Callable[[], Verdict]:
+        """``take_now`` of the same claims; of a single one without looking for its limit's buckets."""
+        if len(claims) != 1:
+            return partial(self.take_now, claims)
+        limit, caller, cost = claims[0]
+        buckets = self._buckets.get(limit.name) or self._new(limit.name)
+        rate, monotonic, decided_by = limit.rate, self._monotonic, self._decided_by
+
+        def take() -> Verdict:
+            decision = _take(buckets, rate, int(monotonic() * SECOND), caller, cost)
+            return of_fields(Verdict, (decision[1], (decision,), decided_by))
+
+        return take
 
     def take_now(self, claims: Sequence[Claim]) -> Verdict:
         """Always known at once."""
@@ -94,3 +101,16 @@ class MemoryLimiter:
     def _new(self, name: str) -> Buckets:
         made = self._buckets[name] = Buckets(self._most)
         return made
+
+
+def _take(buckets: Buckets, rate: Rate, now: int, caller: str, cost: int) -> Decision:
+    """Take ``cost`` units of one bucket, if there are."""
+    arrivals = buckets.arrivals
+    known = arrivals.get(caller)
+    decision = rate.decide(known or 0, now, cost)
+    if decision[1]:
+        if known is None:
+            buckets.add(caller, decision[2], decision[3])
+        else:
+            arrivals[caller] = decision[2]
+    return decision

@@ -14,7 +14,8 @@ A leased limit goes on with what is in hand. Units that were taken by a call tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tailrace.core.gcra import Decision
 from tailrace.errors import StoreUnavailableError
@@ -60,6 +61,10 @@ class ResilientLimiter:
             if claim.limit.mode != "leased":
                 return None
         return self._leased.take_now(claims)
+
+    def ready(self, claims: Sequence[Claim]) -> Callable[[], Verdict | None]:
+        """``take_now`` of the same claims."""
+        return partial(self.take_now, claims)
 
     async def take(self, claims: Sequence[Claim]) -> Verdict:
         """The verdict. Never raises for want of the store."""

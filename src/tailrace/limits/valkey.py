@@ -5,7 +5,8 @@ Each decision is one run of ``scripts/take.lua``, by the server's clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tailrace.core.gcra import Decision
 from tailrace.limits.limit import Claim, Limit, Verdict
@@ -33,6 +34,10 @@ class ValkeyLimiter:
 
     def take_now(self, claims: Sequence[Claim]) -> None:
         """Never known without asking."""
+
+    def ready(self, claims: Sequence[Claim]) -> Callable[[], None]:
+        """``take_now`` of the same claims."""
+        return partial(self.take_now, claims)
 
     async def take(self, claims: Sequence[Claim]) -> Verdict:
         """Ask the server.

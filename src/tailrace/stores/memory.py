@@ -13,6 +13,7 @@ from tailrace.clock import Clock, SystemClock
 from tailrace.settings import CacheSettings
 from tailrace.stores.bounded_map import BoundedMap
 from tailrace.stores.expired import STEP, count_expired
+from tailrace.stores.held import Held, hold
 from tailrace.stores.lifetime import lifetime
 from tailrace.stores.s3fifo import MOST_USES, Entry
 from tailrace.stores.store import Reader, StoreStatistics
@@ -33,6 +34,7 @@ class MemoryStore:
 
     name = "memory"
     shared = False
+    trusted = True
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class MemoryStore:
         self._epoch = draw_epoch()
         self._asked = 0
         self._misses = 0
+        self._seen_again = [0.0]
         self._read, self._count_read = _reading(self._map.entries, self._monotonic, self._absent)
 
     @property
@@ -90,6 +93,20 @@ class MemoryStore:
             return self._read
         read = self._read
         return lambda key, now=None: read(key)
+
+    def hold(
+        self, keys: Sequence[str], values: Sequence[bytes | None], monotonic: Callable[[], float] | None = None
+    ) -> Held | None:
+        """Gives the first of ``values`` again while all are held."""
+        return hold(
+            self._map.entries,
+            keys,
+            values,
+            while_=self,
+            monotonic=self._monotonic,
+            by=monotonic,
+            counted=self._seen_again,
+        )
 
     def _absent(self, key: str, now: float | None = None) -> bytes | None:
         """By the store's clock, which is not behind what was handed in."""
@@ -167,7 +184,7 @@ class MemoryStore:
         return StoreStatistics(
             entries=len(self._map.entries),
             bytes=self._map.size,
-            hits=self._asked - self._misses + self._count_read(),
+            hits=self._asked - self._misses + self._count_read() + int(self._seen_again[0]),
             misses=self._misses,
             evictions=self._map.evictions,
         )

@@ -119,7 +119,9 @@ class S3Fifo:
         return entry
 
     def clear(self) -> None:
-        """Let go of everything, also of what is remembered of keys that left."""
+        """Let go of everything, also of what is remembered of keys that left. Cost: O(n)."""
+        for entry in self.entries.values():
+            entry.value = None
         self.entries.clear()
         self._small.clear()
         self._main.clear()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tailrace.stores.held import Held
+
 __all__ = ["Reader", "Store", "StoreStatistics"]
 
 
@@ -86,6 +88,18 @@ class Store(Protocol):
         Args:
             monotonic: what tells the caller the time that it hands in; where the store's is told by something else, or
                 it is None, what is handed in is not looked at.
+        """
+        ...
+
+    def hold(
+        self, keys: Sequence[str], values: Sequence[bytes | None], monotonic: Callable[[], float] | None = None
+    ) -> Held | None:
+        """What gives the first of ``values`` again as long as ``peek`` would give these very ones, without being asked
+        for keys; None where that cannot be told, as after one of them has changed.
+
+        Args:
+            keys, values: as ``peek`` gave them just now; at least one.
+            monotonic: as for ``reader``.
         """
         ...
 

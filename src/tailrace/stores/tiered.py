@@ -44,6 +44,7 @@ from tailrace.events import Observer
 from tailrace.settings import CacheSettings, ValkeySettings
 from tailrace.stores.bounded_map import BoundedMap
 from tailrace.stores.expired import count_expired
+from tailrace.stores.held import Held, hold
 from tailrace.stores.lifetime import LONGEST
 from tailrace.stores.s3fifo import MOST_USES, Entry
 from tailrace.stores.store import Reader, StoreStatistics
@@ -95,6 +96,7 @@ class TieredStore:
         self._fenced_write = -1
         self._hits = 0
         self._misses = 0
+        self._seen_again = [0.0]
         self._remote = ValkeyStore(
             url, settings=valkey, clock=clock, observer=observer, tls=tls, listener=self, name=self.name
         )
@@ -150,6 +152,20 @@ class TieredStore:
             return entry.value
 
         return read
+
+    def hold(
+        self, keys: Sequence[str], values: Sequence[bytes | None], monotonic: Callable[[], float] | None = None
+    ) -> Held | None:
+        """Gives the first of ``values`` again while there are copies of all."""
+        return hold(
+            self._copies.entries,
+            keys,
+            values,
+            while_=self._link,
+            monotonic=self._monotonic,
+            by=monotonic,
+            counted=self._seen_again,
+        )
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values in the order of ``keys``, as the server has them now; copies are kept.
@@ -226,7 +242,7 @@ class TieredStore:
         return StoreStatistics(
             entries=len(self._copies.entries),
             bytes=self._copies.size,
-            hits=self._hits,
+            hits=self._hits + int(self._seen_again[0]),
             misses=self._misses,
             evictions=self._copies.evictions,
         )

@@ -108,6 +108,11 @@ class ValkeyStore:
         """Gives None for every key."""
         return lambda key, now=None: None
 
+    def hold(
+        self, keys: Sequence[str], values: Sequence[bytes | None], monotonic: Callable[[], float] | None = None
+    ) -> None:
+        """Nothing is held here."""
+
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values in the order of ``keys``. Cost: 1 round trip."""
         if not keys:

@@ -341,10 +341,15 @@ async def test_after_a_stall_copies_wait_for_a_fresh_answer(server: ToldServer) 
         task = await read_a(store, server)
         server.say(VALUE, FOREVER)
         await task
-        assert store.peek(["a"]) == [b"old"]
+        values = store.peek(["a"])
+        assert values == [b"old"]
+        look = store.hold(["a"], values)
+        assert look is not None
+        assert look() == b"old"
         with pytest.raises(StoreUnavailableError):
             await store.fence()
         assert store.peek(["a"]) is None
+        assert look() is None
         server.say(PONG)
 
         async def taken() -> bool:

@@ -13,6 +13,7 @@ from tests.unit.asgi.driver import App, Reply, ask, http_scope
 from tailrace.asgi import (
     ClientAddresses,
     ErrorShape,
+    Exchange,
     LimitDefaults,
     RateLimitMiddleware,
     RouteLimit,
@@ -22,6 +23,7 @@ from tailrace.asgi import (
 )
 from tailrace.asgi.headers import field_lines
 from tailrace.asgi.route_limit import LimitPlans
+from tailrace.asgi.route_policy import Resolved
 from tailrace.errors import StoreUnavailableError
 from tailrace.events import Event, LimitDecided
 from tailrace.limits import Claim, MemoryLimiter, ResilientLimiter, Verdict
@@ -53,6 +55,21 @@ async def test_a_burst_then_the_rate() -> None:
     seconds = int(replies[-1].headers[b"retry-after"])
     clock.step(seconds)
     assert (await ask(limited)).status == 200
+
+
+def test_before_the_layers_another_limiter_decides_from_when_it_is_given() -> None:
+    """Whoever was known to the one before: nothing is taken of its buckets any more."""
+    limited = layer(App(), general=[RouteLimit("2/minute", name="general")])
+    resolved = Resolved("/", None)
+
+    def allowed() -> list[bool]:
+        said = [limited.admit_now(Exchange(http_scope("/")), resolved) for _ in range(3)]
+        return [each[1].allowed for each in said if not isinstance(each, bool)]
+
+    assert allowed() == [True, True, False]
+    assert allowed() == [False] * 3
+    limited.use(MemoryLimiter(clock=FakeClock()))
+    assert allowed() == [True, True, False]
 
 
 async def test_what_is_left_is_on_every_response() -> None:
@@ -307,6 +324,9 @@ class Down:
 
     def take_now(self, claims: Sequence[Claim]) -> None:
         return None
+
+    def ready(self, claims: Sequence[Claim]) -> Any:
+        return lambda: None
 
     async def take(self, claims: Sequence[Claim]) -> Verdict:
         raise StoreUnavailableError("down")

@@ -89,6 +89,69 @@ async def test_a_second_read_is_a_hit(world: World) -> None:
     assert (answer.status, answer.age, answer.expires_in, world.source.reads) == ("hit", 3, 7, 1)
 
 
+def name_of(world: World, number: int) -> str:
+    """The key in the store of the answer, 0, or of the stamp of its tag, -1."""
+    return world.cache.keyspace.names(str(world.cache.keyspace.prefix()), "k", TAGS)[number]
+
+
+async def rewrite(world: World) -> None:
+    [value] = await world.store.get([name_of(world, 0)])
+    assert value is not None
+    await world.store.set({name_of(world, 0): value[:-1] + b"9"}, 60)
+
+
+async def lose_life(world: World) -> None:
+    world.database.epoch = "two"
+
+
+async def lose_horizon(world: World) -> None:
+    world.database.horizon = False
+
+
+async def bypass(world: World) -> None:
+    current_reads.set(ReadContext(bypass=True))
+
+
+@pytest.mark.parametrize(
+    ("happens", "left"),
+    [
+        (lambda world: world.write(), None),
+        (lambda world: world.write("calls:user_id=2"), b"0"),
+        (rewrite, b"9"),
+        (lambda world: world.store.delete([name_of(world, 0)]), None),
+        (lambda world: world.store.delete([name_of(world, -1)]), None),
+        (lose_life, None),
+        (lose_horizon, None),
+        (bypass, None),
+        (lambda world: world.clock.advance(10), None),
+    ],
+    ids=["bump", "bump of another", "rewritten", "evicted", "stamp evicted", "life", "horizon", "token", "time"],
+)
+async def test_an_answer_found_again_and_again_ends_as_one_found_once(
+    world: World, happens: Callable[[World], Awaitable[object]], left: bytes | None
+) -> None:
+    """From the third time on nothing is looked for in the store; all that ends it does so at once all the same, and
+    what takes its place is found."""
+    lookup = world.cache.prepare("k", policy=POLICY, depends_on=TAGS)
+
+    def found() -> bytes | None:
+        data, again = lookup.peek(), lookup.peek(world.clock.monotonic())
+        assert data == again
+        return None if data is None else lookup.answer(data).value
+
+    await world.read()
+    assert [found() for _ in range(4)] == [b"0"] * 4
+    assert lookup.held is not None
+    await happens(world)
+    assert [found() for _ in range(4)] == [left] * 4
+    current_reads.set(None)
+    world.database.horizon = True
+    world.source.value = 5
+    await world.write()
+    await world.read()
+    assert [found() for _ in range(4)] == [b"6"] * 4
+
+
 async def test_peek_gives_a_fresh_hit_and_nothing_else(world: World) -> None:
     """It never computes; a stale, absent or invalidated answer is None."""
 

@@ -39,6 +39,9 @@ class FarStore(MemoryStore):
         known = super().reader(monotonic)
         return lambda key, now=None: known(key, now) if self.copies else None
 
+    def hold(self, *asked: object) -> None:  # type: ignore[override]
+        return None
+
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         self.asked.append("get")
         return super().peek(keys)

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tailrace.settings import CacheSettings
 from tailrace.stores import MemoryStore
+from tailrace.stores.held import Held
 from tailrace.testing.clock import FakeClock
 
 
@@ -37,6 +38,7 @@ class AgainstDictionary(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.store = MemoryStore(self.bounds, clock=self.clock)
         self.model: dict[str, tuple[bytes, float]] = {}
+        self.looks: list[tuple[list[str], list[bytes], float | None, Held]] = []
 
     keys = st.sampled_from(list("abcdefgh"))
     values = st.sampled_from([b"", b"1", b"2", b"x" * 700])
@@ -96,11 +98,34 @@ class AgainstDictionary(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 0.4, 0.5, 1.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.step(seconds)
+        self.what_is_looked_at_again_is_the_truth()  # before anybody comes by the keys and lets go of what is over
 
     @rule(key=keys)
     def clear(self, key: str) -> None:
         run(self.store.clear(key))
         self.model.pop(key, None)
+
+    @rule(wanted=st.lists(keys, min_size=1, max_size=3), by=st.sampled_from(["store", "other", "nobody"]))
+    def hold(self, wanted: list[str], by: str) -> None:
+        values = self.store.peek(wanted)
+        told = {"store": self.clock.monotonic, "other": FakeClock(monotonic=0.0).monotonic, "nobody": None}[by]
+        look = self.store.hold(wanted, values, told)
+        assert (look is None) == (None in values)
+        if look is not None:
+            truth = [value for value in values if value is not None]
+            self.looks.append((wanted, truth, 0.0 if by == "other" else None, look))
+            assert self.store.hold(wanted, [*values[:-1], b"not held"], told) is None
+
+    @invariant()
+    def what_is_looked_at_again_is_the_truth(self) -> None:
+        """All of it, or nothing is given; and it counts as having been asked for."""
+        for keys, values, handed_in, look in self.looks:
+            before = self.store.statistics().hits
+            seen = look(handed_in)
+            assert self.store.statistics().hits - before == (0 if seen is None else len(keys))
+            if seen is not None:
+                assert seen == values[0]
+                assert [self.truth(key) for key in keys] == values
 
     @invariant()
     def reads_give_the_truth(self) -> None:
