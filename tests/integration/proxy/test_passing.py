@@ -247,6 +247,23 @@ async def test_a_body_streams_down_as_it_comes() -> None:
         assert (again.body, len(proxy.origin.asked)) == (b"firstother", 1)
 
 
+async def test_a_client_that_does_not_read_holds_up_nobody_else() -> None:
+    """Others ask for themselves what would be stored if it took it; what they are sent is stored in its place."""
+    body = b"x" * 9_000_000
+
+    async def large(asked: Asked) -> None:
+        await asked.send(plain(body, FRESH))
+
+    async with between(large) as proxy, proxy.client() as client:
+        client.writer.write(request())
+        await client.read_head()
+        # asyncio's reader takes 128 KB and no more; then what is on the way fills up.
+        async with asyncio.timeout(20):
+            replies = await asyncio.gather(*[proxy.ask(request()) for _ in range(3)])
+        assert [len(reply.body) for reply in replies] == [len(body)] * 3
+        assert (await proxy.ask(request())).value("cache-status").startswith("tailrace; hit")
+
+
 async def test_a_large_body_is_never_held_as_a_whole() -> None:
     """Who reads slowly makes the origin wait, and gets every byte."""
     sent = 0

@@ -40,8 +40,12 @@ KEPT_STALE = 24 * 3600.0
 
 Outcome = Literal["nothing", "passed", "confirmed", "failed"]
 
-FlightEnd = Literal["stored", "passed", "lost"]
-"""What those who wait for a response learn of it: it is stored; it is for its client alone; it never came."""
+PATIENCE = 1.0
+"""Seconds for which others wait for a response whose client takes nothing more of it."""
+
+FlightEnd = Literal["stored", "passed", "lost", "slow"]
+"""What those who wait for a response learn of it: it is stored; it is for its client alone; it never came; its client
+is slow to take it, so that another request shall fetch it for them."""
 
 
 class Forwarding:
@@ -192,7 +196,20 @@ class Forwarding:
                 chunks.append(bytes(chunk))
                 if not more:
                     await self._store(b"".join(chunks))
-        await self._send(message)
+        if self._chunks is None or not message.get("more_body", False):
+            await self._send(message)
+            return
+        impatient = asyncio.get_running_loop().call_later(PATIENCE, self._give_up)
+        try:
+            await self._send(message)
+        finally:
+            impatient.cancel()
+
+    def _give_up(self) -> None:
+        """Keep nothing of a response that nobody shall wait for: another one will be stored before it."""
+        if self._flight is not None:
+            self._chunks = None
+            self._tell("slow")
 
     async def _store(self, body: bytes) -> None:
         """Keep the response, unless it is not as long as it said."""

@@ -21,7 +21,7 @@ from tailrace.errors import StoreUnavailableError
 
 __all__ = ["Leading"]
 
-OUTCOMES: Mapping[FlightEnd, Outcome] = {"stored": "stored", "passed": "unshared", "lost": "nothing"}
+OUTCOMES: Mapping[FlightEnd, Outcome] = {"stored": "stored", "passed": "unshared", "lost": "nothing", "slow": "nothing"}
 
 
 class Leading:

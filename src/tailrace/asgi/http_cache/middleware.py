@@ -18,7 +18,6 @@ from dataclasses import replace
 
 from tailrace.asgi.exchange import Exchange, exchange_of
 from tailrace.asgi.explaining import EXPLAIN, MayExplain, nobody, send_explanation
-from tailrace.asgi.headers import read_headers
 from tailrace.asgi.http_cache.explanation import explanation_by_headers
 from tailrace.asgi.http_cache.forwarding import FlightEnd, Forwarding
 from tailrace.asgi.http_cache.leading import Leading
@@ -30,10 +29,11 @@ from tailrace.asgi.http_cache.serving import serve
 from tailrace.asgi.http_cache.shelf import Found, Shelf
 from tailrace.asgi.http_cache.stored import StoredResponse
 from tailrace.asgi.http_cache.storing import Guess
-from tailrace.asgi.http_cache.update import conditions_for, groups_of, invalidated_targets, may_be_done
+from tailrace.asgi.http_cache.update import conditions_for
+from tailrace.asgi.http_cache.writing import write
 from tailrace.asgi.problem_details import ErrorShape
 from tailrace.asgi.sending import adding, send_timeout
-from tailrace.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tailrace.asgi.types import ASGIApp, Receive, Scope, Send
 from tailrace.asgi.uvicorn_writer import UvicornWriter
 from tailrace.cache import Cache
 from tailrace.clock import Clock, SystemClock
@@ -103,7 +103,7 @@ class HttpCacheMiddleware:
             return
         method, headers = exchange.method, exchange.headers
         if method not in SAFE:
-            await self._write(exchange, receive, send)
+            await write(self.app, exchange, self.end, receive, send)
             return
         asked = asked_of(headers)
         has_body = headers.get(b"content-length", b"0") != b"0" or not FOR_THE_ORIGIN.isdisjoint(headers)
@@ -166,7 +166,7 @@ class HttpCacheMiddleware:
     async def _read(self, exchange: Exchange, asked: CacheControl, found: Found, receive: Receive, send: Send) -> None:
         joins = exchange.method == "GET" and not is_private(exchange) and not asked.no_cache
         name = (found.target, exchange.method)
-        collapsed = False
+        collapsed, slow = False, 0
         while True:
             stored = answering(found, exchange)
             if stored is not None and await self._served(stored, exchange, asked, found, send, collapsed=collapsed):
@@ -177,22 +177,31 @@ class HttpCacheMiddleware:
             if not self._worth.asking(ORIGIN):  # nobody waits for a slow store to take a response in
                 await self._pass(b"bypass", exchange, receive, send)
                 return
-            flight = self._flights.get(name)
-            if flight is None or collapsed or not joins or await asyncio.shield(flight) == "passed":
+            flight = self._flight(name)
+            if flight is None or collapsed or not joins or slow > 1 or await asyncio.shield(flight) == "passed":
                 break
             collapsed = flight.result() == "stored"
+            slow += flight.result() == "slow"
             with suppress(StoreUnavailableError):  # then what was found before has to do
                 found = await self._find(found.target, exchange)
-        if not joins or name in self._flights or is_ranged(exchange):  # a part answers nobody who asks for the whole
+        if (
+            not joins or self._flight(name) is not None or is_ranged(exchange)
+        ):  # a part answers nobody who asks for the whole
             await self._forward(exchange, asked, found, stored, None, receive, send)
             return
         mine = self._flights[name] = asyncio.get_running_loop().create_future()
         try:
             await self._lead(exchange, asked, found, stored, mine, receive, send)
         finally:
-            del self._flights[name]
+            if self._flights.get(name) is mine:
+                del self._flights[name]
             if not mine.done():
                 mine.set_result("lost")
+
+    def _flight(self, name: tuple[str, str]) -> asyncio.Future[FlightEnd] | None:
+        """What there is to wait for: a response on its way, unless its client is slow to take it."""
+        flight = self._flights.get(name)
+        return None if flight is not None and flight.done() and flight.result() == "slow" else flight
 
     async def _lead(
         self,
@@ -326,32 +335,3 @@ class HttpCacheMiddleware:
     async def _pass(self, why: bytes, exchange: Exchange, receive: Receive, send: Send) -> None:
         exchange.cache = "bypass"
         await self.app(exchange.scope, receive, adding(send, b"tailrace; fwd=" + why))
-
-    async def _write(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Pass an unsafe request on; what it changed is ended before its client learns that it succeeded.
-
-        Where no answer comes, since its client left or the application broke off, it may have been done all the same.
-        """
-        answered = False
-
-        async def send_behind_the_end(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = True
-                if 200 <= message["status"] < 400:
-                    fields = read_headers([(name.lower(), value) for name, value in message.get("headers", ())])
-                    targets = invalidated_targets(target_of(exchange), fields)
-                    # What the store does not take now it is owed, and nothing is read before it has.
-                    with suppress(StoreUnavailableError):
-                        await self.end(targets, groups_of(fields.get(b"cache-group-invalidation")))
-                status = (b"cache-status", b"tailrace; fwd=method")
-                message = {**message, "headers": [*message.get("headers", ()), status]}
-            await send(message)
-
-        try:
-            await self.app(exchange.scope, receive, send_behind_the_end)
-        except BaseException as error:
-            if not answered and may_be_done(error):
-                with suppress(StoreUnavailableError):
-                    await self.end([target_of(exchange)])
-            raise
