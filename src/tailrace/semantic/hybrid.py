@@ -158,9 +158,11 @@ WITH words AS MATERIALIZED (
     CROSS JOIN (SELECT reltuples::float8 AS texts FROM pg_class WHERE oid = CAST({table} AS regclass)) t
     WHERE c.found_in < {COMMON}
 ), by_words AS (
-    SELECT document, row_number() OVER (ORDER BY CAST(sum(worth * weight) * 10000 AS bigint) DESC, document) AS place
-    FROM words w CROSS JOIN LATERAL (SELECT p.document, p.weight {postings} w.word OFFSET 0) held
-    GROUP BY document ORDER BY place LIMIT {CANDIDATES}
+    SELECT document, row_number() OVER (ORDER BY said DESC, document) AS place FROM (
+        SELECT document, CAST(sum(worth * weight) * 10000 AS bigint) AS said
+        FROM words w CROSS JOIN LATERAL (SELECT p.document, p.weight {postings} w.word OFFSET 0) held
+        GROUP BY document ORDER BY said DESC, document LIMIT {CANDIDATES}
+    ) best
 ), nearest AS MATERIALIZED (
     SELECT s.{key} AS document, {distance} AS distance FROM {texts} s
     WHERE {SCANNED} AND s.{identifier(self.vector)} IS NOT NULL{own} ORDER BY {distance} LIMIT {CANDIDATES}

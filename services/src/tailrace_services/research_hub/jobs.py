@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import aclosing
 
 from tailrace.errors import TailraceError
 from tailrace.jobs import JobContext, Jobs, Retries
-from tailrace.semantic import Embedder, embed_waiting
+from tailrace.semantic import Embedder, EmbeddingProgress, embed_waiting
 from tailrace_services.research_hub.optimised.research import SEARCH
 from tailrace_services.research_hub.tokens.reconciliation import reconcile
 
@@ -16,6 +17,8 @@ NICENESS = 10
 """Of making vectors: a core that nobody else wants, a tenth of one that a server does."""
 LONGEST = 6 * 3600.0
 """Seconds of making vectors, enough for two million posts; what is left then goes on with the next run."""
+
+_log = logging.getLogger("tailrace_services")
 
 JOBS = Jobs()
 
@@ -43,7 +46,12 @@ async def reconcile_tokens(context: JobContext) -> None:
 async def embed_posts(context: JobContext) -> None:
     """Each hour, and when the service starts, give vectors to posts that have none, so that they are found by meaning.
 
-    The newest first, until none waits. A worker that stops does not wait for that; the run is begun again, and goes on.
+    The newest first, until none waits; how many do is logged. A worker that stops does not wait for that; the run is
+    begun again, and goes on.
     """
+
+    def told(step: EmbeddingProgress) -> None:
+        _log.info("%s posts have got a vector, %s wait for theirs", f"{step.done:,}", f"{step.waiting:,}")
+
     async with aclosing(Embedder(niceness=NICENESS)) as embedder:
-        await embed_waiting(context.database, SEARCH, embedder)
+        await embed_waiting(context.database, SEARCH, embedder, progress=told)

@@ -77,11 +77,13 @@ async def test_the_service_starts_where_there_is_no_queue(
     assert 'relation "tailrace_jobs.pgqueuer" does not exist' in caplog.text
 
 
-async def test_posts_get_their_vectors_in_one_write(optimised: Service) -> None:
-    """Each write to the posts ends what is kept of answers, so there is one for all of them."""
+async def test_posts_get_their_vectors_in_one_write(optimised: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Each write to the posts ends what is kept of answers, so there is one for many; it is said how many wait."""
     await optimised.sql(FEW)
+    caplog.set_level("INFO", "tailrace_services")
     async with carrying_out(JOBS, optimised.database_url) as (database, carry_out):
         await carry_out(embed_posts)
         (found,) = await database.fetch(COUNTED)
     assert found[0] == found[1] > 0
     assert found[2] == 1
+    assert f"{found[0]} posts have got a vector, 0 wait for theirs" in caplog.text
