@@ -18,7 +18,8 @@ from tailrace.semantic.wording import EMPTY, NEGATIONS, SYNONYMS, folded, is_num
 
 __all__ = ["Quote", "best_sentences", "sentences"]
 
-_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|\n+")
+_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?![a-z\s])|\n+")
+"""Between two sentences; what goes on in a small letter is the same one, as behind ``i.e.``."""
 SHORTEST = 15
 """Characters; a shorter piece is a heading or an interjection."""
 LONGEST = 600
@@ -44,8 +45,8 @@ class Quote:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, in order; very short pieces are left out, very long ones cut.
 
-    >>> sentences("Indexes help readers. Ha! They cost writers some time.")
-    ['Indexes help readers.', 'They cost writers some time.']
+    >>> sentences("Indexes help readers (i.e. queries). Ha! They cost writers some time.")
+    ['Indexes help readers (i.e. queries).', 'They cost writers some time.']
     """
     pieces = (piece.strip() for piece in _END.split(text))
     return [piece[:LONGEST] for piece in pieces if len(piece) >= SHORTEST]

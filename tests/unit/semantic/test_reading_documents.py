@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tailrace.semantic.documents import Block, Chunk, Source, UnreadableError, chunks_of, read
 from tailrace.semantic.documents.chunking import LONGEST, LONGEST_WHOLE, OVERLAP
+from tailrace.semantic.documents.plain_text import plain_blocks
 
 PAGE = b"""<!DOCTYPE html><html><head><title>The book</title><style>p{}</style></head><body>
 <nav>Home <a href=x>Next</a></nav><div class="navheader">Prev Up Next</div>
@@ -110,6 +111,20 @@ def test_plain_text_is_read_by_its_underlined_lines() -> None:
             "   stmt ::= expr\n   expr ::= name\n\n      | call\n\nThe function f() is called here.\n\n"
             "* one\n* two goes on",
         ),
+    ]
+
+
+def test_plain_text_loses_its_marks_of_emphasis_and_nothing_else() -> None:
+    """A note that is indented and begins in bold is no code; stars that stand around nothing stay."""
+    text = (
+        "A list.\n\n   **Detail:** While a list is *being sorted*, the\n"
+        "   list is empty; f(*args, **kwargs) is 2 * 3 * 4.\n\n"
+        "   **x** = 2;\n   f(*x*)\n\n>>> sorted(c)\n['a', 'b']\n>>> 1\n1\n"
+    )
+    assert [(block.kind, block.text) for block in plain_blocks(text)] == [
+        ("text", "A list."),
+        ("text", "Detail: While a list is being sorted, the list is empty; f(*args, **kwargs) is 2 * 3 * 4."),
+        ("code", "   **x** = 2;\n   f(*x*)\n\n>>> sorted(c)\n['a', 'b']\n>>> 1\n1"),
     ]
 
 

@@ -1,7 +1,7 @@
 """Plain text as blocks. Pure.
 
 Blank lines part paragraphs, a line of signs below a line makes a heading of it, and what is indented and does not read
-like sentences is code. Lines that were wrapped are joined.
+like sentences is code. Lines that were wrapped are joined, and marks of emphasis around words left out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from tailrace.semantic.documents.chunking import Block
 __all__ = ["Outline", "plain_blocks"]
 
 _RULE = re.compile(r"([=\-*~^#\"+])\1{2,}\s*")
-_SENTENCES = re.compile(r"\s*[A-Z\"“][^=;{}]*[.:]", re.DOTALL)
+_SENTENCES = re.compile(r"\s*\*{0,2}[A-Z\"“](?:[^=;{}]|; )*[.:]", re.DOTALL)
 """What reads like sentences: indented text that does not is code."""
+PROMPT = ">>> "
+"""Begins an example as Python's documentation has them, indented or not."""
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})(?=[^\s*])([^*\n]+)(?<=\S)\1(?![\w*])")
 
 
 class Outline:
@@ -61,7 +64,8 @@ def _paragraphs(text: str) -> list[list[str]]:
 
 def _block(lines: list[str], headings: tuple[str, ...]) -> Block:
     plain = "\n".join(lines)
-    if all(line.startswith("  ") for line in lines) and not _SENTENCES.fullmatch(plain):
+    indented = all(line.startswith("  ") for line in lines) and not _SENTENCES.fullmatch(plain)
+    if indented or lines[0].lstrip().startswith(PROMPT):
         return Block("code", plain, headings)
     joined: list[str] = []
     for line in lines:
@@ -69,7 +73,7 @@ def _block(lines: list[str], headings: tuple[str, ...]) -> Block:
             joined[-1] = f"{joined[-1]} {line.strip()}"
         else:
             joined.append(line.strip())
-    return Block("text", "\n".join(joined), headings)
+    return Block("text", _EMPHASIS.sub(r"\2", "\n".join(joined)), headings)
 
 
 def _together(blocks: list[Block]) -> list[Block]:

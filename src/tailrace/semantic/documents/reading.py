@@ -20,7 +20,7 @@ __all__ = ["Format", "ReadDocument", "Source", "UnreadableError", "digest_of", "
 
 Format = Literal["html", "markdown", "text"]
 
-VERSION = 1
+VERSION = 2
 """Of how documents are read: another number has all of them read anew."""
 LONGEST_HEADING = 300
 
