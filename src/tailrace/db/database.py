@@ -172,13 +172,20 @@ class Database:
 
         return await self._repeated(attempt, uncertain=lambda: committing and not idempotent)
 
-    async def write(self, statement: Select[*tuple[Any, ...]], parameters: Any = None) -> Sequence[Sequence[Any]]:
+    async def write(
+        self,
+        statement: Select[*tuple[Any, ...]],
+        parameters: Any = None,
+        *,
+        committed: Callable[[], None] | None = None,
+    ) -> Sequence[Sequence[Any]]:
         """The rows of one writing statement, committed; again after a passing failure, as far as that is safe.
 
         Args:
             statement: a SELECT from what its CTEs write, with a row if they have written anything. They write to tables
                 that are watched; after another write its client is not answered from the cache for a while.
             parameters: its parameters.
+            committed: called as soon as it is, if that is known before the rest is done: its stamps are replaced next.
 
         Raises:
             DatabaseError: what failed. ``OutcomeUnknownError``: it may have been committed.
@@ -197,7 +204,7 @@ class Database:
             nonlocal sent
             sent = False
             with reading_context():
-                return await self._single.write(statement, parameters, note)
+                return await self._single.write(statement, parameters, note, committed)
 
         try:
             return await self._repeated(attempt, uncertain=lambda: sent)

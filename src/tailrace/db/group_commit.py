@@ -1,8 +1,8 @@
 """Group commit: writes that arrive together are one statement and one commit. Touches: tasks, timers, the database.
 
 A commit waits for the disk, and a statement costs this process and the server nearly as much for one row as for ten.
-So while one is under way, those who come wait for the next, which writes for all of them. Who comes alone waits for
-nobody.
+So while one is under way, those who come wait for the next, which writes for all of them; it begins when the one before
+is committed, while the stamps of that are being replaced. Who comes alone waits for nobody.
 
 Each has what a write of its own would have given:
 
@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import CTE, JSON, Integer, Select, bindparam, column, func, select
 from sqlalchemy.types import TypeEngine
@@ -43,18 +43,26 @@ __all__ = ["GroupCommit", "GroupedWrite", "given"]
 MOST = 32
 """Callers of one statement: so few that their keys still have a cache tag each."""
 AT_ONCE = 1
-"""Statements under way before callers wait for each other."""
+"""Statements not committed yet, before callers wait for each other."""
 HELD_UP = 0.05
 """Seconds after which a statement under way keeps nobody else waiting."""
 MOST_AT_ONCE = 4
-"""Statements under way, those that are held up too: what they wait for must not take every connection."""
+"""Statements under way, those that are held up or being stamped too: what they wait for must not take every
+connection."""
 GRACE = 5.0
 """Seconds for which what is under way is waited for at the end."""
 GIVEN = "given"
 NUMBER = "number"
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
-Write = Callable[[Select[*tuple[Any, ...]], Any], Awaitable[Rows]]
+
+
+class Write(Protocol):
+    """Commits a statement, given its parameters, and says so, as ``Database.write`` does."""
+
+    def __call__(
+        self, statement: Select[*tuple[Any, ...]], parameters: Any, *, committed: Callable[[], None]
+    ) -> Awaitable[Rows]: ...
 
 
 def given(**types: TypeEngine[Any]) -> CTE:
@@ -85,7 +93,7 @@ class GroupCommit:
     """Writes for several callers at once, each ``GroupedWrite`` by itself.
 
     Args:
-        write: commits a statement, given its parameters, as ``Database.write`` does.
+        write: ``Database.write``.
         patience: gives the seconds for which a caller waits for its turn, asked for at each write.
     """
 
@@ -155,7 +163,7 @@ class _Line:
         self._send = write
         self._waiting: deque[_Caller] = deque()
         self._turns = 0
-        """Under way and not held up."""
+        """Under way, neither committed nor held up."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def write(self, values: Mapping[str, Any], patience: float) -> Rows:
@@ -198,7 +206,7 @@ class _Line:
         try:
             callers += self._next()
             if callers:
-                await self._write(callers)
+                await self._write(callers, end)
         finally:  # ended from outside: what was sent may have been committed, and they are told nothing else
             for caller in callers:
                 caller.answer.cancel()
@@ -217,7 +225,7 @@ class _Line:
                 callers.append(caller)
         return callers
 
-    async def _write(self, callers: Sequence[_Caller]) -> None:
+    async def _write(self, callers: Sequence[_Caller], committed: Callable[[], None]) -> None:
         """For these; where the server refuses that, for one half of them and then for the other."""
         own = ReadContext()
         current_reads.set(own)
@@ -226,7 +234,7 @@ class _Line:
         many = [{**caller.values, NUMBER: number} for number, caller in enumerate(callers)]
         parts: list[list[Sequence[Any]]] = [[] for _ in callers]
         try:
-            for row in await self._send(self._grouped.statement, {GIVEN: many}):
+            for row in await self._send(self._grouped.statement, {GIVEN: many}, committed=committed):
                 parts[row[0]].append(row[1:])
         except Exception as error:
             if len(callers) == 1 or not refused(error):
@@ -241,8 +249,8 @@ class _Line:
                     caller.answer.set_result(part)
             return
         middle = len(callers) // 2
-        await self._write(callers[:middle])
-        await self._write(callers[middle:])
+        await self._write(callers[:middle], committed)
+        await self._write(callers[middle:], committed)
 
     async def aclose(self) -> None:
         for grace in (GRACE, None):

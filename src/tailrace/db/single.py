@@ -55,9 +55,13 @@ class SingleWrites:
         self._readable = False
 
     async def write(
-        self, statement: Select[*tuple[Any, ...]], parameters: Any, sent: Callable[[], None]
+        self,
+        statement: Select[*tuple[Any, ...]],
+        parameters: Any,
+        sent: Callable[[], None],
+        committed: Callable[[], None] | None = None,
     ) -> Sequence[Sequence[Any]]:
-        """The rows of ``statement``; ``sent`` is called once it may have been committed.
+        """The rows of ``statement``; ``sent`` is called once it may be committed, ``committed`` once it is.
 
         Raises:
             Unfit: nothing was done.
@@ -73,7 +77,8 @@ class SingleWrites:
         if reads is not None:
             reads.writing += 1
         try:
-            rows, tags = await self._send(_telling(statement), parameters, begin, wanted=commits is not None)
+            wanted = commits is not None
+            rows, tags = await self._send(_telling(statement), parameters, begin, committed or _nobody, wanted=wanted)
             if reads is not None:
                 reads.wrote |= bool(rows)
             if rows and commits is not None:
@@ -91,9 +96,15 @@ class SingleWrites:
         return [row[:-1] for row in rows]
 
     async def _send(
-        self, statement: Select[*tuple[Any, ...]], parameters: Any, begin: Callable[[], None], *, wanted: bool
+        self,
+        statement: Select[*tuple[Any, ...]],
+        parameters: Any,
+        begin: Callable[[], None],
+        committed: Callable[[], None],
+        *,
+        wanted: bool,
     ) -> _Written:
-        """``begin`` is called when there is a connection.
+        """``begin`` is called when there is a connection, ``committed`` before the tags are looked at.
 
         Raises:
             Unfit: nothing was done.
@@ -101,7 +112,8 @@ class SingleWrites:
         if self._readable or not wanted:
             kept, tags = self._compiled.find(statement, parameters), self._compiled.find(TAGS, {})
             if kept is not None and tags is not None:
-                return await greenlet_spawn(self._write_kept, kept, parameters, begin, tags if wanted else None)
+                look = tags if wanted else None
+                return await greenlet_spawn(self._write_kept, kept, parameters, begin, committed, look)
         async with self._engine.connect() as connection:
             alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
             if wanted and not self._readable:
@@ -109,14 +121,20 @@ class SingleWrites:
                 if not self._readable:
                     raise Unfit
             begin()
-            return await alone.run_sync(_write, statement, parameters, wanted)
+            return await alone.run_sync(_write, statement, parameters, committed, wanted)
 
     def _write_kept(
-        self, kept: CompiledStatement, parameters: Any, begin: Callable[[], None], tags: CompiledStatement | None
+        self,
+        kept: CompiledStatement,
+        parameters: Any,
+        begin: Callable[[], None],
+        committed: Callable[[], None],
+        tags: CompiledStatement | None,
     ) -> _Written:
         with self._compiled.connection() as connection:
             begin()
             rows = self._compiled.rows(connection, kept, parameters)
+            committed()
             if not rows or tags is None:
                 return rows, frozenset()
             try:
@@ -126,15 +144,26 @@ class SingleWrites:
             return rows, frozenset(tag for (tag,) in found)
 
 
-def _write(connection: Connection, statement: Select[*tuple[Any, ...]], parameters: Any, wanted: bool) -> _Written:
+def _write(
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    parameters: Any,
+    committed: Callable[[], None],
+    wanted: bool,
+) -> _Written:
     """What there is to say of it."""
     rows = connection.execute(statement, parameters).all()
+    committed()
     if not rows or not wanted:
         return rows, frozenset()
     try:
         return rows, frozenset(connection.execute(TAGS, {"xid": rows[0][-1]}).scalars())
     except Exception:  # it is committed: what follows must not make a failure of it
         return rows, frozenset()
+
+
+def _nobody() -> None:
+    """Is told that it is committed."""
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ from tests.waiting import wait_until
 
 from tailrace.cache.consistency import ReadContext, current_reads
 from tailrace.db import Database
+from tailrace.db.group_commit import MOST_AT_ONCE
 from tailrace.errors import ConstraintError, DatabaseError, DatabaseUnavailableError, PoolTimeoutError
 from tailrace.settings import DatabaseSettings
 from tailrace.testing.breaking_line import BreakingLine
@@ -97,6 +98,23 @@ async def test_who_comes_meanwhile_is_written_together(database: Database, heard
     assert [len(tags) for tags, _ in heard.commits] == [1, 20]
     assert await stored(database) == list(range(21))
     assert all((reads.wrote, reads.writing, reads.bypass) == (True, 0, False) for _, reads in many)
+
+
+async def test_the_next_ones_begin_when_those_before_are_committed(database: Database, heard: Heard) -> None:
+    """While stamps are being replaced nobody waits for a turn, as many as there may be at once; all are told behind."""
+    heard.gate = asyncio.Event()
+    callers = []
+    for user in range(MOST_AT_ONCE):
+        callers.append(request(database, user))
+        await wait_until(lambda: len(heard.commits) == len(callers))
+    late = [request(database, MOST_AT_ONCE + user) for user in range(3)]
+    assert await stored(database) == list(range(MOST_AT_ONCE))
+    assert not any(task.done() for task, _ in callers)
+    heard.gate.set()
+    found = [await task for task, _ in callers + late]
+    assert found == [[(user, 1)] for user in range(MOST_AT_ONCE + 3)]
+    assert [len(tags) for tags, _ in heard.commits] == [1] * MOST_AT_ONCE + [3]
+    assert await stored(database) == list(range(MOST_AT_ONCE + 3))
 
 
 async def test_nobody_is_told_before_all_are_stamped(database: Database, heard: Heard) -> None:
